@@ -1,0 +1,179 @@
+"""The cluster interface: what a service wants goes in, what is there comes out.
+
+A backend is the only place that knows how instances run (operating-system processes, Kubernetes pods).
+It holds no opinion about a service's status: what an observation *means* is decided once, in
+``deployments.reconcile``, for every backend. A backend keeps no state in memory that matters: any process
+may build one, use it, and be killed.
+
+Every verb is idempotent, returns at once (a rollout is observed, not awaited) and raises ``ClusterError``
+for anything the backend could not do; a vendor's own exceptions never leave a backend.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from deployments.spec import ServiceSpec
+
+
+class ClusterError(Exception):
+    """The backend could not do it. ``code`` is stable; the text is a sentence with the cure."""
+
+    def __init__(self, code: str, message: str, cure: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.cure = cure
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """What one service wants of the cluster now.
+
+    ``ready`` names the instances that reconcile has seen answer (a token, a health check, an open port): a
+    rolling update may retire an old instance only when a new one is among them. Backends whose platform
+    judges readiness itself may ignore it.
+    """
+
+    service_uid: str
+    service_name: str
+    revision: int
+    spec: ServiceSpec
+    instances: int
+    #: Changes when an operator asks for a restart: instances of another token are replaced, one after another.
+    restart_token: str = ""
+    ready: frozenset[str] = frozenset()
+
+
+class InstancePhase(enum.StrEnum):
+    """How far one instance is, in the words every backend shares (EAS's instance states, eas.md §4.3)."""
+
+    PENDING = "Pending"  # wanted, nothing started yet
+    CREATING = "Creating"  # being prepared: image, mounts, requirements
+    RUNNING = "Running"  # the program runs (whether it answers is reconcile's verdict)
+    BACKOFF = "BackOff"  # the program exited and will be started again at ``retry_at``
+    FAILED = "Failed"  # the program exited and will not be started again
+    STOPPING = "Stopping"  # draining, or asked to end
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramExit:
+    """The last end of an instance's program."""
+
+    exit_code: int  # negative: killed by that signal, as in subprocess
+    reason: str  # "Completed" | "Error" | "OOMKilled" | "StartError" (never began; ``message`` says why)
+    message: str
+    started_at: datetime | None
+    finished_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceObservation:
+    """One instance as the backend sees it now."""
+
+    name: str  # unique in the cluster, valid as a DNS label
+    revision: int
+    phase: InstancePhase
+    restart_token: str = ""
+    host: str = ""  # address the gateway may reach it at; "" until known
+    port: int = 0
+    created_at: datetime | None = None
+    started_at: datetime | None = None  # of the program that runs now
+    restart_count: int = 0  # programs started after the first
+    last_exit: ProgramExit | None = None
+    retry_at: datetime | None = None
+    log_tail: tuple[str, ...] = ()  # last lines, only after a failure (at most 20)
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceObservation:
+    """Everything of one service that the cluster holds. ``instances`` is sorted by name."""
+
+    service_uid: str
+    instances: tuple[InstanceObservation, ...] = ()
+    #: Something of the service other than live instances is still there (folders, objects).
+    leftovers: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LogQuery:
+    """A page of one instance's log. Lines are numbered from 0 at the oldest line still kept."""
+
+    instance: str
+    first_line: int | None = None  # None: the last ``limit`` lines
+    limit: int = 1000
+    keyword: str = ""  # only lines containing it, without regard to case
+    previous: bool = False  # the program before the last restart
+
+
+@dataclass(frozen=True, slots=True)
+class LogPage:
+    """``lines`` as (number, text) in order; ``next_line`` continues a tail; ``total`` counts matching lines."""
+
+    lines: tuple[tuple[int, str], ...]
+    next_line: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a cluster cannot run a spec at all, known before anything is created."""
+
+    code: str
+    message: str
+    cure: str
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """What one node offers; a laptop is a cluster of one node. Memory in MiB."""
+
+    node: str
+    cpu_cores: float
+    memory_mib: int
+    gpus: int = 0
+    gpu_product: str = ""
+    gpu_memory_gib: float = 0.0
+    images: tuple[str, ...] = field(default_factory=tuple)  # engines that can run here: "chat-llm", "vllm", …
+
+
+class Cluster(Protocol):
+    """Four verbs and three questions. Safe to call from any thread and any process, concurrently."""
+
+    def apply(self, workload: Workload) -> None:
+        """Make it so, one step: start what is missing, retire what is too much or outdated.
+
+        Called again and again until the observation agrees. The same workload twice does nothing the second
+        time. A rolling update goes in steps: new instances start (within ``rolling_strategy``), and old ones
+        are retired as new names appear in ``workload.ready``. A retired instance is STOPPING at once in the
+        next observation, gets SIGTERM a second later (gateways drop it from routing in between), and is
+        killed after the spec's termination grace period.
+        """
+
+    def observe(self, service_uid: str) -> ServiceObservation:
+        """What is there now. An unknown service is an empty observation, never an error."""
+
+    def delete(self, service_uid: str) -> None:
+        """Retire every instance and remove all that the service owns. Absent is success.
+
+        Returns before it is gone: the observation is empty, ``leftovers`` False, when it is.
+        """
+
+    def read_log(self, service_uid: str, query: LogQuery) -> LogPage:
+        """A page of an instance's log, also of one that has ended. Unknown instance: an empty page."""
+
+    def list_logs(self, service_uid: str) -> tuple[str, ...]:
+        """Names of the instances whose logs are kept, newest first."""
+
+    def refuse(self, spec: ServiceSpec) -> Refusal | None:
+        """Why this cluster can never run ``spec`` (unknown mount source, engine not there), or None."""
+
+    def capacity(self) -> tuple[Capacity, ...]:
+        """The nodes. Used for recommendations and the form's "fits here"."""
+
+    def orphans(self, wanted: Iterable[str]) -> tuple[str, ...]:
+        """Service uids this Slipway owns in the cluster that are not in ``wanted``."""
