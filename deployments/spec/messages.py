@@ -1,0 +1,103 @@
+"""Pydantic's findings, said in Slipway's words: the field, what is wrong, the cure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+from deployments.spec.errors import FieldError
+
+#: Sentences for rules that are more than a type or a range; {path} and {input} are filled in.
+SENTENCES = {
+    "port_reserved": "{path} {input} is reserved for the gateway's engine. Let the program listen on another port.",
+    "probe_action": "{path} needs exactly one of http_get, tcp_socket and exec.",
+    "script_and_command": "{path} has script and command. Keep one of them.",
+    "env_twice": "{path}.env names {names} twice. Keep one of each.",
+    "storage_source": "{path} needs exactly one source: oss, nfs, git, dataset or empty_dir.",
+    "mount_path": "{path}.mount_path must be an absolute path of a folder, without spaces and `..`, such as /model_dir.",
+    "mount_system": "{path}.mount_path would cover {path_given}, a system folder. Use another, such as /model_dir.",
+    "oss_path": "{path} must look like oss://BUCKET/FOLDER/, without `..`.",
+    "image_name": "{path} must be the name of an image, such as chat-llm-webui:3.0.",
+    "text_nul": "{path} holds a NUL character. Remove it.",
+}
+CODES = {
+    "missing": "missing",
+    "extra_forbidden": "unknown",
+    "greater_than": "out_of_range",
+    "greater_than_equal": "out_of_range",
+    "less_than": "out_of_range",
+    "less_than_equal": "out_of_range",
+    "too_long": "too_long",
+    "string_too_long": "too_long",
+    "finite_number": "out_of_range",
+}
+
+
+def explain(problem: ValidationError, model: type[BaseModel]) -> list[FieldError]:
+    """One error a field, in the document's order."""
+    found: dict[str, FieldError] = {}
+    for error in problem.errors(include_url=False):
+        path, description = locate(error["loc"], model)
+        found.setdefault(path, sentence(path, description, dict(error)))
+    return list(found.values())
+
+
+def sentence(path: str, description: str, error: dict[str, Any]) -> FieldError:
+    kind = str(error["type"])
+    if kind in SENTENCES:
+        context = dict(error.get("ctx") or {})
+        given = context.pop("path", "")
+        text = SENTENCES[kind].format(path=path, input=shorten(error["input"]), path_given=given, **context)
+        field = f"{path}.mount_path" if kind.startswith("mount_") else path
+        return FieldError(field, kind, text)
+    code = CODES.get(kind, "invalid")
+    rule = f" It must be {description}." if description else ""
+    if code == "missing":
+        return FieldError(path, code, f"{path} is missing.{rule}")
+    given = "" if path == "token" or path.endswith(".value") else f"; got {shorten(error['input'])}"
+    return FieldError(path, code, f"{path} must be {description or 'valid'}{given}.")
+
+
+def locate(loc: Iterable[int | str], model: type[BaseModel]) -> tuple[str, str]:
+    """The document's own path of an error, and the description of the field it lies in."""
+    path, description, place = "", "", model
+    for step in loc:
+        if isinstance(step, int):
+            path += f"[{step}]"
+            continue
+        field = find_field(place, step) if place is not None else None
+        if place is not None and field is None:
+            continue  # a step that pydantic adds for a member of a union
+        path = f"{path}.{step}".lstrip(".")
+        if field is not None:
+            description = field.description or ""
+            place = inner_model(field.annotation)
+    return path, description
+
+
+def find_field(model: type[BaseModel], name: str) -> FieldInfo | None:
+    for key, field in model.model_fields.items():
+        aliases = {key, field.alias}
+        choices = getattr(field.validation_alias, "choices", ())
+        if name in aliases or name in choices:
+            return field
+    return None
+
+
+def inner_model(annotation: Any) -> Any:
+    """The model inside Optional[…] or list[…], None where there is none."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for part in get_args(annotation):
+        found = inner_model(part)
+        if found is not None:
+            return found
+    return None
+
+
+def shorten(value: object) -> str:
+    text = repr(value) if not isinstance(value, dict | list) else f"{type(value).__name__} of {len(value)}"
+    return text if len(text) <= 60 else text[:57] + "…"
