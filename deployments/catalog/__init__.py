@@ -14,7 +14,7 @@ import functools
 import importlib.util
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,10 @@ import yaml
 
 CATALOG_PATH = Path(__file__).with_name("catalog.yaml")
 
-#: Values of the form's Inference Acceleration (eas.md §5.1); each has a module in ``deployments.engines``.
-ACCELERATIONS = ("none", "vllm", "bladellm")
-
+SIZES = (
+    "layers", "hidden_size", "attention_heads", "kv_heads", "head_dim", "intermediate_size", "vocabulary",
+    "context_tokens",
+)  # fmt: skip
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -41,6 +42,10 @@ class Precision(enum.StrEnum):
     FP8 = "fp8"
     INT8 = "int8"
     INT4 = "int4"
+
+
+#: Kinds a hub publishes as copies of their own; the others an engine makes while it loads.
+QUANTISED = {Precision.INT8, Precision.INT4}
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +109,10 @@ class CatalogModel:
     irregular: bool = False
     #: The hub asks for an accepted licence and an access token.
     gated: bool = False
+    #: Its repository holds Python code of its own that the engine has to run.
+    remote_code: bool = False
+    #: Hub ids of published quantised copies, by precision.
+    quantised: Mapping[str, str] = field(default_factory=dict)
     default_system_prompt: str = ""
     gguf: GgufFile | None = None
 
@@ -115,6 +124,10 @@ class CatalogModel:
     @property
     def kv_elements_per_token(self) -> int:
         return self.layers * (self.kv_elements_per_layer or 2 * self.kv_heads * self.head_dim)
+
+    def hub_id_for(self, precision: Precision) -> str:
+        """The repository that holds the weights in that precision."""
+        return self.quantised.get(precision, self.hub_id)
 
     @property
     def embedding_parameters(self) -> int:
@@ -159,7 +172,7 @@ def _parse_model(entry: object) -> CatalogModel:
         raise CatalogInvalid(f"A catalog entry has no name: {entry!r}.")
     values: dict[str, Any] = dict(entry)
     name = values["name"]
-    known = {field.name for field in fields(CatalogModel)}
+    known = {known_field.name for known_field in fields(CatalogModel)}
     if unknown := sorted(set(values) - known):
         raise CatalogInvalid(f"{name}: unknown field {unknown[0]}.")
     try:
@@ -177,6 +190,9 @@ def _parse_model(entry: object) -> CatalogModel:
 
 def _check(model: CatalogModel) -> None:
     """Refuse what no model can be. Parameter counts are compared with the architecture by a test."""
+    for name in SIZES:
+        if not isinstance(size := getattr(model, name), int) or size < 1:
+            raise CatalogInvalid(f"{model.name}: {name} cannot be {size!r}.")
     problems = {
         "name": not _NAME.fullmatch(model.name),
         "hub_id": model.hub_id.count("/") != 1,
@@ -184,22 +200,13 @@ def _check(model: CatalogModel) -> None:
         "attention_heads": model.attention_heads < model.kv_heads,
         "context_tokens": not 512 <= model.context_tokens <= 10_000_000,
         "precisions": not model.precisions or len(set(model.precisions)) != len(model.precisions),
-        "accelerations": "none" not in model.accelerations
-        or not set(model.accelerations) <= set(ACCELERATIONS),
+        # That each is an engine's key is checked where the engines are known, in deployments/engines.
+        "accelerations": "none" not in model.accelerations,
+        "quantised": model.gguf is None and set(model.quantised) != set(model.precisions) & QUANTISED,
         "languages": not model.languages,
         "licence": not model.licence,
         "mlp_matrices": model.mlp_matrices not in (2, 3),
     }
-    sizes = (
-        "layers",
-        "hidden_size",
-        "attention_heads",
-        "kv_heads",
-        "head_dim",
-        "intermediate_size",
-        "vocabulary",
-    )
-    problems |= {size: not isinstance(value := getattr(model, size), int) or value < 1 for size in sizes}
-    for field, wrong in problems.items():
+    for name, wrong in problems.items():
         if wrong:
-            raise CatalogInvalid(f"{model.name}: {field} cannot be {getattr(model, field)!r}.")
+            raise CatalogInvalid(f"{model.name}: {name} cannot be {getattr(model, name)!r}.")
