@@ -1,0 +1,23 @@
+"""The Celery application. It makes things quick, never right: see ``deployments.tasks``."""
+
+from __future__ import annotations
+
+import logging.config
+import os
+from typing import Any
+
+from celery import Celery
+from celery.signals import setup_logging
+from django.conf import settings
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
+
+app = Celery("slipway")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks(["deployments"])
+
+
+@setup_logging.connect
+def _use_django_logging(**_: Any) -> None:
+    """Keep Celery from installing handlers of its own (a receiver is all it takes)."""
+    logging.config.dictConfig(settings.LOGGING)

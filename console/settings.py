@@ -1,0 +1,234 @@
+"""Django's settings, all of them from ``console.environment``.
+
+Production-like everywhere: there is no debug mode, so what runs on a laptop is what runs behind a proxy.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import dj_database_url
+from django.utils.translation import gettext_lazy as _
+
+from console.data_folder import load_secret_key
+from console.environment import Environment
+
+SLIPWAY = Environment.parse(os.environ)
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+# What deployments and inference_gateway may know of the environment (they do not import console).
+SLIPWAY_DATA_DIR: Path = SLIPWAY.data_dir
+SLIPWAY_CLUSTER: str = SLIPWAY.cluster
+SLIPWAY_REGION: str = SLIPWAY.region
+SLIPWAY_PUBLIC_URL: str | None = SLIPWAY.public_url
+SLIPWAY_ADDRESS: str = SLIPWAY.address
+SLIPWAY_LOCAL_COMMANDS: str = SLIPWAY.local_commands
+SLIPWAY_REDIS_URL: str = SLIPWAY.redis_url
+SLIPWAY_BOOT_AT = SLIPWAY.boot_at
+SLIPWAY_VERSION = "0.1.0"
+
+DEBUG = False
+SECRET_KEY = load_secret_key(SLIPWAY)
+ALLOWED_HOSTS = SLIPWAY.allowed_hosts
+CSRF_TRUSTED_ORIGINS = [SLIPWAY.public_url] if SLIPWAY.public_url else []
+
+INSTALLED_APPS = [
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "csp",
+    "rest_framework",
+    "drf_spectacular",
+    "deployments",
+    "inference_gateway",
+    "console",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "console.urls"
+ASGI_APPLICATION = "console.asgi.application"
+# REST paths and service addresses have no slash at the end, and a redirect would lose a POST's body.
+APPEND_SLASH = False
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+
+def _database() -> dict[str, Any]:
+    if SLIPWAY.database_file is None:
+        return dict(dj_database_url.parse(SLIPWAY.database_url, conn_health_checks=True))
+    # Several processes write. Measured with 6 writers of 150 read-then-write transactions: 26 "database is
+    # locked" with the defaults, 316 with WAL alone, none with WAL and immediate transactions.
+    return {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": SLIPWAY.database_file,
+        "CONN_MAX_AGE": None,
+        "OPTIONS": {
+            "timeout": 20,
+            "transaction_mode": "IMMEDIATE",
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+        },
+    }
+
+
+DATABASES = {"default": _database()}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": SLIPWAY.redis_url,
+        "OPTIONS": {"socket_timeout": 5, "socket_connect_timeout": 2},
+    }
+}
+CHANNEL_LAYERS = {
+    "default": {
+        "BACKEND": "channels_redis.core.RedisChannelLayer",
+        "CONFIG": {"hosts": [SLIPWAY.redis_url], "prefix": "slipway:channels"},
+    }
+}
+
+# Celery. Tasks carry ids and their results are rows of the database, so nothing is kept in the broker.
+CELERY_BROKER_URL = SLIPWAY.celery_broker_url
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TIMEZONE = "UTC"
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "global_keyprefix": "slipway:celery:",
+    "socket_timeout": 10,
+    "socket_connect_timeout": 2,
+    "health_check_interval": 5,
+}
+# A publish happens inside a person's request: after a second without a broker the sweep takes over.
+CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 2, "interval_start": 0, "interval_step": 0.2, "interval_max": 0.5}
+CELERY_BEAT_SCHEDULE = {
+    "sweep": {"task": "deployments.tasks.sweep", "schedule": 2.0, "options": {"expires": 2.0}},
+}
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+LOGIN_URL = "/sign-in"
+LOGIN_REDIRECT_URL = "/"
+LOGOUT_REDIRECT_URL = "/sign-in"
+
+# In the database: a restart of Valkey must not sign everybody out.
+SESSION_ENGINE = "django.contrib.sessions.backends.db"
+SESSION_COOKIE_AGE = 7 * 24 * 3600
+SESSION_COOKIE_NAME = "slipway_session"
+SESSION_COOKIE_SECURE = SLIPWAY.is_https
+SESSION_COOKIE_SAMESITE = "Lax"
+CSRF_COOKIE_NAME = "slipway_csrf"
+CSRF_COOKIE_SECURE = SLIPWAY.is_https
+CSRF_COOKIE_SAMESITE = "Lax"
+LANGUAGE_COOKIE_NAME = "slipway_language"
+LANGUAGE_COOKIE_SECURE = SLIPWAY.is_https
+CSRF_FAILURE_VIEW = "console.error_pages.csrf_failure"
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
+
+X_FRAME_OPTIONS = "DENY"
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
+SECURE_HSTS_SECONDS = 31_536_000 if SLIPWAY.is_https else 0
+# The proxy that ends TLS redirects people; redirecting here would also catch probes and programs that reach
+# this port directly. Its other names are not Slipway's, so neither subdomains nor the preload list.
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W008", "security.W021"]
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": ["'self'"],
+        "img-src": ["'self'", "data:"],
+        "object-src": ["'none'"],
+        "base-uri": ["'none'"],
+        "form-action": ["'self'"],
+        "frame-ancestors": ["'none'"],
+    }
+}
+# A service document with a long script stays far below; files never travel through Django.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 4 * 1024 * 1024
+
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", _("English"))]
+LOCALE_PATHS = [BASE_DIR / "locale"]
+USE_I18N = True
+USE_TZ = True
+TIME_ZONE = "UTC"
+
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "static" / "collected"
+# dist: what esbuild made of static/src; public: files served as they are (favicon, pictures).
+STATICFILES_DIRS = [path for path in (BASE_DIR / "static" / "dist", BASE_DIR / "static" / "public") if path.is_dir()]
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+}
+
+REST_FRAMEWORK = {
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Slipway",
+    "DESCRIPTION": "REST control plane, in the paths and field names of PAI-EAS.",
+    "VERSION": SLIPWAY_VERSION,
+    "SERVE_INCLUDE_SCHEMA": False,
+}
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"()": "console.log_lines.LineFormatter"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": "INFO"},
+    "loggers": {
+        "django": {"handlers": [], "level": "INFO", "propagate": True},
+        "django.server": {"handlers": [], "level": "INFO", "propagate": True},
+        # One line for each task twice every two seconds would bury everything else.
+        "celery.app.trace": {"level": "WARNING"},
+        "celery.worker.strategy": {"level": "WARNING"},
+        "celery.beat": {"level": "WARNING"},
+        "httpx": {"level": "WARNING"},
+    },
+}

@@ -1,0 +1,32 @@
+"""What ``/readyz`` asks of the deployment side: does a worker work, and has everything been looked at."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+
+from django.core.cache import cache
+from django.db.models import Q
+
+from deployments.models import Service
+
+#: Unix time of the last sweep, an integer (Django's cache stores it as plain digits, so that the supervisor
+#: can read it without Django).
+WORKER_HEARTBEAT_KEY = "slipway:worker-heartbeat"
+
+
+def stamp_worker_heartbeat() -> None:
+    """Say that a worker got a message from the broker just now. Called by the sweep."""
+    cache.set(WORKER_HEARTBEAT_KEY, int(time.time()), timeout=None)
+
+
+def find_worker_heartbeat_age_seconds() -> float | None:
+    """Seconds since the last sweep, or None when there was none. Raises when Valkey does not answer."""
+    stamped_at = cache.get(WORKER_HEARTBEAT_KEY)
+    return None if stamped_at is None else max(0.0, time.time() - float(stamped_at))
+
+
+def count_unobserved(since: datetime) -> int:
+    """Services wanted running whose instances nobody has looked at since ``since``."""
+    unseen = Q(observed_at__isnull=True) | Q(observed_at__lt=since)
+    return Service.objects.filter(unseen, desired="running").count()
