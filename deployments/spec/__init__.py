@@ -7,4 +7,12 @@ from deployments.spec.errors import FieldError, SpecInvalid
 from deployments.spec.names import NAME_RULE, check_name, suggest_name
 from deployments.spec.spec import ServiceSpec, merge_documents
 
-__all__ = ["NAME_RULE", "FieldError", "ServiceSpec", "SpecInvalid", "check_name", "merge_documents", "suggest_name"]
+__all__ = [
+    "NAME_RULE",
+    "FieldError",
+    "ServiceSpec",
+    "SpecInvalid",
+    "check_name",
+    "merge_documents",
+    "suggest_name",
+]

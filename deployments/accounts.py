@@ -1,0 +1,140 @@
+"""Who is asking, and what they may do. Programs come with HTTP Basic or a personal token, people with a session."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import secrets
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.contrib.auth import authenticate as check_password
+from django.contrib.auth.models import User
+from django.core.cache import cache
+from django.utils import timezone
+from redis.exceptions import RedisError
+
+from deployments.encryption import digest_of
+from deployments.models import Membership, PersonalToken, Role, Service, Workspace
+
+TOKEN_PREFIX = "slp_"
+#: A password hash costs a quarter of a second of CPU, so a verified pair is remembered this long.
+REMEMBER_SECONDS = 60
+TOUCH_EVERY = timedelta(minutes=1)
+CHANGERS = (Role.OWNER, Role.OPERATOR)
+
+
+class NotAllowed(Exception):
+    """The person is known and may see the thing, but not do this. The message names who may."""
+
+
+def find_user(authorization: str) -> User | None:
+    """The person behind an ``Authorization`` header, or None: ``Basic …``, ``Bearer <personal token>`` or it bare."""
+    scheme, _, rest = authorization.strip().partition(" ")
+    if scheme.lower() == "basic":
+        return find_user_by_basic(rest.strip())
+    token = rest.strip() if scheme.lower() == "bearer" else authorization.strip()
+    return find_user_by_token(token) if token.startswith(TOKEN_PREFIX) else None
+
+
+def find_user_by_basic(encoded: str) -> User | None:
+    """HTTP Basic; the password may be a personal token, as GitHub's and npm's users are used to."""
+    try:
+        name, separator, password = base64.b64decode(encoded, validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError):
+        return None
+    if not separator or "\0" in name or "\0" in password:
+        return None
+    if password.startswith(TOKEN_PREFIX):
+        owner = find_user_by_token(password)
+        return owner if owner and owner.get_username() == name else None
+    return find_user_by_password(name, password)
+
+
+def find_user_by_password(name: str, password: str) -> User | None:
+    """Check a password, remembering a right one for a minute under a keyed hash of all that could revoke it."""
+    user = User.objects.filter(username=name, is_active=True).first()
+    if user is None:
+        check_password(username=name, password=password)  # the same time as for a person who exists
+        return None
+    proof = f"{user.pk}\0{user.password}\0{password}".encode()
+    key = "slipway:basic:" + hmac.new(settings.SECRET_KEY.encode(), proof, hashlib.sha256).hexdigest()
+    if recall(key):
+        return user
+    if check_password(username=name, password=password) is None:
+        return None
+    remember(key)
+    return user
+
+
+def recall(key: str) -> bool:
+    try:
+        return bool(cache.get(key))
+    except (OSError, RedisError):
+        return False
+
+
+def remember(key: str) -> None:
+    try:
+        cache.set(key, 1, timeout=REMEMBER_SECONDS)
+    except (OSError, RedisError):
+        return  # slower, and still right
+
+
+def find_user_by_token(token: str) -> User | None:
+    """The owner of a personal token that is valid now; notes its use once a minute at most."""
+    now = timezone.now()
+    row = PersonalToken.objects.select_related("user").filter(digest=digest_of(token)).first()
+    if row is None or not row.user.is_active or (row.expires_at is not None and row.expires_at <= now):
+        return None
+    if row.last_used_at is None or now - row.last_used_at > TOUCH_EVERY:
+        PersonalToken.objects.filter(pk=row.pk).update(last_used_at=now)
+    return row.user
+
+
+def issue_personal_token(
+    user: User, name: str, expires_at: datetime | None = None
+) -> tuple[PersonalToken, str]:
+    """Make a token; the secret is returned this once and never again."""
+    secret = TOKEN_PREFIX + secrets.token_urlsafe(30)
+    row = PersonalToken.objects.create(user=user, name=name, digest=digest_of(secret), expires_at=expires_at)
+    return row, secret
+
+
+def role_in(user: User, workspace: Workspace) -> Role | None:
+    """A person's role; administrators are owners everywhere."""
+    if user.is_superuser:
+        return Role.OWNER
+    role = Membership.objects.filter(user=user, workspace=workspace).values_list("role", flat=True).first()
+    return Role(role) if role else None
+
+
+def may_change(user: User, workspace: Workspace) -> bool:
+    return role_in(user, workspace) in CHANGERS
+
+
+def require_change(user: User, workspace: Workspace, what: str) -> None:
+    """Raise ``NotAllowed`` unless the person may change things in the workspace; names the owners."""
+    if may_change(user, workspace):
+        return
+    owners = Membership.objects.filter(workspace=workspace, role=Role.OWNER).values_list(
+        "user__username", flat=True
+    )
+    names = ", ".join(sorted(owners)) or "the administrators"
+    raise NotAllowed(f"You can view {what}, not change it. Owners: {names}.")
+
+
+def workspaces_of(user: User) -> list[Workspace]:
+    """The workspaces a person belongs to, by name; an administrator sees all."""
+    rows = Workspace.objects.all() if user.is_superuser else Workspace.objects.filter(memberships__user=user)
+    return list(rows.order_by("name"))
+
+
+def find_visible_service(user: User, name: str) -> Service | None:
+    """A service by name, None for strangers as for names that do not exist."""
+    rows = Service.objects.visible_to(user).select_related(
+        "workspace", "wanted_revision", "serving_revision", "created_by"
+    )
+    return rows.filter(name=name).first()

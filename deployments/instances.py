@@ -1,0 +1,123 @@
+"""``Instance`` rows kept in step with what the cluster shows, and each instance asked whether it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from deployments.assess import Seen
+from deployments.clusters.base import InstanceObservation, InstancePhase
+from deployments.models import Instance, Service
+from deployments.spec import ServiceSpec
+from deployments.token_probe import Answer, probe_check, probe_port, probe_token
+
+MAX_PROBES_AT_ONCE = 8
+
+
+def restart_number(observation: InstanceObservation) -> int:
+    return int(observation.restart_token or 0)
+
+
+def ends_of(observation: InstanceObservation) -> int:
+    """How often the instance's program has ended."""
+    waits = observation.phase in {InstancePhase.BACKOFF, InstancePhase.FAILED}
+    return observation.restart_count + (1 if waits else 0)
+
+
+def still_answers(row: Instance | None, observation: InstanceObservation) -> bool:
+    """Whether an earlier answer still counts: the same program runs, and has not been asked to end."""
+    return (
+        row is not None
+        and row.ready_at is not None
+        and observation.phase is InstancePhase.RUNNING
+        and row.started_at == observation.started_at
+        and row.port == observation.port
+    )
+
+
+def ready_names(service: Service, observations: Sequence[InstanceObservation]) -> frozenset[str]:
+    """The instances whose earlier answer still counts, without asking any."""
+    rows = {row.name: row for row in service.instances.all()}
+    return frozenset(seen.name for seen in observations if still_answers(rows.get(seen.name), seen))
+
+
+def look_at(service: Service, spec: ServiceSpec, observations: Sequence[InstanceObservation]) -> list[Seen]:
+    """Ask every running instance that has not answered yet, write the rows, and return what is known.
+
+    Probes run outside any transaction, side by side, each bounded by its own timeout.
+    """
+    rows = {row.name: row for row in service.instances.all()}
+    to_ask = [seen for seen in observations if seen.phase is InstancePhase.RUNNING and seen.port]
+    answers: dict[str, Answer] = {}
+    if to_ask:
+        with ThreadPoolExecutor(max_workers=min(len(to_ask), MAX_PROBES_AT_ONCE)) as pool:
+            asked = pool.map(lambda seen: ask(spec, seen, still_answers(rows.get(seen.name), seen)), to_ask)
+            answers = {seen.name: answer for seen, answer in zip(to_ask, asked, strict=True)}
+    known = [know(rows.get(seen.name), seen, answers.get(seen.name)) for seen in observations]
+    write_rows(service, rows, known)
+    return known
+
+
+def ask(spec: ServiceSpec, seen: InstanceObservation, has_answered: bool) -> Answer:
+    """One probe. Who has answered is only asked whether it still listens: that costs an engine nothing."""
+    if has_answered:
+        return probe_port(seen.host, seen.port, 2.0)
+    if spec.engine is not None:
+        return probe_token(seen.host, seen.port)
+    check = spec.container.startup_check or spec.container.health_check
+    return probe_check(seen.host, seen.port, spec.container.port, check)
+
+
+def know(row: Instance | None, seen: InstanceObservation, answer: Answer | None) -> Seen:
+    ready = answer is not None and answer.ok
+    ends_when_ready = row.ends_when_ready if row else 0
+    crashes = 0 if ready else max(0, ends_of(seen) - ends_when_ready)
+    step = (
+        answer.step
+        if answer
+        else {InstancePhase.BACKOFF: "The program ended and is started again."}.get(seen.phase, "")
+    )
+    return Seen(seen, ready, step, crashes)
+
+
+def write_rows(service: Service, rows: dict[str, Instance], known: Sequence[Seen]) -> None:
+    """Write what changed; most observations change nothing and write nothing."""
+    now = timezone.now()
+    gone = rows.keys() - {one.instance.name for one in known}
+    with transaction.atomic():
+        if gone:
+            Instance.objects.filter(service=service, name__in=gone).delete()
+        for one in known:
+            row = rows.get(one.instance.name)
+            columns = columns_of(one, row)
+            columns["ready_at"] = (row.ready_at if row and row.ready_at else now) if one.ready else None
+            if row is None:
+                Instance.objects.update_or_create(
+                    name=one.instance.name,
+                    defaults={"service": service, **columns, "created_at": one.instance.created_at or now},
+                )
+            elif any(getattr(row, name) != value for name, value in columns.items()):
+                Instance.objects.filter(pk=row.pk).update(**columns)
+
+
+def columns_of(one: Seen, row: Instance | None) -> dict[str, Any]:
+    seen, end = one.instance, one.instance.last_exit
+    return {
+        "revision_number": seen.revision,
+        "restart_number": restart_number(seen),
+        "phase": str(seen.phase),
+        "host": seen.host,
+        "port": seen.port,
+        "started_at": seen.started_at,
+        "step": one.step[:300],
+        "restart_count": seen.restart_count,
+        "ends_when_ready": ends_of(seen) if one.ready else (row.ends_when_ready if row else 0),
+        "last_exit_code": end.exit_code if end else None,
+        "last_exit_reason": end.reason if end else "",
+        "last_exit_message": end.message if end else "",
+        "last_exit_at": end.finished_at if end else None,
+    }

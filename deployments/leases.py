@@ -1,0 +1,68 @@
+"""A lease on a service: one reconcile at a time, whoever runs it, without locks held across I/O.
+
+A conditional UPDATE takes it (SQLite has no SKIP LOCKED). A holder that was killed is recognised by its
+process being gone, where it ran on this machine; elsewhere its lease runs out.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from datetime import timedelta
+from functools import lru_cache
+from pathlib import Path
+
+from django.db.models import Q
+from django.utils import timezone
+
+from deployments.models import Service
+
+LEASE_SECONDS = 30.0
+
+
+def process_start(pid: int) -> str | None:
+    """When a process began, in clock ticks since boot (proc(5), field 22); None where it cannot be told."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    return stat.rpartition(")")[2].split()[19]
+
+
+@lru_cache(maxsize=8)
+def process_name(pid: int) -> str:
+    """``host:pid:start``, the same for a process's life and never again."""
+    return f"{socket.gethostname()}:{pid}:{process_start(pid) or 0}"
+
+
+def is_gone(holder: str) -> bool:
+    """Whether a holder's process has certainly ended. A process of another machine is never certain."""
+    host, _, rest = holder.partition(":")
+    pid, _, start = rest.partition(":")
+    if host != socket.gethostname() or not pid.isdigit():
+        return False
+    start = start.partition(":")[0]
+    if start == "0":
+        return False
+    return process_start(int(pid)) != start
+
+
+def claim(service_id: int) -> str | None:
+    """Take the lease. Returns the holder's name to release it with, or None where somebody has it."""
+    now = timezone.now()
+    me = f"{process_name(os.getpid())}:{threading.get_ident()}"
+    free = Q(lease_until__isnull=True) | Q(lease_until__lt=now)
+    rows = Service.objects.filter(pk=service_id)
+    lease = {"lease_holder": me, "lease_until": now + timedelta(seconds=LEASE_SECONDS)}
+    if rows.filter(free).update(**lease):
+        return me
+    holder = rows.values_list("lease_holder", flat=True).first()
+    if holder and is_gone(holder) and rows.filter(lease_holder=holder).update(**lease):
+        return me
+    return None
+
+
+def release(service_id: int, holder: str) -> None:
+    """Give the lease back; nothing happens if it had run out and another took it."""
+    Service.objects.filter(pk=service_id, lease_holder=holder).update(lease_holder="", lease_until=None)

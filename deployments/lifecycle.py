@@ -1,0 +1,295 @@
+"""The verbs an operator has. Each writes what is *wanted*, in one transaction with its event and audit entry,
+and leaves the doing to reconcile.
+
+Repeating any verb but ``create`` returns the service unchanged. What cannot be done now raises ``Conflict``;
+the REST layer answers it with 409, the pages with the sentence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from deployments.audit import record_audit
+from deployments.clusters import get_cluster
+from deployments.encryption import decrypt, encrypt, new_service_token
+from deployments.hints import hint_service
+from deployments.models import Desired, Revision, Service, Status, Workspace
+from deployments.spec import FieldError, ServiceSpec, SpecInvalid
+from deployments.status import Verdict, record_event, transition
+from deployments.tasks import enqueue_reconcile
+
+MAX_INSTANCES = 1000
+
+
+class Conflict(Exception):
+    """The verb cannot be done as things stand. ``code`` is stable, the message says why and what to do."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+class RevisionMissing(Exception):
+    """There is no revision of that number."""
+
+
+def create(workspace: Workspace, actor: User, spec: ServiceSpec, *, reason: str = "") -> Service:
+    """Create a service and start it. Raises ``Conflict`` for a taken name, ``SpecInvalid`` where it can never run."""
+    refuse_unrunnable(spec)
+    token = spec.token or new_service_token()
+    try:
+        with transaction.atomic():
+            service = Service.objects.create(
+                name=spec.name,
+                workspace=workspace,
+                created_by=actor,
+                wanted_instances=spec.instances,
+                token_encrypted=encrypt(token),
+                reason="Creating",
+                message="Waiting for a worker. Usually under 1 s.",
+            )
+            revision = Revision.objects.create(
+                service=service,
+                number=1,
+                document=dict(spec.document),
+                author=actor,
+                reason=reason or "Created",
+            )
+            Service.objects.filter(pk=service.pk).update(wanted_revision=revision)
+            service.wanted_revision = revision
+            record_event(
+                service, Verdict(Status.CREATING, "Created", f"{actor.get_username()} created {spec.name}.")
+            )
+            record_audit(actor, "service.create", spec.name, workspace, after=dict(spec.document))
+            hint_service(service)
+            enqueue_reconcile(service)
+    except IntegrityError:
+        message = f"A service named {spec.name} exists already. Choose another name, or update that service."
+        raise Conflict("name_taken", message) from None
+    return service
+
+
+def update(
+    service: Service, spec: ServiceSpec, actor: User, *, reason: str = "", base: int | None = None
+) -> Service:
+    """Want another document. Only ``metadata.instance`` changed: scales, with no new revision (eas.md §4.4).
+
+    ``base`` is the revision number the author started from; if another came since, raises ``Conflict``
+    (``edited_meanwhile``), so that no change is overwritten unseen.
+    """
+    refuse_unrunnable(spec)
+    if spec.name != service.name:
+        message = f"A service keeps its name: metadata.name must stay {service.name}."
+        raise SpecInvalid([FieldError("metadata.name", "name_fixed", message)])
+    with changing(service.pk, actor, "service.update") as change:
+        row = change.row
+        current = row.spec()
+        token = spec.token or decrypt(row.token_encrypted)
+        if token != decrypt(row.token_encrypted):
+            change.set(token_encrypted=encrypt(token))
+        if spec.differs_only_in_instances(current):
+            scale_row(change, spec.instances)
+            return row
+        wanted = row.wanted_revision
+        if base is not None and wanted is not None and base != wanted.number:
+            author = wanted.author.get_username() if wanted.author else "Somebody"
+            raise Conflict(
+                "edited_meanwhile",
+                f"{author} saved r{wanted.number} meanwhile. Your edits are kept. Compare, then save.",
+            )
+        last = row.revisions.order_by("-number").values_list("number", flat=True).first() or 0
+        revision = Revision.objects.create(
+            service=row,
+            number=last + 1,
+            document=dict(spec.document),
+            author=actor,
+            reason=reason or "Updated",
+        )
+        change.set(wanted_revision=revision, wanted_instances=spec.instances)
+        change.move(Status.UPDATING, "Updating", f"Updating to r{revision.number}.")
+    return change.row
+
+
+def scale(service: Service, instances: int, actor: User) -> Service:
+    """Want another number of instances (0 to 1000); running ones are not restarted."""
+    if not 0 <= instances <= MAX_INSTANCES:
+        message = f"metadata.instance must be a whole number from 0 to {MAX_INSTANCES}; got {instances}."
+        raise SpecInvalid([FieldError("metadata.instance", "out_of_range", message)])
+    with changing(service.pk, actor, "service.scale") as change:
+        scale_row(change, instances)
+    return change.row
+
+
+def stop(service: Service, actor: User) -> Service:
+    """Want no instances, and keep everything else."""
+    with changing(service.pk, actor, "service.stop") as change:
+        if change.row.desired != Desired.STOPPED:
+            change.set(desired=Desired.STOPPED)
+            change.force(Status.STOPPING, "Stopping", "Stopping: instances finish what they are answering.")
+    return change.row
+
+
+def start(service: Service, actor: User) -> Service:
+    """Want the instances of a stopped service back."""
+    with changing(service.pk, actor, "service.start") as change:
+        if change.row.desired == Desired.STOPPED:
+            change.set(desired=Desired.RUNNING)
+            change.force(Status.STARTING, "Starting", "Waiting for a worker. Usually under 1 s.")
+        elif change.row.status == Status.FAILED:
+            change.set(restart_number=change.row.restart_number + 1)
+            change.force(Status.STARTING, "Starting", "Starting again.")
+    return change.row
+
+
+def restart(service: Service, actor: User) -> Service:
+    """Replace every instance by a new one of the same revision, one after another."""
+    with changing(service.pk, actor, "service.restart") as change:
+        row = change.row
+        if row.desired == Desired.STOPPED:
+            raise Conflict("stopped", f"{row.name} is stopped. Start it instead.")
+        if row.restart_number == row.settled_restart_number or row.status == Status.FAILED:
+            change.set(restart_number=row.restart_number + 1)
+            change.force(
+                Status.UPDATING, "Restarting", "Restarting: instances are replaced one after another."
+            )
+    return change.row
+
+
+def switch_version(service: Service, number: int, actor: User) -> Service:
+    """Want an earlier (or later) revision again. Raises ``RevisionMissing``."""
+    with changing(service.pk, actor, "service.switch_version") as change:
+        row = change.row
+        revision = row.revisions.filter(number=number).first()
+        if revision is None:
+            raise RevisionMissing(f"{row.name} has no version {number}. Versions lists those it has.")
+        if revision != row.wanted_revision:
+            refuse_unrunnable(ServiceSpec.parse(revision.document))
+            change.set(wanted_revision=revision)
+            change.move(Status.UPDATING, "Switching", f"Switching to r{number}.")
+    return change.row
+
+
+def delete(service: Service, actor: User) -> Service:
+    """Want the service gone: instances end, then the row goes."""
+    with changing(service.pk, actor, "service.delete", deleting_is_fine=True) as change:
+        if change.row.desired != Desired.DELETED:
+            change.set(desired=Desired.DELETED)
+            change.force(Status.DELETING, "Deleting", "Deleting: instances end first.")
+        elif change.row.status == Status.DELETE_FAILED:
+            change.force(Status.DELETING, "Deleting", "Deleting: trying again.")
+    return change.row
+
+
+def rotate_token(service: Service, actor: User) -> Service:
+    """Give the service a new random token; the old one is refused from now on."""
+    with changing(service.pk, actor, "service.rotate_token") as change:
+        change.set(token_encrypted=encrypt(new_service_token()))
+        record_event(
+            change.row,
+            Verdict(
+                Status(change.row.status),
+                "TokenRotated",
+                f"{actor.get_username()} rotated the service token.",
+            ),
+        )
+    return change.row
+
+
+def refuse_unrunnable(spec: ServiceSpec) -> None:
+    """Raise ``SpecInvalid`` with the cluster's reason where it can never run ``spec``."""
+    refusal = get_cluster().refuse(spec)
+    if refusal is not None:
+        text = f"{refusal.message} {refusal.cure}".strip()
+        raise SpecInvalid([FieldError("", refusal.code, text)])
+
+
+class Change:
+    """One locked row and what is being changed of it; written when ``changing`` ends."""
+
+    def __init__(self, row: Service) -> None:
+        self.row = row
+        self.before = summary(row)
+        self.fields: dict[str, Any] = {}
+        self.verdict: Verdict | None = None
+
+    def set(self, **fields: Any) -> None:
+        """Change columns; noticed as a change of what is wanted."""
+        self.fields |= fields
+        for name, value in fields.items():
+            setattr(self.row, name, value)
+
+    def force(self, status: Status, reason: str, message: str) -> None:
+        """Say the intent, whatever the status is now."""
+        self.verdict = Verdict(status, reason, message)
+
+    def move(self, status: Status, reason: str, message: str) -> None:
+        """Say the intent, unless the service is stopped: then it stays so, with the new wish noted."""
+        if self.row.desired == Desired.STOPPED:
+            self.verdict = Verdict(
+                Status(self.row.status), reason, f"{message} It takes effect at the next start."
+            )
+        else:
+            self.verdict = Verdict(status, reason, message)
+
+
+@contextmanager
+def changing(
+    service_id: int, actor: User, action: str, *, deleting_is_fine: bool = False
+) -> Iterator[Change]:
+    """Lock the row, let the body change it, then write row, event, audit entry and the call to reconcile."""
+    with transaction.atomic():
+        row = Service.objects.select_for_update().get(pk=service_id)
+        if row.desired == Desired.DELETED and not deleting_is_fine:
+            raise Conflict(
+                "deleting", f"{row.name} is being deleted. Wait until it is gone, then create it anew."
+            )
+        change = Change(row)
+        yield change
+        if not change.fields and change.verdict is None:
+            return
+        now = timezone.now()
+        row.generation += 1
+        row.updated_at, row.progress_since, row.next_check_at = now, now, now
+        names = {*change.fields, "generation", "updated_at", "progress_since", "next_check_at"}
+        row.save(update_fields=names)
+        if change.verdict is not None:
+            if (row.status, row.reason) == (change.verdict.status, change.verdict.reason):
+                record_event(row, change.verdict, at=now)
+            transition(row, change.verdict, at=now)
+        record_audit(
+            actor, action, row.name, row.workspace, change.before, summary(row) | changed_secrets(change)
+        )
+        hint_service(row)
+        enqueue_reconcile(row)
+
+
+def scale_row(change: Change, instances: int) -> None:
+    if instances != change.row.wanted_instances:
+        before = change.row.wanted_instances
+        change.set(wanted_instances=instances)
+        change.move(Status.SCALING, "Scaling", f"Scaling from {before} to {instances} instances.")
+
+
+def summary(row: Service) -> dict[str, Any]:
+    """What the audit trail keeps of a service."""
+    revision = row.wanted_revision
+    return {
+        "desired": str(row.desired),
+        "revision": revision.number if revision else None,
+        "instances": row.wanted_instances,
+        "restarts": row.restart_number,
+    }
+
+
+def changed_secrets(change: Change) -> Mapping[str, Any]:
+    return {"token": "changed"} if "token_encrypted" in change.fields else {}
+
+
+VERBS: Mapping[str, Callable[[Service, User], Service]] = {"start": start, "stop": stop, "restart": restart}

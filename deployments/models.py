@@ -1,0 +1,274 @@
+"""What Slipway remembers: workspaces and people's rights, services, revisions, events, instances, audit.
+
+A service row says what is *wanted*; ``Instance`` rows are what was last *seen* and are rebuilt by reconcile.
+``Service.status`` is written by ``deployments.status`` alone.
+"""
+
+from __future__ import annotations
+
+import secrets
+import string
+from typing import Any
+
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, User
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from deployments.spec import ServiceSpec
+
+UID_LETTERS = string.ascii_lowercase + string.digits
+
+
+class Role(models.TextChoices):
+    """What a member may do: viewers see status and chat, operators change, owners also manage members."""
+
+    OWNER = "owner"
+    OPERATOR = "operator"
+    VIEWER = "viewer"
+
+
+class Workspace(models.Model):
+    """Everything that belongs to someone belongs to one of these."""
+
+    slug = models.SlugField(max_length=63, unique=True)
+    name = models.CharField(max_length=120)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ("name",)
+
+    def __str__(self) -> str:
+        return self.slug
+
+
+class Membership(models.Model):
+    """One person's role in one workspace."""
+
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="memberships")
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
+    role = models.CharField(max_length=16, choices=Role.choices)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=("workspace", "user"), name="one_role_a_workspace"),)
+
+    def __str__(self) -> str:
+        return f"{self.user_id} {self.role} of {self.workspace_id}"
+
+
+class PersonalToken(models.Model):
+    """A program's way in for one person. The secret is shown once; its digest is kept."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="personal_tokens")
+    name = models.CharField(max_length=120)
+    digest = models.CharField(max_length=64, unique=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    last_used_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ("-created_at",)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Status(models.TextChoices):
+    """A service's status in EAS's words (eas.md §4.3). ``deployments.status`` draws who writes which."""
+
+    CREATING = "Creating"
+    WAITING = "Waiting"
+    RUNNING = "Running"
+    UPDATING = "Updating"
+    SCALING = "Scaling"
+    STOPPING = "Stopping"
+    STOPPED = "Stopped"
+    STARTING = "Starting"
+    DELETING = "Deleting"
+    DELETE_FAILED = "DeleteFailed"
+    FAILED = "Failed"
+
+
+class Desired(models.TextChoices):
+    """What the operator wants of a service as a whole."""
+
+    RUNNING = "running"
+    STOPPED = "stopped"
+    DELETED = "deleted"
+
+
+class ServiceQuerySet(models.QuerySet["Service"]):
+    def visible_to(self, user: AbstractBaseUser | AnonymousUser) -> ServiceQuerySet:
+        """The services a person may see: those of their workspaces; an administrator sees all."""
+        if not user.is_authenticated:
+            return self.none()
+        if getattr(user, "is_superuser", False):
+            return self
+        return self.filter(workspace__memberships__user_id=user.pk)
+
+
+def new_service_uid() -> str:
+    """Shaped as EAS's service ids, ``eas-m-`` and 12 letters or digits."""
+    return "eas-m-" + "".join(secrets.choice(UID_LETTERS) for _ in range(12))
+
+
+class Service(models.Model):
+    """One service: what is wanted of it, and Slipway's verdict on what is there."""
+
+    uid = models.CharField(max_length=32, unique=True, default=new_service_uid)
+    name = models.CharField(max_length=63, unique=True)  # global: it is the gateway's path
+    workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, related_name="services")
+    created_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now)
+    updated_at = models.DateTimeField(default=timezone.now)
+
+    desired = models.CharField(max_length=16, choices=Desired.choices, default=Desired.RUNNING)
+    wanted_revision = models.ForeignKey("Revision", null=True, on_delete=models.SET_NULL, related_name="+")
+    serving_revision = models.ForeignKey("Revision", null=True, on_delete=models.SET_NULL, related_name="+")
+    wanted_instances = models.PositiveIntegerField(default=1)
+    #: Counts restarts asked for; instances of another number are replaced one by one.
+    restart_number = models.PositiveIntegerField(default=0)
+    settled_restart_number = models.PositiveIntegerField(default=0)
+    #: Counts every change of what is wanted; status updates are conditional on it.
+    generation = models.PositiveIntegerField(default=1)
+
+    status = models.CharField(max_length=16, choices=Status.choices, default=Status.CREATING)
+    reason = models.CharField(max_length=64, blank=True, default="")  # a stable code
+    message = models.TextField(blank=True, default="")
+    status_since = models.DateTimeField(default=timezone.now)
+    #: When what is wanted last changed, or the last failure was cured: waiting is counted from here.
+    progress_since = models.DateTimeField(default=timezone.now)
+
+    token_encrypted = models.TextField()
+
+    observed_at = models.DateTimeField(null=True, blank=True)
+    next_check_at = models.DateTimeField(default=timezone.now)
+    lease_holder = models.CharField(max_length=120, blank=True, default="")
+    lease_until = models.DateTimeField(null=True, blank=True)
+
+    objects = ServiceQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("-created_at", "-pk")
+        indexes = (
+            models.Index(fields=("workspace", "-created_at")),
+            models.Index(fields=("status",)),
+            models.Index(fields=("next_check_at",)),
+            models.Index(fields=("-updated_at",)),
+        )
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The wanted document as an operator would write it today: scaling shows, the token does not."""
+        assert self.wanted_revision is not None
+        document = dict(self.wanted_revision.document)
+        document["metadata"] = {**document["metadata"], "instance": self.wanted_instances}
+        return document
+
+    def spec(self) -> ServiceSpec:
+        """The wanted document, parsed. It was valid when it was stored."""
+        return ServiceSpec.parse(self.document)
+
+
+class Revision(models.Model):
+    """An immutable version of a service's document. Numbers start at 1 and are never reused."""
+
+    service = models.ForeignKey(Service, on_delete=models.CASCADE, related_name="revisions")
+    number = models.PositiveIntegerField()
+    document = models.JSONField()
+    author = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    reason = models.CharField(max_length=500, blank=True, default="")
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ("-number",)
+        constraints = (models.UniqueConstraint(fields=("service", "number"), name="revision_numbers_once"),)
+
+    def __str__(self) -> str:
+        return f"r{self.number}"
+
+
+class ServiceEvent(models.Model):
+    """Something that happened to a service. Append-only."""
+
+    class Type(models.TextChoices):
+        NORMAL = "Normal"
+        WARNING = "Warning"
+
+    service = models.ForeignKey(Service, on_delete=models.CASCADE, related_name="events")
+    type = models.CharField(max_length=8, choices=Type.choices, default=Type.NORMAL)
+    code = models.CharField(max_length=64)
+    message = models.TextField()
+    cure = models.TextField(blank=True, default="")
+    instance = models.CharField(max_length=80, blank=True, default="")
+    revision_number = models.PositiveIntegerField(null=True, blank=True)
+    log_tail = models.TextField(blank=True, default="")
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ("-created_at", "-pk")
+        indexes = (models.Index(fields=("service", "-created_at")),)
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.message}"
+
+
+class Instance(models.Model):
+    """One instance as reconcile last saw it; the gateway routes to rows that are ready and not stopping."""
+
+    service = models.ForeignKey(Service, on_delete=models.CASCADE, related_name="instances")
+    name = models.CharField(max_length=80, unique=True)
+    revision_number = models.PositiveIntegerField()
+    restart_number = models.PositiveIntegerField(default=0)
+    phase = models.CharField(max_length=16)  # clusters.base.InstancePhase
+    host = models.CharField(max_length=255, blank=True, default="")
+    port = models.PositiveIntegerField(default=0)
+    created_at = models.DateTimeField(default=timezone.now)
+    started_at = models.DateTimeField(null=True, blank=True)
+    #: When it first answered as the program that runs now; None until then, and again after a restart.
+    ready_at = models.DateTimeField(null=True, blank=True)
+    step = models.CharField(max_length=300, blank=True, default="")
+    restart_count = models.PositiveIntegerField(default=0)
+    #: How often its program had ended when it last answered; more since then count towards a crash loop.
+    ends_when_ready = models.PositiveIntegerField(default=0)
+    last_exit_code = models.IntegerField(null=True, blank=True)
+    last_exit_reason = models.CharField(max_length=64, blank=True, default="")
+    last_exit_message = models.TextField(blank=True, default="")
+    last_exit_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ("name",)
+
+    def __str__(self) -> str:
+        return self.name
+
+    @classmethod
+    def routable(cls) -> Q:
+        """The condition for taking new requests."""
+        return Q(ready_at__isnull=False, phase="Running")
+
+
+class AuditEntry(models.Model):
+    """Who changed what, from what, to what. Secrets never appear; a changed one is named as changed."""
+
+    workspace = models.ForeignKey(
+        Workspace, null=True, on_delete=models.CASCADE, related_name="audit_entries"
+    )
+    actor = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    actor_name = models.CharField(max_length=150)
+    action = models.CharField(max_length=64)
+    target = models.CharField(max_length=120)
+    before = models.JSONField(null=True, blank=True)
+    after = models.JSONField(null=True, blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ("-created_at", "-pk")
+        indexes = (models.Index(fields=("workspace", "-created_at")),)
+
+    def __str__(self) -> str:
+        return f"{self.actor_name} {self.action} {self.target}"

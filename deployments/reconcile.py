@@ -1,0 +1,222 @@
+"""Move what is there towards what is wanted, one short step at a time.
+
+``reconcile`` asks "what is wanted, what is there", never "what just happened": it may run any number of times,
+twice at once, or after any crash. It returns how soon it wants to run again; the sweep runs it anyway.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from deployments.assess import STARTUP_SECONDS, Seen, Wanted, assess
+from deployments.clusters import get_cluster
+from deployments.clusters.base import Cluster, ClusterError, Workload
+from deployments.hints import hint_service, send_hint
+from deployments.instances import look_at, ready_names
+from deployments.leases import claim, release
+from deployments.models import Desired, Instance, Service, Status
+from deployments.spec import ServiceSpec
+from deployments.status import IN_MOTION, Verdict, prune_events, transition
+
+logger = logging.getLogger(__name__)
+
+SOON_SECONDS = 0.2  # in motion: a person watches
+RUNNING_CHECK_SECONDS = 3.0  # a dead instance is noticed within this
+FAILED_CHECK_SECONDS = 3.0
+STOPPED_CHECK_SECONDS = 300.0
+DELETE_PATIENCE_SECONDS = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one reconcile came to. ``again_in_seconds`` None: nothing to hurry for, the sweep suffices."""
+
+    claimed: bool
+    again_in_seconds: float | None = None
+
+
+def reconcile(service_id: int) -> Step:
+    """One step for one service. Never raises for what a cluster does: that becomes status and event."""
+    holder = claim(service_id)
+    if holder is None:
+        return Step(claimed=False)
+    generation = None
+    step = Step(claimed=True)
+    try:
+        service = (
+            Service.objects.select_related("wanted_revision", "serving_revision")
+            .filter(pk=service_id)
+            .first()
+        )
+        if service is None:
+            return step
+        generation = service.generation
+        step = reconcile_claimed(service, get_cluster())
+    finally:
+        release(service_id, holder)
+    if Service.objects.filter(pk=service_id).exclude(generation=generation).exists():
+        return Step(claimed=True, again_in_seconds=0.0)  # what is wanted changed while we looked
+    return step
+
+
+def reconcile_claimed(service: Service, cluster: Cluster) -> Step:
+    try:
+        if service.desired == Desired.DELETED:
+            return reconcile_deletion(service, cluster)
+        return reconcile_instances(service, cluster)
+    except ClusterError as error:
+        logger.warning("service %s: %s: %s", service.name, error.code, error.message)
+        transition(service, Verdict(Status(service.status), error.code, error.message, error.cure))
+        note_checked(service, RUNNING_CHECK_SECONDS, observed=False)
+        return Step(claimed=True)
+
+
+def reconcile_instances(service: Service, cluster: Cluster) -> Step:
+    spec = service.spec()
+    revision = service.wanted_revision
+    assert revision is not None
+    before = cluster.observe(service.uid)
+    instances = service.wanted_instances if service.desired == Desired.RUNNING else 0
+    cluster.apply(
+        Workload(
+            service_uid=service.uid,
+            service_name=service.name,
+            revision=revision.number,
+            spec=spec,
+            instances=instances,
+            restart_token=str(service.restart_number),
+            ready=ready_names(service, before.instances),
+        )
+    )
+    known = look_at(service, spec, cluster.observe(service.uid).instances)
+    verdict = assess(wanted_of(service, spec), known, timezone.now())
+    was, was_reason = service.status, service.reason
+    changed = transition(service, verdict)
+    if verdict.status == Status.RUNNING and verdict.reason == "RUNNING":
+        settle(service, known)
+    if changed and was != service.status:
+        logger.info(
+            "service %s: %s (%s) -> %s (%s)", service.name, was, was_reason, service.status, service.reason
+        )
+        prune_events(service.pk)
+    elif not changed:
+        hint_if_instances_moved(service, known)
+    moving = service.status in IN_MOTION or any(not one.ready for one in known)
+    note_checked(service, check_interval_seconds(service, moving=moving), observed=True)
+    return Step(
+        claimed=True, again_in_seconds=SOON_SECONDS if moving and service.status != Status.FAILED else None
+    )
+
+
+def wanted_of(service: Service, spec: ServiceSpec) -> Wanted:
+    assert service.wanted_revision is not None
+    return Wanted(
+        desired=Desired(service.desired),
+        instances=service.wanted_instances,
+        revision=service.wanted_revision.number,
+        restart_token=str(service.restart_number),
+        status=Status(service.status),
+        reason=service.reason,
+        progress_since=service.progress_since,
+        startup_seconds=startup_seconds(spec),
+        serving_revision=service.serving_revision.number if service.serving_revision else None,
+    )
+
+
+def startup_seconds(spec: ServiceSpec) -> float:
+    """How long a program may take to answer: its startup check's whole allowance, else ten minutes."""
+    check = spec.container.startup_check
+    if check is None:
+        return STARTUP_SECONDS
+    return float(check.initial_delay_seconds + check.period_seconds * check.failure_threshold)
+
+
+def settle(service: Service, known: list[Seen]) -> None:
+    """Every wanted instance answers: note which revision and restart they are of."""
+    moved = (
+        service.serving_revision_id != service.wanted_revision_id
+        or service.settled_restart_number != service.restart_number
+    )
+    if moved and len([one for one in known if one.ready]) >= service.wanted_instances:
+        Service.objects.filter(pk=service.pk, generation=service.generation).update(
+            serving_revision=service.wanted_revision_id, settled_restart_number=service.restart_number
+        )
+
+
+def hint_if_instances_moved(service: Service, known: list[Seen]) -> None:
+    """Rows may change while the status keeps its word; pages and gateways should look then too."""
+    before = {row.name: (row.phase, row.ready_at is not None, row.step) for row in service.instances.all()}
+    now = {one.instance.name: (str(one.instance.phase), one.ready, one.step[:300]) for one in known}
+    if before != now:
+        hint_service(service)
+
+
+def check_interval_seconds(service: Service, *, moving: bool) -> float:
+    if service.status == Status.FAILED:
+        return FAILED_CHECK_SECONDS
+    if moving:
+        return 1.0  # the task comes back sooner; this is for when it is lost
+    return RUNNING_CHECK_SECONDS if service.status == Status.RUNNING else STOPPED_CHECK_SECONDS
+
+
+def note_checked(service: Service, interval_seconds: float, *, observed: bool) -> None:
+    """Plan the next look. ``observed_at`` is when the cluster last really answered."""
+    now = timezone.now()
+    changes: dict[str, object] = {"next_check_at": now + timedelta(seconds=interval_seconds)}
+    if observed:
+        changes["observed_at"] = now
+    Service.objects.filter(pk=service.pk, generation=service.generation).update(**changes)
+
+
+def reconcile_deletion(service: Service, cluster: Cluster) -> Step:
+    """End the instances, remove what the service owns, and at last the row."""
+    cluster.delete(service.uid)
+    there = cluster.observe(service.uid)
+    now = timezone.now()
+    if not there.instances and not there.leftovers:
+        with transaction.atomic():
+            Service.objects.filter(pk=service.pk, desired=Desired.DELETED).delete()
+        logger.info("service %s: deleted", service.name)
+        send_hint(f"service:{service.name}")
+        return Step(claimed=True)
+    Instance.objects.filter(service=service).update(phase="Stopping", ready_at=None)
+    if now - service.progress_since > timedelta(
+        seconds=DELETE_PATIENCE_SECONDS + service.spec().termination_grace_seconds
+    ):
+        names = ", ".join(seen.name for seen in there.instances) or "its folder"
+        cure = "See the log of the worker, then delete it again."
+        transition(
+            service, Verdict(Status.DELETE_FAILED, "DeleteFailed", f"Cannot be removed: {names}.", cure)
+        )
+        note_checked(service, FAILED_CHECK_SECONDS, observed=True)
+        return Step(claimed=True)
+    note_checked(service, 1.0, observed=True)
+    return Step(claimed=True, again_in_seconds=SOON_SECONDS)
+
+
+def due_services(limit: int = 500) -> list[int]:
+    """Claim the services whose look is due, so that two sweeps do not enqueue the same ones."""
+    now = timezone.now()
+    due = list(
+        Service.objects.filter(next_check_at__lte=now)
+        .order_by("next_check_at")
+        .values_list("pk", flat=True)[:limit]
+    )
+    if due:
+        Service.objects.filter(pk__in=due, next_check_at__lte=now).update(
+            next_check_at=now + timedelta(seconds=5)
+        )
+    return due
+
+
+def due_after_boot() -> int:
+    """At a worker's start everything wanted is looked at once, so that no page shows yesterday's Running."""
+    rows = Service.objects.exclude(desired=Desired.STOPPED, status=Status.STOPPED)
+    boot = settings.SLIPWAY_BOOT_AT
+    return rows.filter(next_check_at__gt=timezone.now()).update(next_check_at=boot or timezone.now())

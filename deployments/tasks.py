@@ -1,0 +1,62 @@
+"""Celery tasks. They make things quick, never right: each carries an id, and the sweep finds what was lost."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from celery import shared_task
+from celery.signals import worker_ready
+from django.db import close_old_connections, transaction
+
+from deployments.models import Service
+from deployments.readiness import stamp_worker_heartbeat
+from deployments.reconcile import due_after_boot, due_services, reconcile
+
+logger = logging.getLogger(__name__)
+RETRY_CLAIM_SECONDS = 0.3
+
+
+@shared_task(name="deployments.tasks.reconcile_service", soft_time_limit=None)
+def reconcile_service(service_id: int) -> None:
+    """One step towards what is wanted; asks for the next where something is in motion."""
+    try:
+        step = reconcile(service_id)
+    except Exception:  # an edge: one service's trouble must not reach the others; the sweep comes back to it
+        logger.exception("service %s: reconcile failed", service_id)
+        return
+    if step.again_in_seconds is not None:
+        reconcile_service.apply_async((service_id,), countdown=step.again_in_seconds or None)
+
+
+@shared_task(name="deployments.tasks.sweep")
+def sweep() -> None:
+    """Every two seconds: stamp the heartbeat and enqueue every service whose look is due."""
+    stamp_worker_heartbeat()
+    for service_id in due_services():
+        reconcile_service.delay(service_id)
+
+
+@worker_ready.connect
+def look_at_everything(**_: Any) -> None:
+    """A fresh worker looks at all that is wanted at once."""
+    try:
+        due_after_boot()
+        sweep.delay()
+    except Exception:  # an edge: the beat's sweep does the same two seconds later
+        logger.exception("the first sweep could not be started")
+    finally:
+        close_old_connections()
+
+
+def enqueue_reconcile(service: Service) -> None:
+    """Publish a reconcile once the transaction is committed. A failure is logged; the sweep makes up for it."""
+    service_id, name = service.pk, service.name
+
+    def publish() -> None:
+        try:
+            reconcile_service.apply_async((service_id,), retry=False)
+        except Exception as error:  # an edge: the broker may be down, the request has succeeded all the same
+            logger.warning("service %s: no task was published (%s); the sweep will find it", name, error)
+
+    transaction.on_commit(publish)
