@@ -248,6 +248,11 @@ class Mount(Part):
     dataset: dict[str, Any] | None = Field(None, description="an object")
 
     @property
+    def folder(self) -> str:
+        """``mount_path`` without doubled or trailing slashes."""
+        return "/" + posixpath.normpath(self.mount_path).lstrip("/")
+
+    @property
     def source(self) -> str:
         """Which kind of source this is, one of ``STORAGE_SOURCES``."""
         return next(name for name in STORAGE_SOURCES if getattr(self, name) is not None)
@@ -259,9 +264,9 @@ class Mount(Part):
         path = self.mount_path
         if not path.startswith("/") or "\0" in path or "\\" in path or any(c.isspace() for c in path):
             raise PydanticCustomError("mount_path", "not absolute")
-        if ".." in path.split("/") or posixpath.normpath(path) == "/":
+        plain = self.folder
+        if ".." in path.split("/") or plain == "/":
             raise PydanticCustomError("mount_path", "not a folder of its own")
-        plain = "/" + posixpath.normpath(path).lstrip("/")
         if any(plain == folder or plain.startswith(folder + "/") for folder in SYSTEM_FOLDERS):
             raise PydanticCustomError("mount_system", "{path}", {"path": plain})
         return self

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import math
-import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -173,7 +172,7 @@ def across_parts(parsed: ServiceDocument) -> list[FieldError]:
     if not parsed.containers:
         message = "containers must list at least one container with an image. Processors are not supported."
         errors.append(FieldError("containers", "containers_missing", message))
-    paths = [posixpath.normpath(mount.mount_path) for mount in parsed.storage]
+    paths = [mount.folder for mount in parsed.storage]
     for index, path in enumerate(paths):
         for other in paths[:index]:
             if (path + "/").startswith(other + "/") or (other + "/").startswith(path + "/"):

@@ -1,0 +1,139 @@
+"""What an observation means, case by case."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from deployments.assess import Seen, Wanted, assess
+from deployments.clusters.base import InstanceObservation, InstancePhase, ProgramExit
+from deployments.models import Desired, Status
+
+NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
+
+
+def wanted(**changes: Any) -> Wanted:
+    values: dict[str, Any] = {
+        "desired": Desired.RUNNING, "instances": 1, "revision": 1, "restart_token": "0",
+        "status": Status.CREATING, "reason": "Creating", "progress_since": NOW - timedelta(seconds=5),
+    }  # fmt: skip
+    return Wanted(**(values | changes))
+
+
+def seen(name: str = "a", *, ready: bool = False, crashes: int = 0, step: str = "", **changes: Any) -> Seen:
+    values: dict[str, Any] = {
+        "name": name, "revision": 1, "phase": InstancePhase.RUNNING, "restart_token": "0",
+        "started_at": NOW - timedelta(seconds=3),
+    }  # fmt: skip
+    return Seen(InstanceObservation(**(values | changes)), ready, step, crashes)
+
+
+def ended(reason: str = "Error", code: int = 1, message: str = "") -> ProgramExit:
+    return ProgramExit(code, reason, message, NOW - timedelta(seconds=4), NOW)
+
+
+def test_nothing_there_yet_is_still_creating() -> None:
+    assert assess(wanted(), [], NOW).status == Status.CREATING
+
+
+def test_an_instance_that_does_not_answer_is_waited_for_with_its_step() -> None:
+    verdict = assess(wanted(), [seen(step="Loading weights.")], NOW)
+    assert (verdict.status, verdict.message) == (Status.WAITING, "Loading weights.")
+
+
+def test_running_once_it_answers() -> None:
+    verdict = assess(wanted(), [seen(ready=True)], NOW)
+    assert (verdict.status, verdict.reason) == (Status.RUNNING, "RUNNING")
+
+
+def test_one_of_three_answering_is_running_and_says_how_many() -> None:
+    verdict = assess(wanted(instances=3, status=Status.WAITING), [seen(ready=True), seen("b"), seen("c")], NOW)
+    assert (verdict.status, verdict.message) == (Status.RUNNING, "1 of 3 instances answer.")
+
+
+def test_an_answer_of_the_old_revision_does_not_make_the_new_one_running() -> None:
+    verdict = assess(wanted(revision=2, status=Status.UPDATING), [seen(ready=True), seen("b", revision=2)], NOW)
+    assert verdict.status == Status.UPDATING
+
+
+def test_an_update_is_done_when_only_stopping_old_ones_are_left() -> None:
+    old = seen(phase=InstancePhase.STOPPING)
+    new = seen("b", revision=2, ready=True)
+    assert assess(wanted(revision=2, status=Status.UPDATING), [old, new], NOW).status == Status.RUNNING
+
+
+def test_a_crash_loop_fails_with_the_last_line_of_its_log() -> None:
+    crashing = seen(phase=InstancePhase.BACKOFF, crashes=3, last_exit=ended(code=2), log_tail=("usage", "unknown flag --x"))
+    verdict = assess(wanted(status=Status.WAITING), [crashing], NOW)
+    assert (verdict.status, verdict.reason) == (Status.FAILED, "CrashLoopBackOff")
+    assert "unknown flag --x" in verdict.message
+    assert "code 2" in verdict.message
+    assert verdict.cure
+
+
+def test_two_crashes_are_not_yet_a_loop() -> None:
+    crashing = seen(phase=InstancePhase.BACKOFF, crashes=2, last_exit=ended())
+    assert assess(wanted(status=Status.WAITING), [crashing], NOW).status == Status.WAITING
+
+
+def test_a_program_that_will_not_be_started_again_fails_at_once() -> None:
+    dead = seen(phase=InstancePhase.FAILED, crashes=1, last_exit=ended())
+    assert assess(wanted(), [dead], NOW).status == Status.FAILED
+
+
+def test_what_never_began_fails_with_the_reason() -> None:
+    never = seen(phase=InstancePhase.BACKOFF, crashes=1, last_exit=ended("StartError", 127, "no such file: x"))
+    verdict = assess(wanted(), [never], NOW)
+    assert (verdict.status, verdict.reason, verdict.message) == (Status.FAILED, "StartError", "no such file: x")
+
+
+def test_out_of_memory_has_its_own_code() -> None:
+    dead = seen(phase=InstancePhase.BACKOFF, crashes=3, last_exit=ended("OOMKilled", -9, "needs 3 GiB"))
+    assert assess(wanted(), [dead], NOW).reason == "OOMKilled"
+
+
+def test_silence_for_too_long_fails() -> None:
+    silent = seen(started_at=NOW - timedelta(hours=1), step="Starting the program.")
+    verdict = assess(wanted(progress_since=NOW - timedelta(hours=1)), [silent], NOW)
+    assert (verdict.status, verdict.reason) == (Status.FAILED, "NeverReady")
+
+
+def test_a_failing_update_halts_while_the_old_one_serves() -> None:
+    crashing = seen("b", revision=2, phase=InstancePhase.BACKOFF, crashes=4, last_exit=ended())
+    verdict = assess(
+        wanted(revision=2, status=Status.UPDATING, serving_revision=1), [seen(ready=True), crashing], NOW
+    )
+    assert (verdict.status, verdict.reason) == (Status.RUNNING, "UpdateHalted")
+    assert "r1 keeps serving" in verdict.message
+
+
+def test_failed_recovers_when_it_answers_after_all() -> None:
+    assert assess(wanted(status=Status.FAILED), [seen(ready=True)], NOW).status == Status.RUNNING
+
+
+def test_running_goes_back_to_waiting_when_nobody_answers() -> None:
+    assert assess(wanted(status=Status.RUNNING), [seen()], NOW).status == Status.WAITING
+
+
+def test_scaling_lasts_until_as_many_answer() -> None:
+    up = wanted(status=Status.SCALING, instances=2)
+    assert assess(up, [seen(ready=True), seen("b")], NOW).status == Status.SCALING
+    assert assess(up, [seen(ready=True), seen("b", ready=True)], NOW).status == Status.RUNNING
+
+
+def test_stopping_until_the_last_one_is_gone() -> None:
+    stop = wanted(desired=Desired.STOPPED, status=Status.STOPPING)
+    assert assess(stop, [seen(phase=InstancePhase.STOPPING)], NOW).status == Status.STOPPING
+    assert assess(stop, [], NOW).status == Status.STOPPED
+
+
+def test_zero_instances_are_stopped_and_say_why() -> None:
+    verdict = assess(wanted(instances=0, status=Status.SCALING), [], NOW)
+    assert (verdict.status, verdict.reason) == (Status.STOPPED, "ScaledToZero")
+
+
+def test_a_restart_counts_only_instances_of_the_new_restart() -> None:
+    again = wanted(restart_token="1", status=Status.UPDATING, reason="Restarting")
+    assert assess(again, [seen(ready=True), seen("b", restart_token="1")], NOW).status == Status.UPDATING
+    done = [seen(phase=InstancePhase.STOPPING), seen("b", restart_token="1", ready=True)]
+    assert assess(again, done, NOW).status == Status.RUNNING
