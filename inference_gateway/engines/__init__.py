@@ -1,0 +1,1 @@
+"""What talks to an engine. What starts one is ``deployments.engines``."""

@@ -1,0 +1,157 @@
+"""Raw ASGI building blocks: read a body within a limit, answer, and stop working when the caller leaves.
+
+Nothing here knows a protocol or Django. A reply runs in a task of its own; the caller's leaving is watched
+beside it, streamed or not, and cancels the task, which is awaited before the handler returns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import enum
+import json
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, MutableMapping
+from typing import Any
+
+from inference_gateway.chat import ChatError
+
+logger = logging.getLogger(__name__)
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+Headers = Iterable[tuple[bytes, bytes]]
+
+#: EAS's limit for a request (eas.md §1.1).
+MAX_BODY_BYTES = 1024 * 1024
+
+
+class ClientGoneError(Exception):
+    """The caller left before the whole request had come. There is nobody to answer."""
+
+
+class Ending(enum.StrEnum):
+    """How a reply ended."""
+
+    FINISHED = "finished"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+def find_header(scope: Scope, name: bytes) -> str | None:
+    """The value of the first header of that lower-case name; HTTP's bytes are read as Latin-1."""
+    for key, value in scope.get("headers", ()):
+        if key == name:
+            return bytes(value).decode("latin-1")
+    return None
+
+
+async def read_body(scope: Scope, receive: Receive, limit_bytes: int = MAX_BODY_BYTES) -> bytes:
+    """The whole body. Raises ChatError 413 ``body_too_large`` as soon as it is known, and ClientGoneError."""
+    declared = find_header(scope, b"content-length")
+    if declared is not None and declared.isdigit() and int(declared[:20]) > limit_bytes:
+        raise _too_large(limit_bytes)
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGoneError
+        part = message.get("body", b"")
+        size += len(part)
+        if size > limit_bytes:
+            raise _too_large(limit_bytes)
+        parts.append(part)
+        if not message.get("more_body", False):
+            return b"".join(parts)
+
+
+def _too_large(limit_bytes: int) -> ChatError:
+    limit = f"{limit_bytes // 1024} KiB"
+    return ChatError(413, "body_too_large", f"The body is over {limit}. Send a shorter prompt or history.")
+
+
+async def send_body(
+    send: Send, status: int, body: bytes, content_type: str = "application/json", headers: Headers = ()
+) -> None:
+    """A whole answer at once."""
+    start_headers = [
+        (b"content-type", content_type.encode("latin-1")),
+        (b"content-length", str(len(body)).encode("ascii")),
+        *headers,
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": start_headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def send_json(send: Send, status: int, value: Any, headers: Headers = ()) -> None:
+    body = json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
+    await send_body(send, status, body, headers=headers)
+
+
+async def send_stream(
+    send: Send,
+    status: int,
+    content_type: str,
+    frames: AsyncGenerator[bytes, None],
+    headers: Headers = (),
+) -> None:
+    """Send each frame as one chunk, as it comes; awaiting ``send`` is what slows the maker of frames down.
+
+    The status goes out with the first frame: until then an error that ``frames`` raises reaches whoever
+    called this with nothing sent.
+    """
+    async with contextlib.aclosing(frames):
+        first = await anext(frames, b"")
+        start_headers = [
+            (b"content-type", content_type.encode("latin-1")),
+            # Proxies that gather or cache would turn a stream into a lump.
+            (b"cache-control", b"no-cache"),
+            (b"x-accel-buffering", b"no"),
+            *headers,
+        ]
+        await send({"type": "http.response.start", "status": status, "headers": start_headers})
+        if first:
+            await send({"type": "http.response.body", "body": first, "more_body": True})
+        async for frame in frames:
+            if frame:
+                await send({"type": "http.response.body", "body": frame, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+
+async def run_until_disconnect(reply: Awaitable[None], receive: Receive) -> Ending:
+    """Run ``reply`` in a task; when the caller leaves first, cancel it and wait until it has ended.
+
+    The body must have been read. Cancelling the handler itself ends the reply in the same way. What the
+    reply raises is raised here.
+    """
+    task = asyncio.ensure_future(reply)
+    watcher = asyncio.ensure_future(_wait_for_disconnect(receive))
+    try:
+        await asyncio.wait({task, watcher}, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            await task
+            return Ending.FINISHED
+        return Ending.CANCELLED
+    finally:
+        await cancel_and_wait(watcher)
+        await cancel_and_wait(task)
+
+
+async def cancel_and_wait(task: asyncio.Future[Any]) -> None:
+    """End a task that nobody waits for any more. What it raises on its way out is logged, not raised."""
+    if task.done():
+        return
+    task.cancel()
+    # asyncio.wait, unlike awaiting the task, does not mix up its cancellation with ours.
+    await asyncio.wait({task})
+    if not task.cancelled() and task.exception() is not None:
+        logger.error("A reply failed while it was cancelled", exc_info=task.exception())
+
+
+async def _wait_for_disconnect(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
