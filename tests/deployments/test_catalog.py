@@ -99,15 +99,15 @@ def test_every_model_the_page_accelerates_may_use_every_engine(name: str) -> Non
 
 @pytest.mark.parametrize(
     "name",
-    ["DeepSeek-R1", "DeepSeek-V3", "DeepSeek-R1-Distill-Qwen-7B", "QwQ-32B", "Qwen2.5-7B-Instruct", "Qwen2-VL-7B-Instruct",
-     "Llama-3.2-1B-Instruct", "Marco-o1", "internlm3-8b-instruct"],
+    ["DeepSeek-R1", "DeepSeek-V3", "DeepSeek-R1-Distill-Qwen-7B", "QwQ-32B", "Qwen2.5-7B-Instruct",
+     "Qwen2-VL-7B-Instruct", "Llama-3.2-1B-Instruct", "Marco-o1", "internlm3-8b-instruct"],
 )  # fmt: skip
 def test_models_of_the_later_catalogue_are_listed(name: str) -> None:
     assert find_model(name) is not None
 
 
 def architecture_parameters(model: CatalogModel) -> int:
-    """Weights of a decoder: attention, feed-forward blocks, token tables. Norms and biases are under 0.1 %."""
+    """Weights of a decoder: attention, feed-forward blocks, token tables; the rest is under 0.1 %."""
     attention = model.hidden_size * model.head_dim * 2 * (model.attention_heads + model.kv_heads)
     feed_forward = model.mlp_matrices * model.hidden_size * model.intermediate_size
     return model.layers * (attention + feed_forward) + model.embedding_parameters

@@ -1,0 +1,51 @@
+"""Not accelerated: the chat-llm runtime (eas.md §1.7), llama.cpp for GGUF and Transformers for the rest."""
+
+from __future__ import annotations
+
+from deployments.catalog import Precision
+from deployments.engines.recipe import BARE, MODEL, NUMBER, EngineMemory, Launch, Recipe
+
+#: What ``--precision`` takes; quantised weights say themselves what they are.
+FLAG_PRECISIONS = (Precision.FP32, Precision.FP16, Precision.BF16)
+
+
+def arguments(launch: Launch) -> tuple[str, ...]:
+    words = [f"--port={launch.port}", f"--model-path={launch.model}"]
+    if launch.precision in FLAG_PRECISIONS:
+        words.append(f"--precision={launch.precision}")
+    if launch.on_cpu:
+        words.append("--cpu")
+    return tuple(words)
+
+
+CHAT_LLM = Recipe(
+    key="none",
+    title="Not Accelerated",
+    label="chat-llm",
+    image="chat-llm-webui:3.0",
+    program=("python", "webui/webui_server.py"),
+    other_programs=(("python", "api/api_server.py"),),
+    flags={
+        "port": NUMBER,
+        "model-path": MODEL,
+        "precision": "fp32|fp16|bf16",
+        "cpu": BARE,
+        "api-only": BARE,
+        "no-template": BARE,
+        "max-new-tokens": NUMBER,
+        "max-round": NUMBER,
+        "temperature": r"[0-9]+(\.[0-9]+)?",
+        "top-k": NUMBER,
+        "top-p": r"[0-9]+(\.[0-9]+)?",
+        "log-level": "DEBUG|INFO|WARNING|ERROR",
+    },
+    arguments=arguments,
+    default_port=8000,
+    health_path="/health",
+    precisions=frozenset(Precision) - {Precision.FP8},
+    # Transformers holds no pool of its own: CUDA context (about 0.5 GiB) and the activations of one prompt.
+    memory=EngineMemory(runtime_gib=1.5),
+    splits_heads=False,
+    takes_context=False,
+    accepts_any_model=True,
+)
