@@ -1,0 +1,107 @@
+"""Conversations and their turns: what was asked of a service and what it answered, finished or cut off.
+
+Written by the web chat, by the WebSocket gateway, and by the HTTP gateway for requests that name a
+conversation. Text lives here and in no log.
+"""
+
+from __future__ import annotations
+
+import uuid
+
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, User
+from django.db import models
+from django.utils import timezone
+
+from deployments.models import Service, Workspace
+
+TITLE_LENGTH = 80
+
+
+class ConversationQuerySet(models.QuerySet["Conversation"]):
+    def owned_by(self, user: AbstractBaseUser | AnonymousUser) -> ConversationQuerySet:
+        """A person's own conversations that are not deleted; nobody sees another's."""
+        if not user.is_authenticated:
+            return self.none()
+        return self.filter(owner_id=user.pk, deleted_at=None)
+
+
+class Conversation(models.Model):
+    """One dialogue with one service. It outlives the service, whose name it keeps."""
+
+    class Source(models.TextChoices):
+        """Where it was begun: in the web chat, by a program over HTTP, or by a WebSocket connection."""
+
+        WEB = "web"
+        API = "api"
+        WEBSOCKET = "websocket"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4)
+    service = models.ForeignKey(Service, null=True, on_delete=models.SET_NULL, related_name="conversations")
+    service_name = models.CharField(max_length=63)
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="conversations")
+    #: The person whose web chat it is; None where a service's token began it.
+    owner = models.ForeignKey(User, null=True, blank=True, on_delete=models.CASCADE, related_name="+")
+    title = models.CharField(max_length=200, blank=True, default="")
+    source = models.CharField(max_length=16, choices=Source.choices)
+    system_prompt = models.TextField(blank=True, default="")
+    parameters = models.JSONField(blank=True, default=dict)
+    created_at = models.DateTimeField(default=timezone.now)
+    updated_at = models.DateTimeField(default=timezone.now)
+    deleted_at = models.DateTimeField(null=True, blank=True)
+
+    objects = ConversationQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("-updated_at",)
+        indexes = (
+            models.Index(fields=("owner", "service_name", "-updated_at")),
+            models.Index(fields=("service", "-updated_at")),
+        )
+
+    def __str__(self) -> str:
+        return str(self.pk)
+
+
+class Turn(models.Model):
+    """One question of a conversation and its answer as far as it came. Numbers start at 1, never reused."""
+
+    class Status(models.TextChoices):
+        """``generating`` until it ends in exactly one of the others.
+
+        ``stopped``: somebody stopped it or left. ``interrupted``: the server went away while it ran.
+        ``failed``: the engine or the way to it failed; ``error_code`` says how.
+        """
+
+        GENERATING = "generating"
+        FINISHED = "finished"
+        STOPPED = "stopped"
+        INTERRUPTED = "interrupted"
+        FAILED = "failed"
+
+    conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="turns")
+    number = models.PositiveIntegerField()
+    #: The turn that this one goes on from; None for the first.
+    parent = models.ForeignKey("self", null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    question = models.TextField()
+    answer = models.TextField(blank=True, default="")
+    status = models.CharField(max_length=16, choices=Status.choices, default=Status.GENERATING)
+    error_code = models.CharField(max_length=64, blank=True, default="")
+    finish_reason = models.CharField(max_length=32, blank=True, default="")
+    prompt_tokens = models.PositiveIntegerField(null=True, blank=True)
+    completion_tokens = models.PositiveIntegerField(null=True, blank=True)
+    first_token_ms = models.PositiveIntegerField(null=True, blank=True)
+    duration_ms = models.PositiveIntegerField(null=True, blank=True)
+    revision_number = models.PositiveIntegerField(null=True, blank=True)
+    parameters = models.JSONField(blank=True, default=dict)
+    #: Names one run of generating; who writes the answer writes only while it is still theirs.
+    generation = models.UUIDField(default=uuid.uuid4)
+    created_at = models.DateTimeField(default=timezone.now)
+    updated_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ("number",)
+        constraints = (models.UniqueConstraint(fields=("conversation", "number"), name="turn_numbers_once"),)
+        indexes = (models.Index(fields=("status", "updated_at")),)
+
+    def __str__(self) -> str:
+        return f"{self.conversation_id}#{self.number}"
