@@ -1,0 +1,104 @@
+"""What this machine offers: cores, memory, graphics processors, and the engines that are installed."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import logging
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from deployments.clusters.base import Capacity
+
+logger = logging.getLogger(__name__)
+MIB = 1024 * 1024
+
+
+@functools.cache
+def machine_capacity() -> Capacity:
+    """Looked at once in a process's life: none of it changes while a machine runs."""
+    gpus, product, gpu_memory_gib = graphics_processors()
+    images = ["chat-llm"] if importlib.util.find_spec("xllamacpp") else []
+    if find_vllm_python():
+        images.append("vllm")
+    return Capacity(
+        node=platform.node() or "localhost",
+        cpu_cores=usable_cores(),
+        memory_mib=memory_mib(),
+        gpus=gpus,
+        gpu_product=product,
+        gpu_memory_gib=gpu_memory_gib,
+        images=tuple(images),
+    )
+
+
+@functools.cache
+def find_vllm_python() -> str | None:
+    """The interpreter that can import vLLM: ours, or the one beside a ``vllm`` on the PATH."""
+    if importlib.util.find_spec("vllm"):
+        return sys.executable
+    program = shutil.which("vllm")
+    python = Path(program).resolve().parent / "python" if program else None
+    return str(python) if python and os.access(python, os.X_OK) else None
+
+
+def usable_cores() -> float:
+    """Cores this process may use: affinity, and the quota of its control group (v2)."""
+    present = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quotas = [float(present)]
+    for folder in control_groups():
+        words = read_words(folder / "cpu.max")
+        if len(words) == 2 and words[0].isdigit():
+            quotas.append(int(words[0]) / int(words[1]))
+    return min(quotas)
+
+
+def memory_mib() -> int:
+    """Memory of the machine or of the tightest control group around this process (v1 and v2)."""
+    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    files = [folder / "memory.max" for folder in control_groups()]
+    for path in [*files, Path("/sys/fs/cgroup/memory/memory.limit_in_bytes")]:
+        words = read_words(path)
+        if words and words[0].isdigit():
+            limits.append(int(words[0]))
+    return min(limits) // MIB
+
+
+def control_groups() -> list[Path]:
+    """The control group of this process and all above it, in the unified hierarchy."""
+    root = Path("/sys/fs/cgroup")
+    own = next((line[3:] for line in read_words(Path("/proc/self/cgroup")) if line.startswith("0::")), "/")
+    folder = root / own.strip("/")
+    return [folder, *(parent for parent in folder.parents if parent.is_relative_to(root))]
+
+
+def read_words(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").split()
+    except OSError:
+        return []
+
+
+def graphics_processors() -> tuple[int, str, float]:
+    """How many, which, and the memory of the smallest in GiB, as ``nvidia-smi`` tells; (0, "", 0.0) without."""
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return 0, "", 0.0
+    command = [program, "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout
+    except (OSError, subprocess.SubprocessError) as problem:
+        logger.warning("nvidia-smi gave no answer (%s): this machine counts as one without GPUs.", problem)
+        return 0, "", 0.0
+    return parse_gpus(answer)
+
+
+def parse_gpus(answer: str) -> tuple[int, str, float]:
+    """``NAME, MEMORY`` lines, memory in MiB; "[N/A]" where memory is shared with the processor."""
+    rows = [line.rpartition(",") for line in answer.splitlines() if "," in line]
+    sizes = [float(size) / 1024 for _, _, size in rows if size.strip().replace(".", "", 1).isdigit()]
+    return len(rows), rows[0][0].strip() if rows else "", round(min(sizes, default=0.0), 1)

@@ -1,0 +1,101 @@
+"""Why this machine cannot run a spec: known from the document alone, said before anything is created."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Literal
+
+from deployments.clusters.base import Capacity, ClusterError, Refusal
+from deployments.clusters.local.launch import command_words, find_launchers, image_name, uses_vllm
+from deployments.spec import ServiceSpec
+
+CommandsPolicy = Literal["any", "recipes"]
+SOURCES = {
+    "nfs": ("NFS", "Copy the files into a folder of the object store and mount it as oss://BUCKET/FOLDER/."),
+    "git": ("Git", "Clone the repository into a folder of the object store and mount it as oss://BUCKET/FOLDER/."),
+    "dataset": ("Dataset", "Copy the files into a folder of the object store and mount it as oss://BUCKET/FOLDER/."),
+}
+
+
+def find_refusal(
+    spec: ServiceSpec,
+    capacity: Capacity,
+    policy: CommandsPolicy,
+    is_recipe: Callable[[Mapping[str, Any]], bool],
+) -> Refusal | None:
+    """The first reason of all, or None: it can run here."""
+    reasons = [*shape(spec), *sources(spec), *engines(spec, capacity), *sizes(spec, capacity)]
+    if policy == "recipes" and not is_recipe(spec.document["containers"][0]):
+        reasons.append(
+            Refusal(
+                "command_not_allowed",
+                "This Slipway listens for other machines, so its local cluster runs only the commands that the "
+                "LLM form writes, and this is another one.",
+                "Use the LLM form, or let whoever runs Slipway set SLIPWAY_LOCAL_COMMANDS=any.",
+            )
+        )
+    return reasons[0] if reasons else None
+
+
+def shape(spec: ServiceSpec) -> Iterator[Refusal]:
+    """One container with one program, ready to start."""
+    count = len(spec.parsed.containers)
+    container = spec.container
+    if count != 1:
+        message = f"The document has {count} containers; the local cluster runs one program an instance."
+        yield Refusal("too_many_containers", message, "Keep the container that answers requests.")
+    if container.script is None and container.command is None:
+        message = "containers[0] has neither script nor command, and there is no image here to take one from."
+        yield Refusal("command_missing", message, "Write the command that starts the program.")
+    elif container.script is None:
+        try:
+            command_words(container)
+        except ClusterError as problem:
+            yield Refusal(problem.code, problem.message, problem.cure)
+    if container.prepare.python_requirements or container.prepare.python_requirements_path:
+        message = "The local cluster installs no Python packages (containers[0].prepare)."
+        cure = "Install them on this machine and leave prepare out."
+        yield Refusal("requirements_unsupported", message, cure)
+
+
+def sources(spec: ServiceSpec) -> Iterator[Refusal]:
+    """Only folders of the object store and empty ones can be mounted."""
+    for index, mount in enumerate(spec.mounts):
+        if mount.source in SOURCES:
+            kind, cure = SOURCES[mount.source]
+            message = f"storage[{index}]: {kind} storage cannot be mounted on the local cluster."
+            yield Refusal(f"{mount.source}_unsupported", message, cure)
+
+
+def engines(spec: ServiceSpec, capacity: Capacity) -> Iterator[Refusal]:
+    """The program that the image stands for has to be installed here."""
+    image = image_name(spec.container.image)
+    if spec.engine == "bladellm" or image.startswith("blade"):
+        message = "BladeLLM runs on Kubernetes only: it exists as an image, and not as a program of this machine."
+        yield Refusal("engine_unavailable", message, "Choose no acceleration, or a Kubernetes cluster.")
+    elif uses_vllm(spec) and "vllm" not in capacity.images:
+        message = "vLLM is not installed on this machine."
+        yield Refusal("engine_unavailable", message, "Install vLLM so that `vllm` is found, or choose no acceleration.")
+    elif image == "chat-llm-webui" and "chat-llm" not in capacity.images:
+        message = "The chat-llm engine's library xllamacpp is not installed."
+        yield Refusal("engine_unavailable", message, "Run `make run` again: it installs all that is needed.")
+    launchers = find_launchers(spec.container.image)
+    if launchers is not None and not os.access(launchers / "python", os.X_OK):
+        message = f"The launcher {launchers / 'python'} of image {image} cannot be executed."
+        yield Refusal("launcher_missing", message, "Restore Slipway's files, with their permissions.")
+
+
+def sizes(spec: ServiceSpec, capacity: Capacity) -> Iterator[Refusal]:
+    """What one instance asks for, against what the whole machine has."""
+    if spec.gpu > capacity.gpus:
+        has = f"has {capacity.gpus}" if capacity.gpus else "has none"
+        message = f"The service asks for {spec.gpu} GPU{'s' if spec.gpu > 1 else ''}; this machine {has}."
+        cure = f"Set metadata.gpu to {capacity.gpus}, or use a machine with more."
+        yield Refusal("gpu_unavailable", message, cure)
+    if spec.memory_mib is not None and spec.memory_mib > capacity.memory_mib:
+        message = (
+            f"An instance asks for {spec.memory_mib:,} MiB of memory; this machine has {capacity.memory_mib:,} MiB."
+        )
+        cure = f"Set metadata.memory to at most {capacity.memory_mib}, or choose a smaller model."
+        yield Refusal("memory_too_large", message, cure)
