@@ -49,6 +49,8 @@ class EngineMemory:
     """
 
     runtime_gib: float
+    #: The same without a GPU, on the machine's own memory.
+    cpu_runtime_gib: float = 0.0
     reserved_share: float = 0.0
     weights_factor: float = 1.0
 

@@ -45,8 +45,9 @@ VLLM = Recipe(
     health_path="/health",
     precisions=frozenset(Precision),
     # --gpu-memory-utilization is 0.9 unless given (vLLM's engine arguments), and inside it about 1 GiB
-    # goes to the activations of the largest batch, which it measures at start.
-    memory=EngineMemory(runtime_gib=1.0, reserved_share=0.1),
+    # goes to the activations of the largest batch, which it measures at start. Without a GPU: PyTorch and
+    # the server process.
+    memory=EngineMemory(runtime_gib=1.0, reserved_share=0.1, cpu_runtime_gib=3.0),
     splits_heads=True,
     takes_context=True,
     accepts_any_model=False,

@@ -1,0 +1,372 @@
+"""Which machine a model should run on, how much of it, and why it cannot run where it cannot.
+
+``recommend`` always answers with resources, so that a form can be filled in and a document shown; where the
+cluster cannot run them, the answer carries the refusal as well (console.md §1: misfits are shown, with the
+reason and the shortfall). Pure: nodes come in as ``Capacity``, nothing is asked of a cluster here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from deployments.catalog import CatalogModel, Precision
+from deployments.clusters.base import Capacity, Refusal
+from deployments.engines import RECIPES, Recipe, find_recipe
+from deployments.engines.chat_llm import GGUF_SLOTS
+from deployments.machines import Machine, find_instance_type, load_instance_types, machine_of
+from deployments.memory_plan import MemoryBar, ModelSize, plan_memory, size_of, size_of_custom
+
+#: What is planned for unless the form says otherwise: one dialogue as long as the page's samples need.
+DEFAULT_CONTEXT_TOKENS = 4096
+DEFAULT_USERS = 1
+CPU_HEADROOM = 1.5  # over the arithmetic, because a local instance above its memory is killed
+MAX_CPU_CORES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A model as it should be served. ``model`` is None for a folder of one's own."""
+
+    title: str
+    size: ModelSize
+    recipe: Recipe
+    precision: Precision
+    is_precision_chosen: bool
+    context_tokens: int
+    users: int
+    model: CatalogModel | None = None
+
+    @property
+    def is_bundled(self) -> bool:
+        return self.model is not None and self.model.is_bundled
+
+    def runs_on_processor(self, node: Capacity) -> bool:
+        """Whether it can do without a GPU there: llama.cpp reads GGUF, and vLLM has a build for processors."""
+        if self.model is not None:
+            return self.model.is_bundled
+        return self.recipe.key == "none" or not node.downloads
+
+
+@dataclass(frozen=True, slots=True)
+class Recommendation:
+    """Resources of one instance, and what they hold. ``memory_mb`` is in EAS's MB, which are MiB."""
+
+    machine: Machine
+    cpu: float
+    memory_mb: int
+    gpu: int
+    precision: Precision  # of the weights in memory
+    context_tokens: int
+    users: int
+    bar: MemoryBar
+    most_context_tokens: int  # for that many users
+    most_users: int  # of that context
+    sentences: tuple[str, ...]
+    refusal: Refusal | None = None
+
+    @property
+    def fits(self) -> bool:
+        return self.bar.shortfall_gib == 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """For REST and pages; ``refusal`` is absent where there is none. GiB to one decimal."""
+        answer: dict[str, Any] = {
+            "cpu": self.cpu,
+            "memory": self.memory_mb,
+            "gpu": self.gpu,
+            "gpu_product": self.machine.gpu_product if self.gpu else "",
+            "instance_type": self.machine.instance_type,
+            "precision": str(self.precision),
+            "context_tokens": self.context_tokens,
+            "users": self.users,
+            "most_context_tokens": self.most_context_tokens,
+            "most_users": self.most_users,
+            "bar": {
+                "total_gib": round(self.bar.total_gib, 1),
+                "weights_gib": round(self.bar.weights_gib, 1),
+                "kv_cache_gib": round(self.bar.kv_cache_gib, 1),
+                "runtime_gib": round(self.bar.runtime_gib, 1),
+                "free_gib": round(self.bar.free_gib, 1),
+                "shortfall_gib": round(self.bar.shortfall_gib, 1),
+            },
+            "fits": self.fits and self.refusal is None,
+            "sentences": list(self.sentences),
+        }
+        if self.refusal is not None:
+            answer["refusal"] = {
+                "code": self.refusal.code, "message": self.refusal.message, "cure": self.refusal.cure,
+            }  # fmt: skip
+        return answer
+
+
+def want_model(
+    model: CatalogModel,
+    acceleration: str,
+    precision: Precision | None = None,
+    context_tokens: int | None = None,
+    users: int | None = None,
+) -> Wanted:
+    """A model of the catalog. ``acceleration`` must be a recipe's key (KeyError otherwise)."""
+    recipe = get_recipe(acceleration)
+    published = next((one for one in model.precisions if one in recipe.precisions), model.precisions[0])
+    context = model.context_tokens if model.is_bundled else min(model.context_tokens, DEFAULT_CONTEXT_TOKENS)
+    return Wanted(
+        title=model.name,
+        size=size_of(model),
+        recipe=recipe,
+        precision=precision or published,
+        is_precision_chosen=precision is not None,
+        context_tokens=context_tokens or context,
+        users=users or (GGUF_SLOTS if model.is_bundled else DEFAULT_USERS),
+        model=model,
+    )
+
+
+def want_custom(
+    acceleration: str,
+    parameters_billion: float,
+    family: str = "",
+    precision: Precision | None = None,
+    context_tokens: int | None = None,
+    users: int | None = None,
+) -> Wanted:
+    """A folder of one's own, known by its size. ``acceleration`` must be a recipe's key (KeyError otherwise)."""
+    size = size_of_custom(parameters_billion, family)
+    return Wanted(
+        title=f"{family or 'A model'} of {parameters_billion:g} billion parameters",
+        size=size,
+        recipe=get_recipe(acceleration),
+        precision=precision or Precision.BF16,
+        is_precision_chosen=precision is not None,
+        context_tokens=context_tokens or min(size.context_tokens, DEFAULT_CONTEXT_TOKENS),
+        users=users or DEFAULT_USERS,
+    )
+
+
+def get_recipe(acceleration: str) -> Recipe:
+    recipe = find_recipe(acceleration)
+    if recipe is None:
+        raise KeyError(acceleration)
+    return recipe
+
+
+def recommend(wanted: Wanted, nodes: Sequence[Capacity], instance_type: str = "") -> Recommendation:
+    """The smallest node that holds ``wanted``, else the smallest instance type that does, with the refusal.
+
+    ``instance_type`` names one to take instead; it must be a known one (KeyError otherwise).
+    """
+    if instance_type:
+        machine = find_instance_type(instance_type)
+        if machine is None:
+            raise KeyError(instance_type)
+        return fit(wanted, machine, refuse_settings(wanted) or refuse_engine(wanted, nodes))
+    refusal = refuse(wanted, nodes)
+    local = [fit(wanted, machine_of(node), refusal) for node in usable_nodes(wanted, nodes)]
+    rented = [] if wanted.is_bundled else [fit(wanted, one, refusal) for one in rentable(wanted)]
+    if holding := [one for one in local if one.fits]:
+        return min(holding, key=lambda one: (one.bar.total_gib, one.gpu))
+    if holding := [one for one in rented if one.fits]:
+        return holding[0]  # they come from the smallest up, and are paid for as a whole
+    if choice := local + rented:
+        return min(choice, key=lambda one: one.bar.shortfall_gib)
+    return fit(wanted, Machine("", MAX_CPU_CORES, 16 * 1024), refusal)
+
+
+def list_options(wanted: Wanted, nodes: Sequence[Capacity]) -> tuple[Recommendation, ...]:
+    """Everything the resource picker offers: the nodes, and where instances can be rented their types.
+
+    Misfits are among them, with their shortfall in ``bar``.
+    """
+    refusal = refuse_settings(wanted) or refuse_engine(wanted, nodes)
+    options = [fit(wanted, machine_of(node), refusal) for node in usable_nodes(wanted, nodes)]
+    if any(node.downloads for node in nodes) and not wanted.is_bundled:
+        options += [fit(wanted, one, refusal) for one in rentable(wanted)]
+    return tuple(options)
+
+
+def why_not(
+    model: CatalogModel, acceleration: str, precision: Precision | None, nodes: Sequence[Capacity]
+) -> Refusal | None:
+    """Why these nodes cannot run a model of the catalog that way, or None where they can."""
+    return refuse(want_model(model, acceleration, precision), nodes)
+
+
+def refuse(wanted: Wanted, nodes: Sequence[Capacity]) -> Refusal | None:
+    """The first reason against it: settings, engine, memory, weights."""
+    return (
+        refuse_settings(wanted)
+        or refuse_engine(wanted, nodes)
+        or refuse_memory(wanted, nodes)
+        or refuse_weights(wanted, nodes)
+    )
+
+
+def refuse_settings(wanted: Wanted) -> Refusal | None:
+    """What no machine can change: an engine or a precision that the model does not have."""
+    model, recipe = wanted.model, wanted.recipe
+    if model is not None and recipe.key not in model.accelerations:
+        titles = join(one.title for one in RECIPES if one.key in model.accelerations)
+        return Refusal("acceleration_unsupported", f"{model.name} does not run on {recipe.title}.", f"Choose {titles}.")
+    if model is not None and wanted.precision not in model.precisions:
+        precisions = join(one for one in model.precisions if one in recipe.precisions)
+        message = f"{model.name} is not published in {wanted.precision}."
+        return Refusal("precision_unsupported", message, f"Choose {precisions}.")
+    if wanted.precision not in recipe.precisions:
+        precisions = join(one for one in Precision if one in recipe.precisions)
+        message = f"{recipe.title} does not load {wanted.precision}."
+        return Refusal("precision_unsupported", message, f"Choose {precisions}.")
+    if wanted.context_tokens > wanted.size.context_tokens and model is not None:
+        message = f"{model.name} reads at most {wanted.size.context_tokens:,} tokens."
+        return Refusal("context_too_long", message, f"Ask for {wanted.size.context_tokens:,} or fewer.")
+    return None
+
+
+def refuse_engine(wanted: Wanted, nodes: Sequence[Capacity]) -> Refusal | None:
+    """The program is nowhere in this cluster."""
+    if not nodes:
+        return Refusal("no_machine", "The cluster has no machine.", "Add a node, or correct the cluster's settings.")
+    if any(wanted.recipe.label in node.images for node in nodes):
+        return None
+    if wanted.recipe.unfit_gpus:  # an engine for certain GPUs, which only a cluster of machines offers
+        message = f"{wanted.recipe.title} runs on Kubernetes with NVIDIA A, H or L GPUs."
+        return Refusal("engine_missing", message, "Choose another acceleration, or run Slipway on Kubernetes.")
+    message = f"{wanted.recipe.title} is not installed {place(nodes)}."
+    return Refusal("engine_missing", message, "Choose another acceleration, or install it and start Slipway again.")
+
+
+def refuse_memory(wanted: Wanted, nodes: Sequence[Capacity]) -> Refusal | None:
+    """No node has the memory, with the shortfall of the nearest one."""
+    tries = [fit(wanted, machine_of(node), None) for node in usable_nodes(wanted, nodes)]
+    if any(one.fits for one in tries):
+        return None
+    if tries:
+        nearest = min(tries, key=lambda one: one.bar.shortfall_gib)
+        kind = "GPU memory" if nearest.gpu else "memory"
+        message = (
+            f"Needs {nearest.bar.needed_gib:.1f} GiB of {kind}; {describe(nearest)} has "
+            f"{nearest.bar.total_gib:.1f} GiB, {nearest.bar.shortfall_gib:.1f} GiB short."
+        )
+        cure = "Choose a smaller model, a shorter context or a smaller precision, or a larger machine."
+        return Refusal("gpu_memory_short" if nearest.gpu else "memory_short", message, cure)
+    products = sorted({node.gpu_product for node in nodes if node.gpus})
+    if products:
+        message = f"{wanted.recipe.title} does not run on {join(products)}."
+        return Refusal("gpu_unfit", message, "Choose another acceleration, or add NVIDIA A, H or L GPUs.")
+    cache = wanted.size.kv_gib_per_token(wanted.precision, 1) * wanted.context_tokens * wanted.users
+    needed = wanted.size.weights_gib(wanted.precision) + cache + wanted.recipe.memory.runtime_gib
+    message = f"Needs a GPU with {needed:.1f} GiB free; {place(nodes, 'this machine', 'this cluster')} has none."
+    return Refusal("gpu_missing", message, "Choose the bundled model, or a machine with a GPU.")
+
+
+def refuse_weights(wanted: Wanted, nodes: Sequence[Capacity]) -> Refusal | None:
+    """The weights are neither here nor can they be fetched."""
+    if wanted.model is None or wanted.is_bundled or any(node.downloads for node in nodes):
+        return None
+    return Refusal(
+        "weights_absent",
+        f"The weights of {wanted.title} are not on this machine, which fetches none from a hub.",
+        "Choose the bundled model, or mount a folder with the weights as a custom model.",
+    )
+
+
+def usable_nodes(wanted: Wanted, nodes: Iterable[Capacity]) -> list[Capacity]:
+    """Nodes with the engine, and with GPUs that it runs on or without the need for one."""
+    return [
+        node
+        for node in nodes
+        if wanted.recipe.label in node.images
+        and (
+            wanted.runs_on_processor(node)
+            if not node.gpus or wanted.is_bundled
+            else not wanted.recipe.is_unfit(node.gpu_product)
+        )
+    ]
+
+
+def rentable(wanted: Wanted) -> list[Machine]:
+    return [machine for machine in load_instance_types() if not wanted.recipe.is_unfit(machine.gpu_product)]
+
+
+def fit(wanted: Wanted, machine: Machine, refusal: Refusal | None) -> Recommendation:
+    """``wanted`` on a machine, with as few of its GPUs as hold it; on the processor where it has none."""
+    precision = wanted.precision
+    if precision is Precision.BF16 and not machine.has_bfloat16 and not wanted.is_precision_chosen:
+        precision = Precision.FP16
+    counts = [0] if wanted.is_bundled or not machine.gpus else gpu_counts(wanted, machine)
+    tokens = wanted.context_tokens * wanted.users
+    for gpus in counts:
+        bar = plan_memory(wanted.size, precision, wanted.recipe.memory, machine, gpus, tokens)
+        if not bar.shortfall_gib:
+            break
+    room_gib = bar.free_gib + bar.kv_cache_gib if not bar.shortfall_gib else 0.0
+    tokens_held = int(room_gib / wanted.size.kv_gib_per_token(precision, gpus) * (1 + 1e-9))
+    most_context = min(wanted.size.context_tokens, tokens_held // wanted.users)
+    most_users = tokens_held // wanted.context_tokens
+    cpu, memory_mb = share_of(wanted, machine, gpus, bar)
+    found = Recommendation(
+        machine, cpu, memory_mb, gpus, precision, wanted.context_tokens, wanted.users, bar, most_context, most_users,
+        (), refusal,
+    )  # fmt: skip
+    return with_sentences(found, wanted)
+
+
+def gpu_counts(wanted: Wanted, machine: Machine) -> list[int]:
+    """Numbers of GPUs that can share the model; at least one."""
+    heads = wanted.size.attention_heads
+    return [n for n in range(1, machine.gpus + 1) if n == 1 or not wanted.recipe.splits_heads or heads % n == 0]
+
+
+def share_of(wanted: Wanted, machine: Machine, gpus: int, bar: MemoryBar) -> tuple[float, int]:
+    """Cores and MiB of an instance: a rented machine as a whole, of a shared one what the model needs."""
+    if machine.instance_type:
+        return machine.cpu_cores, machine.memory_mib
+    if gpus:  # weights pass through the machine's memory on their way to the GPU
+        memory_mib = max(16 * 1024, math.ceil(bar.weights_gib * 1.2 + 8) * 1024)
+        return min(machine.cpu_cores, MAX_CPU_CORES * gpus), min(machine.memory_mib, memory_mib)
+    cores = max(2, math.ceil(wanted.size.parameters / 1e9))
+    memory_mib = math.ceil(bar.needed_gib * CPU_HEADROOM * 2) * 512
+    return min(machine.cpu_cores, cores, MAX_CPU_CORES), min(machine.memory_mib, memory_mib)
+
+
+def with_sentences(found: Recommendation, wanted: Wanted) -> Recommendation:
+    """The same in words, for people who cannot or would rather not read the bar."""
+    bar = found.bar
+    rest = f"{bar.shortfall_gib:.1f} GiB short" if bar.shortfall_gib else f"{bar.free_gib:.1f} GiB free"
+    sentences = [
+        f"Weights {bar.weights_gib:.1f} GiB, key-value cache {bar.kv_cache_gib:.1f} GiB, runtime "
+        f"{bar.runtime_gib:.1f} GiB: {rest} of {bar.total_gib:.1f} GiB on {describe(found)}."
+    ]
+    if found.fits:
+        sentences.append(
+            f"Room for {count(found.most_users, 'user')} of {found.context_tokens:,} tokens, or "
+            f"{count(found.users, 'user')} of {found.most_context_tokens:,}."
+        )
+    if found.precision is not wanted.precision:
+        sentences.append(f"{found.machine.gpu_product} has no bfloat16: the weights are loaded as fp16.")
+    if wanted.recipe.memory.weights_factor > 1:
+        sentences.append(f"{wanted.recipe.title} asks for {wanted.recipe.memory.weights_factor:g} times the weights.")
+    values = {name: getattr(found, name) for name in Recommendation.__slots__}
+    return Recommendation(**{**values, "sentences": tuple(sentences)})
+
+
+def describe(found: Recommendation) -> str:
+    if found.gpu:
+        return f"{found.gpu} × {found.machine.gpu_product or 'GPU'}"
+    return found.machine.name or "this machine"
+
+
+def place(nodes: Sequence[Capacity], one: str = "on this machine", many: str = "in this cluster") -> str:
+    return many if any(node.downloads for node in nodes) or len(nodes) > 1 else one
+
+
+def count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def join(words: Iterable[str]) -> str:
+    """a, b or c."""
+    *head, last = [str(word) for word in words] or ["another"]
+    return f"{', '.join(head)} or {last}" if head else last
