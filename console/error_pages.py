@@ -1,36 +1,53 @@
-"""Pages for 400, 403, 404 and 500, in the dialect of their path: JSON below ``/api`` and ``/v1``, HTML elsewhere."""
+"""Pages for 400, 403, 404 and 500, in the dialect of their path: JSON below ``/api`` and ``/v1``, HTML elsewhere.
+
+They must work when little else does: nothing here asks the database, so a failing one still gets a page.
+"""
 
 from __future__ import annotations
 
-from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import render
+import logging
 
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.template.loader import render_to_string
+from django.utils.translation import gettext
+
+from console.page_context import page_context
+
+logger = logging.getLogger(__name__)
 _API_PREFIXES = ("/api/", "/v1/")
 
 
-def _answer(request: HttpRequest, status: int, code: str, message: str) -> HttpResponse:
+def _answer(request: HttpRequest, status: int, code: str, heading: str, message: str) -> HttpResponse:
     if request.path.startswith(_API_PREFIXES):
         return JsonResponse({"Code": code, "Message": message}, status=status)
-    return render(request, f"{status}.html", {"message": message}, status=status)
+    context = page_context(request) | {"status": status, "heading": heading, "message": message}
+    if request.headers.get("HX-Request") == "true":
+        return HttpResponse(render_to_string("console/parts/refusal.html", context), status=status)
+    return HttpResponse(render_to_string("console/error.html", context), status=status)
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return _answer(request, 400, "BadRequest", "The request could not be understood. Go back and try again.")
+    message = gettext("The request could not be understood. Go back and try again.")
+    return _answer(request, 400, "BadRequest", gettext("Not understood"), message)
 
 
 def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return _answer(request, 403, "Forbidden", "Your role does not allow this. Ask an owner of the workspace.")
+    message = gettext("Your role does not allow this. Ask an owner of the workspace.")
+    return _answer(request, 403, "Forbidden", gettext("Not allowed"), message)
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
-    return _answer(
-        request, 403, "CsrfFailed", "This page was open for too long, or cookies are blocked. Reload it and try again."
-    )
+    message = gettext("This page was open for too long, or cookies are blocked. Reload it and try again.")
+    return _answer(request, 403, "CsrfFailed", gettext("Reload the page"), message)
 
 
 def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return _answer(request, 404, "NotFound", "There is nothing here. The address may be wrong, or it was deleted.")
+    message = gettext("Nothing here, or not for you. The address may be wrong, or it was deleted.")
+    return _answer(request, 404, "NotFound", gettext("Nothing here"), message)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    return _answer(request, 500, "InternalError", "Something went wrong here. The server's log says what.")
+    request_id = getattr(request, "id", "")
+    logger.error("request %s: %s %s failed", request_id, request.method, request.path)
+    message = gettext("Something broke here. The server's log says what, beside the request's number.")
+    return _answer(request, 500, "InternalError", gettext("Something broke"), message)

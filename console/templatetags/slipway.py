@@ -1,0 +1,72 @@
+"""Icons, instants and durations as console.md §7 words them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from django import template
+from django.templatetags.static import static
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext, ngettext
+
+register = template.Library()
+
+DAY = timedelta(days=1)
+
+
+@register.simple_tag
+def icon(name: str, extra: str = "") -> SafeString:
+    """An icon of the sprite in the colour of its text; decoration only, the words stand beside it."""
+    classes = f"icon {extra}".strip()
+    return format_html(
+        '<svg class="{}" aria-hidden="true" focusable="false"><use href="{}#{}"></use></svg>',
+        classes,
+        static("icons.svg"),
+        name,
+    )
+
+
+@register.filter
+def ago(instant: datetime | None, now: datetime | None = None) -> SafeString | str:
+    """``<time>``: "2 min ago" under a day, else the date; the exact instant with its zone as its title."""
+    if instant is None:
+        return "–"
+    exact = instant.astimezone(UTC)
+    return format_html(
+        '<time datetime="{}" title="{}">{}</time>',
+        exact.isoformat(timespec="seconds"),
+        exact.strftime("%Y-%m-%d %H:%M:%S UTC"),
+        relative_words(instant, now or timezone.now()),
+    )
+
+
+def relative_words(instant: datetime, now: datetime) -> str:
+    """How long ago, to one unit; a date from a day on."""
+    passed = now - instant
+    if passed >= DAY:
+        return instant.astimezone(UTC).strftime("%Y-%m-%d %H:%M")
+    seconds = max(0, int(passed.total_seconds()))
+    if seconds < 5:
+        return gettext("just now")
+    if seconds < 60:
+        return ngettext("%(count)d s ago", "%(count)d s ago", seconds) % {"count": seconds}
+    if seconds < 3600:
+        return ngettext("%(count)d min ago", "%(count)d min ago", seconds // 60) % {"count": seconds // 60}
+    return ngettext("%(count)d h ago", "%(count)d h ago", seconds // 3600) % {"count": seconds // 3600}
+
+
+@register.filter
+def seconds_words(seconds: float | None) -> str:
+    """A duration: "840 ms", "12 s", "1 min 52 s", "3 h 5 min"."""
+    if seconds is None:
+        return "–"
+    if seconds < 1:
+        return gettext("%(count)d ms") % {"count": round(seconds * 1000)}
+    whole = round(seconds)
+    if whole < 60:
+        return gettext("%(count)d s") % {"count": whole}
+    if whole < 3600:
+        return gettext("%(minutes)d min %(seconds)d s") % {"minutes": whole // 60, "seconds": whole % 60}
+    return gettext("%(hours)d h %(minutes)d min") % {"hours": whole // 3600, "minutes": whole % 3600 // 60}
