@@ -86,6 +86,8 @@ class Turn(models.Model):
     answer = models.TextField(blank=True, default="")
     status = models.CharField(max_length=16, choices=Status.choices, default=Status.GENERATING)
     error_code = models.CharField(max_length=64, blank=True, default="")
+    #: The sentence that people saw with it, with the cure.
+    error_message = models.TextField(blank=True, default="")
     finish_reason = models.CharField(max_length=32, blank=True, default="")
     prompt_tokens = models.PositiveIntegerField(null=True, blank=True)
     completion_tokens = models.PositiveIntegerField(null=True, blank=True)
