@@ -10,13 +10,19 @@ import os
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
 
-from asgiref.typing import ASGI3Application, ASGIReceiveCallable, ASGISendCallable, Scope
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
 from django.core.asgi import get_asgi_application
 
-pages: ASGI3Application = get_asgi_application()  # loads the apps: the imports below need their models
+pages = get_asgi_application()  # loads the apps: imports below this line need their models
+
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
 
-async def _answer_lifespan(receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+async def _answer_lifespan(receive: Receive, send: Send) -> None:
     while True:
         message = await receive()
         if message["type"] == "lifespan.startup":
@@ -26,7 +32,7 @@ async def _answer_lifespan(receive: ASGIReceiveCallable, send: ASGISendCallable)
             return
 
 
-async def application(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+async def application(scope: Scope, receive: Receive, send: Send) -> None:
     """Dispatch by scope type and path."""
     if scope["type"] == "lifespan":
         await _answer_lifespan(receive, send)

@@ -76,20 +76,19 @@ def _split_url(value: str, schemes: dict[str, str]) -> tuple[str, Any]:
         parts = urlsplit(value)
         _ = parts.port  # raises when it is no number
     except ValueError as error:
-        raise _Wrong(f"is not a URL ({error}). Use {' or '.join(schemes.values())}.") from error
+        raise _Wrong(f"is not a URL ({error}). Use {' or '.join(dict.fromkeys(schemes.values()))}.") from error
     if parts.scheme not in schemes:
-        raise _Wrong(f"has no scheme that works here. Use {' or '.join(schemes.values())}.")
+        raise _Wrong(f"has no scheme that works here. Use {' or '.join(dict.fromkeys(schemes.values()))}.")
     return parts.scheme, parts
 
 
 def _parse_database_url(value: str) -> str:
     postgres = "postgres://user:password@host:5432/name"
-    scheme, parts = _split_url(
-        value, {"sqlite": "sqlite:////absolute/path.sqlite3", "postgres": postgres, "postgresql": f"postgresql{postgres[8:]}"}
-    )
+    sqlite = "sqlite:////absolute/path.sqlite3"
+    scheme, parts = _split_url(value, {"sqlite": sqlite, "postgres": postgres, "postgresql": postgres})
     name = unquote(parts.path.removeprefix("/"))
     if scheme == "sqlite" and (not name or name == ":memory:" or parts.netloc):
-        raise _Wrong("names no database file that several processes can share. Use sqlite:////absolute/path.sqlite3.")
+        raise _Wrong(f"names no database file that several processes can share. Use {sqlite}.")
     if scheme != "sqlite" and not name:
         raise _Wrong(f"names no database. Use {postgres}.")
     return value

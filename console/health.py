@@ -47,6 +47,14 @@ def _check_services() -> str | None:
     return f"{unseen} services have not been looked at since the start. The sweep does so." if unseen else None
 
 
+def _find_heartbeat_age() -> float | None:
+    try:
+        return find_worker_heartbeat_age_seconds()
+    except Exception:  # an edge: it answered a moment ago, and the next question tells
+        logger.warning("the worker's heartbeat could not be read", exc_info=True)
+        return None
+
+
 _CHECKS: dict[str, tuple[Callable[[], str | None], str]] = {
     "database": (_check_database, "The database does not answer. See DATABASE_URL and the server's log."),
     "valkey": (_check_valkey, "Valkey does not answer. See REDIS_URL and Valkey's log."),
@@ -75,5 +83,10 @@ def readyz(request: HttpRequest) -> JsonResponse:
             reason = failure
         checks[name] = {"ok": not reason, "reason": reason}
     is_ready = all(check["ok"] for check in checks.values())
-    body = {"status": "ready" if is_ready else "not ready", "checks": checks}
+    body = {
+        "status": "ready" if is_ready else "not ready",
+        "checks": checks,
+        # For the supervisor, which restarts a worker that has not worked for long.
+        "worker_heartbeat_age_seconds": _find_heartbeat_age() if checks["valkey"]["ok"] else None,
+    }
     return JsonResponse(body, status=200 if is_ready else 503)

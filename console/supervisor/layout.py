@@ -1,0 +1,67 @@
+"""Which parts there are, with their commands and environments."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import quote
+
+from console.environment import Environment
+from console.supervisor.parts import PartSpec
+from console.supervisor.valkey import render_valkey_command
+
+WORKER_THREADS = 8
+#: The server ends streams and WebSockets that are still open after this long.
+SERVER_GRACE_SECONDS = 5
+
+
+def part_environment(environment: Environment, variables: Mapping[str, str], booted_at: float) -> dict[str, str]:
+    """The parts' environment: this one, with what was computed or relative made explicit."""
+    result = {name: value for name, value in variables.items() if name != "SLIPWAY_ADMIN_PASSWORD"}
+    result |= {
+        "DJANGO_SETTINGS_MODULE": "console.settings",
+        "PYTHONUNBUFFERED": "1",
+        "SLIPWAY_DATA_DIR": str(environment.data_dir),
+        "SLIPWAY_BOOT_AT": f"{booted_at:.6f}",
+        "REDIS_URL": environment.redis_url,
+    }
+    if environment.database_file is not None:
+        result["DATABASE_URL"] = f"sqlite:///{quote(str(environment.database_file))}"
+    return result
+
+
+def prepare_environment(environment: Environment, variables: Mapping[str, str]) -> dict[str, str]:
+    """``manage.py prepare`` alone is told the first password."""
+    given = environment.admin_password
+    return {**variables} if given is None else {**variables, "SLIPWAY_ADMIN_PASSWORD": given}
+
+
+def make_part_specs(
+    environment: Environment, variables: dict[str, str], log_folder: Path, listener: int
+) -> list[PartSpec]:
+    """The parts in the order of their start. ``listener`` is the file descriptor the server takes over."""
+    python = sys.executable
+    specs = []
+    if environment.has_embedded_valkey:
+        command = tuple(render_valkey_command(environment.valkey_socket))
+        specs.append(PartSpec("valkey", command, variables, log_folder / "valkey.log", grace_seconds=5))
+    server = (
+        *(python, "-m", "uvicorn", "console.asgi:application", "--fd", str(listener)),
+        *("--loop", "uvloop", "--http", "httptools", "--ws", "websockets-sansio", "--lifespan", "on"),
+        *("--timeout-graceful-shutdown", str(SERVER_GRACE_SECONDS), "--timeout-keep-alive", "65"),
+        *("--no-access-log", "--no-server-header", "--log-level", "warning"),
+    )
+    celery = (python, "-m", "celery", "-A", "console.celery:app")
+    worker = (
+        *(*celery, "worker", "--pool", "threads", "--concurrency", str(WORKER_THREADS), "--loglevel", "INFO"),
+        *("--without-gossip", "--without-mingle", "--without-heartbeat", "--hostname", "slipway@localhost"),
+    )
+    # The schedule in memory: a file of it could be damaged by a kill, and there is nothing to remember.
+    beat = (*celery, "beat", "--scheduler", "celery.beat:Scheduler", "--pidfile", "", "--loglevel", "INFO")
+    return [
+        *specs,
+        PartSpec("server", server, variables, log_folder / "server.log", SERVER_GRACE_SECONDS + 3, (listener,)),
+        PartSpec("worker", worker, variables, log_folder / "worker.log", grace_seconds=10),
+        PartSpec("beat", beat, variables, log_folder / "beat.log", grace_seconds=5),
+    ]

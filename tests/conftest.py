@@ -1,0 +1,53 @@
+"""Fixtures for every test: a real Valkey for the whole run, and folders to work in."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+from django.conf import settings
+
+from console.supervisor.valkey import render_valkey_command
+from tests.waiting import wait_until
+
+
+def _answers(client: redis.Redis) -> bool:
+    try:
+        return bool(client.ping())
+    except redis.ConnectionError:
+        return False
+
+
+@pytest.fixture(scope="session")
+def valkey() -> Iterator[redis.Redis]:
+    """A client of this run's own Valkey, started from the wheel on the socket that the settings name."""
+    socket = settings.SLIPWAY.valkey_socket
+    log = (settings.SLIPWAY_DATA_DIR / "valkey.log").open("ab")
+    process = subprocess.Popen(
+        render_valkey_command(socket), stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+    )
+    try:
+        with redis.Redis.from_url(settings.SLIPWAY_REDIS_URL) as client:
+            wait_until(lambda: _answers(client), "Valkey answers", 10)
+            yield client
+    finally:
+        process.kill()
+        process.wait()
+        log.close()
+
+
+@pytest.fixture(autouse=True)
+def _empty_valkey(valkey: redis.Redis) -> None:
+    """Every test begins with an empty cache, broker and channel layer."""
+    valkey.flushdb()
+
+
+@pytest.fixture
+def local_data_dir(tmp_path: Path) -> Path:
+    """A data folder for a local cluster of this test alone."""
+    folder = tmp_path / "data"
+    folder.mkdir(mode=0o700)
+    return folder
