@@ -9,13 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
 from typing import Any
 
 #: Roles that a message may have, in every dialect.
 ROLES = ("system", "developer", "user", "assistant", "tool", "function")
-
-NO_FIELDS: Mapping[str, Any] = MappingProxyType({})
 
 
 class ChatError(Exception):
@@ -52,7 +49,7 @@ class ChatRequest:
     top_k: int | None = None
     stop: tuple[str, ...] = ()
     n: int = 1
-    extra: Mapping[str, Any] = NO_FIELDS
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
     def with_defaults(
         self,
@@ -79,9 +76,9 @@ class Carried:
     ``answer`` beside the list of choices (system_fingerprint, timings).
     """
 
-    delta: Mapping[str, Any] = NO_FIELDS
-    choice: Mapping[str, Any] = NO_FIELDS
-    answer: Mapping[str, Any] = NO_FIELDS
+    delta: Mapping[str, Any] = field(default_factory=dict)
+    choice: Mapping[str, Any] = field(default_factory=dict)
+    answer: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +123,7 @@ class Usage(ChatEvent):
 
     prompt_tokens: int
     completion_tokens: int
-    fields: Mapping[str, Any] = NO_FIELDS
+    fields: Mapping[str, Any] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         counted = {
