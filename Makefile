@@ -1,0 +1,46 @@
+# Everything sets itself up: a Python of at least 3.11 and Node.js are all that has to be there.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.PHONY: help run password test lint bench clean setup python
+
+BIN := .venv/bin
+
+# The first Python that is new enough; PYTHON=/path/to/python chooses another.
+PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
+	if "$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo "$$name"; break; fi; done)
+
+help:
+	@echo "make run       start Slipway here, until Ctrl-C"
+	@echo "make password  set a new password for admin"
+	@echo "make test      run the tests; ARGS='tests/x.py -k name' chooses"
+	@echo "make lint      ruff and mypy"
+	@echo "make bench     measure"
+	@echo "make clean     remove what make has built (not the data)"
+
+python:
+	@if [ -z "$(PYTHON)" ]; then \
+		echo "slipway: Python 3.11 or later is missing. Install it, or name it with PYTHON=/path/to/python." >&2; exit 1; fi
+
+# exec: signals and the exit code are the supervisor's own.
+run: python
+	@"$(PYTHON)" bootstrap.py run && exec $(BIN)/python -m console.supervisor
+
+setup: python
+	@"$(PYTHON)" bootstrap.py develop
+
+password: python
+	@"$(PYTHON)" bootstrap.py run && exec $(BIN)/python manage.py changepassword admin
+
+test: setup
+	@exec $(BIN)/python -m pytest $(ARGS)
+
+lint: setup
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy .
+
+bench: setup
+	@set -e; for program in bench/bench_*.py; do $(BIN)/python "$$program" $(ARGS); done
+
+clean:
+	rm -rf .venv node_modules static/dist static/collected .mypy_cache .ruff_cache .pytest_cache .setup.lock
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
