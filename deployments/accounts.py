@@ -94,9 +94,7 @@ def find_user_by_token(token: str) -> User | None:
     return row.user
 
 
-def issue_personal_token(
-    user: User, name: str, expires_at: datetime | None = None
-) -> tuple[PersonalToken, str]:
+def issue_personal_token(user: User, name: str, expires_at: datetime | None = None) -> tuple[PersonalToken, str]:
     """Make a token; the secret is returned this once and never again."""
     secret = TOKEN_PREFIX + secrets.token_urlsafe(30)
     row = PersonalToken.objects.create(user=user, name=name, digest=digest_of(secret), expires_at=expires_at)
@@ -119,9 +117,7 @@ def require_change(user: User, workspace: Workspace, what: str) -> None:
     """Raise ``NotAllowed`` unless the person may change things in the workspace; names the owners."""
     if may_change(user, workspace):
         return
-    owners = Membership.objects.filter(workspace=workspace, role=Role.OWNER).values_list(
-        "user__username", flat=True
-    )
+    owners = Membership.objects.filter(workspace=workspace, role=Role.OWNER).values_list("user__username", flat=True)
     names = ", ".join(sorted(owners)) or "the administrators"
     raise NotAllowed(f"You can view {what}, not change it. Owners: {names}.")
 

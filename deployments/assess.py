@@ -69,23 +69,15 @@ def is_current(wanted: Wanted, one: Seen) -> bool:
 
 def running_words(answering: int, instances: int) -> str:
     """Reason RUNNING goes with EAS's own words (eas.md §4.2, "Message texts seen")."""
-    return (
-        "Service start successfully"
-        if answering >= instances
-        else f"{answering} of {instances} instances answer."
-    )
+    return "Service start successfully" if answering >= instances else f"{answering} of {instances} instances answer."
 
 
 def assess_ending(wanted: Wanted, seen: Sequence[Seen]) -> Verdict:
     if seen:
-        return Verdict(
-            Status.STOPPING, "Stopping", f"Stopping: {len(seen)} instances finish what they are answering."
-        )
+        return Verdict(Status.STOPPING, "Stopping", f"Stopping: {len(seen)} instances finish what they are answering.")
     if wanted.desired == Desired.STOPPED:
         return Verdict(Status.STOPPED, "Stopped", "Stopped. Start it to serve again.")
-    return Verdict(
-        Status.STOPPED, "ScaledToZero", "Stopped: scaled to 0 instances. Scale to 1 or more to serve."
-    )
+    return Verdict(Status.STOPPED, "ScaledToZero", "Stopped: scaled to 0 instances. Scale to 1 or more to serve.")
 
 
 def assess_motion(wanted: Wanted, current: Sequence[Seen], answering: int, serving_others: int) -> Verdict:
@@ -94,13 +86,9 @@ def assess_motion(wanted: Wanted, current: Sequence[Seen], answering: int, servi
     step = waiting[0].step if waiting else "Replacing instances one after another."
     if serving_others or (wanted.status == Status.UPDATING and answering < wanted.instances):
         reason = wanted.reason if wanted.status == Status.UPDATING else "Updating"
-        return Verdict(
-            Status.UPDATING, reason, f"{answering} of {wanted.instances} instances are new. {step}".strip()
-        )
+        return Verdict(Status.UPDATING, reason, f"{answering} of {wanted.instances} instances are new. {step}".strip())
     if wanted.status == Status.SCALING:
-        return Verdict(
-            Status.SCALING, "Scaling", f"{answering} of {wanted.instances} instances answer. {step}".strip()
-        )
+        return Verdict(Status.SCALING, "Scaling", f"{answering} of {wanted.instances} instances answer. {step}".strip())
     if answering:
         return Verdict(Status.RUNNING, "RUNNING", running_words(answering, wanted.instances))
     if not current and wanted.status in {Status.CREATING, Status.STARTING}:
@@ -138,18 +126,14 @@ def explain_end(one: Seen) -> Verdict:
             "Raise metadata.memory, or use a smaller model.",
             one,
         )
-    lived = (
-        f", {(end.finished_at - end.started_at).total_seconds():.0f} s after start" if end.started_at else ""
-    )
+    lived = f", {(end.finished_at - end.started_at).total_seconds():.0f} s after start" if end.started_at else ""
     last = next((line for line in reversed(one.instance.log_tail) if line.strip()), "")
     how = f"with code {end.exit_code}" if end.exit_code >= 0 else f"by signal {-end.exit_code}"
     times = max(one.crashes, 1)
     sentence = f"The program exited {times} {'time' if times == 1 else 'times'}, the last {how}{lived}."
     if last:
         sentence += f" Its last line: {last.strip()[:300]}"
-    return failed(
-        "CrashLoopBackOff", sentence, "Read the log, correct the command or its settings, then update.", one
-    )
+    return failed("CrashLoopBackOff", sentence, "Read the log, correct the command or its settings, then update.", one)
 
 
 def failed(code: str, message: str, cure: str, one: Seen) -> Verdict:

@@ -64,9 +64,7 @@ def create(workspace: Workspace, actor: User, spec: ServiceSpec, *, reason: str 
             )
             Service.objects.filter(pk=service.pk).update(wanted_revision=revision)
             service.wanted_revision = revision
-            record_event(
-                service, Verdict(Status.CREATING, "Created", f"{actor.get_username()} created {spec.name}.")
-            )
+            record_event(service, Verdict(Status.CREATING, "Created", f"{actor.get_username()} created {spec.name}."))
             record_audit(actor, "service.create", spec.name, workspace, after=dict(spec.document))
             hint_service(service)
             enqueue_reconcile(service)
@@ -76,9 +74,7 @@ def create(workspace: Workspace, actor: User, spec: ServiceSpec, *, reason: str 
     return service
 
 
-def update(
-    service: Service, spec: ServiceSpec, actor: User, *, reason: str = "", base: int | None = None
-) -> Service:
+def update(service: Service, spec: ServiceSpec, actor: User, *, reason: str = "", base: int | None = None) -> Service:
     """Want another document. Only ``metadata.instance`` changed: scales, with no new revision (eas.md §4.4).
 
     ``base`` is the revision number the author started from; if another came since, raises ``Conflict``
@@ -156,9 +152,7 @@ def restart(service: Service, actor: User) -> Service:
             raise Conflict("stopped", f"{row.name} is stopped. Start it instead.")
         if row.restart_number == row.settled_restart_number or row.status == Status.FAILED:
             change.set(restart_number=row.restart_number + 1)
-            change.force(
-                Status.UPDATING, "Restarting", "Restarting: instances are replaced one after another."
-            )
+            change.force(Status.UPDATING, "Restarting", "Restarting: instances are replaced one after another.")
     return change.row
 
 
@@ -232,24 +226,18 @@ class Change:
     def move(self, status: Status, reason: str, message: str) -> None:
         """Say the intent, unless the service is stopped: then it stays so, with the new wish noted."""
         if self.row.desired == Desired.STOPPED:
-            self.verdict = Verdict(
-                Status(self.row.status), reason, f"{message} It takes effect at the next start."
-            )
+            self.verdict = Verdict(Status(self.row.status), reason, f"{message} It takes effect at the next start.")
         else:
             self.verdict = Verdict(status, reason, message)
 
 
 @contextmanager
-def changing(
-    service_id: int, actor: User, action: str, *, deleting_is_fine: bool = False
-) -> Iterator[Change]:
+def changing(service_id: int, actor: User, action: str, *, deleting_is_fine: bool = False) -> Iterator[Change]:
     """Lock the row, let the body change it, then write row, event, audit entry and the call to reconcile."""
     with transaction.atomic():
         row = Service.objects.select_for_update().get(pk=service_id)
         if row.desired == Desired.DELETED and not deleting_is_fine:
-            raise Conflict(
-                "deleting", f"{row.name} is being deleted. Wait until it is gone, then create it anew."
-            )
+            raise Conflict("deleting", f"{row.name} is being deleted. Wait until it is gone, then create it anew.")
         change = Change(row)
         yield change
         if not change.fields and change.verdict is None:
@@ -263,9 +251,7 @@ def changing(
             if (row.status, row.reason) == (change.verdict.status, change.verdict.reason):
                 record_event(row, change.verdict, at=now)
             transition(row, change.verdict, at=now)
-        record_audit(
-            actor, action, row.name, row.workspace, change.before, summary(row) | changed_secrets(change)
-        )
+        record_audit(actor, action, row.name, row.workspace, change.before, summary(row) | changed_secrets(change))
         hint_service(row)
         enqueue_reconcile(row)
 
@@ -288,7 +274,7 @@ def summary(row: Service) -> dict[str, Any]:
     }
 
 
-def changed_secrets(change: Change) -> Mapping[str, Any]:
+def changed_secrets(change: Change) -> dict[str, Any]:
     return {"token": "changed"} if "token_encrypted" in change.fields else {}
 
 

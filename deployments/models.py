@@ -255,9 +255,7 @@ class Instance(models.Model):
 class AuditEntry(models.Model):
     """Who changed what, from what, to what. Secrets never appear; a changed one is named as changed."""
 
-    workspace = models.ForeignKey(
-        Workspace, null=True, on_delete=models.CASCADE, related_name="audit_entries"
-    )
+    workspace = models.ForeignKey(Workspace, null=True, on_delete=models.CASCADE, related_name="audit_entries")
     actor = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
     actor_name = models.CharField(max_length=150)
     action = models.CharField(max_length=64)

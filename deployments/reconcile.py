@@ -49,11 +49,7 @@ def reconcile(service_id: int) -> Step:
     generation = None
     step = Step(claimed=True)
     try:
-        service = (
-            Service.objects.select_related("wanted_revision", "serving_revision")
-            .filter(pk=service_id)
-            .first()
-        )
+        service = Service.objects.select_related("wanted_revision", "serving_revision").filter(pk=service_id).first()
         if service is None:
             return step
         generation = service.generation
@@ -101,17 +97,13 @@ def reconcile_instances(service: Service, cluster: Cluster) -> Step:
     if verdict.status == Status.RUNNING and verdict.reason == "RUNNING":
         settle(service, known)
     if changed and was != service.status:
-        logger.info(
-            "service %s: %s (%s) -> %s (%s)", service.name, was, was_reason, service.status, service.reason
-        )
+        logger.info("service %s: %s (%s) -> %s (%s)", service.name, was, was_reason, service.status, service.reason)
         prune_events(service.pk)
     elif not changed:
         hint_if_instances_moved(service, known)
     moving = service.status in IN_MOTION or any(not one.ready for one in known)
     note_checked(service, check_interval_seconds(service, moving=moving), observed=True)
-    return Step(
-        claimed=True, again_in_seconds=SOON_SECONDS if moving and service.status != Status.FAILED else None
-    )
+    return Step(claimed=True, again_in_seconds=SOON_SECONDS if moving and service.status != Status.FAILED else None)
 
 
 def wanted_of(service: Service, spec: ServiceSpec) -> Wanted:
@@ -191,9 +183,7 @@ def reconcile_deletion(service: Service, cluster: Cluster) -> Step:
     ):
         names = ", ".join(seen.name for seen in there.instances) or "its folder"
         cure = "See the log of the worker, then delete it again."
-        transition(
-            service, Verdict(Status.DELETE_FAILED, "DeleteFailed", f"Cannot be removed: {names}.", cure)
-        )
+        transition(service, Verdict(Status.DELETE_FAILED, "DeleteFailed", f"Cannot be removed: {names}.", cure))
         note_checked(service, FAILED_CHECK_SECONDS, observed=True)
         return Step(claimed=True)
     note_checked(service, 1.0, observed=True)
@@ -204,14 +194,10 @@ def due_services(limit: int = 500) -> list[int]:
     """Claim the services whose look is due, so that two sweeps do not enqueue the same ones."""
     now = timezone.now()
     due = list(
-        Service.objects.filter(next_check_at__lte=now)
-        .order_by("next_check_at")
-        .values_list("pk", flat=True)[:limit]
+        Service.objects.filter(next_check_at__lte=now).order_by("next_check_at").values_list("pk", flat=True)[:limit]
     )
     if due:
-        Service.objects.filter(pk__in=due, next_check_at__lte=now).update(
-            next_check_at=now + timedelta(seconds=5)
-        )
+        Service.objects.filter(pk__in=due, next_check_at__lte=now).update(next_check_at=now + timedelta(seconds=5))
     return due
 
 

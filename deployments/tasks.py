@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 RETRY_CLAIM_SECONDS = 0.3
 
 
-@shared_task(name="deployments.tasks.reconcile_service", soft_time_limit=None)
+@shared_task(name="deployments.tasks.reconcile_service")
 def reconcile_service(service_id: int) -> None:
     """One step towards what is wanted; asks for the next where something is in motion."""
     try:

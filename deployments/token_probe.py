@@ -91,9 +91,7 @@ def carries_token(data: str) -> bool:
     except (ValueError, LookupError, TypeError):
         return False
     delta = choice.get("delta") or {}
-    text = (
-        delta.get("content") or delta.get("reasoning_content") or delta.get("reasoning") or choice.get("text")
-    )
+    text = delta.get("content") or delta.get("reasoning_content") or delta.get("reasoning") or choice.get("text")
     return bool(text) or choice.get("finish_reason") in {"length", "stop"}
 
 

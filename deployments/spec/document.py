@@ -89,9 +89,7 @@ class Metadata(Part):
 class EnvVar(Part):
     """One environment variable of a container."""
 
-    name: str = Field(
-        max_length=255, description="a name of letters, digits and _, not starting with a digit"
-    )
+    name: str = Field(max_length=255, description="a name of letters, digits and _, not starting with a digit")
     value: str = Field("", max_length=131_072, description="text of at most 131,072 characters, without NUL")
 
     @field_validator("name")
@@ -162,9 +160,7 @@ class Container(Part):
 
     image: str = Field(min_length=1, max_length=1024, description="the name of an image")
     script: str | None = Field(None, min_length=1, max_length=65_536, description="shell text")
-    command: str | list[str] | None = Field(
-        None, min_length=1, description="one command, as text or as a list"
-    )
+    command: str | list[str] | None = Field(None, min_length=1, description="one command, as text or as a list")
     args: list[str] = Field([], description="a list of texts")
     port: Whole = Field(8000, ge=1, le=65535, description="a port from 1 to 65535, not 8080 or 9090")
     env: list[EnvVar] = Field([], description='a list of {"name": …, "value": …}')

@@ -39,9 +39,7 @@ class ServiceSpec:
         keys are kept. Raises ``SpecInvalid`` with every error found.
         """
         if not isinstance(document, Mapping):
-            raise SpecInvalid(
-                [FieldError("", "not_an_object", "The service document must be a JSON object.")]
-            )
+            raise SpecInvalid([FieldError("", "not_an_object", "The service document must be a JSON object.")])
         canonical = canonicalise(document)
         errors: list[FieldError] = []
         name_error = check_name(canonical["metadata"].get("name"))
@@ -193,9 +191,7 @@ def gateway_policy_errors(parsed: ServiceDocument) -> list[FieldError]:
         if not isinstance(place, dict):
             return [FieldError(path, "not_an_object", f"{path} must be an object.")]
     limit = place.get("limit")
-    if place.get("enable") and (
-        isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= 1_000_000
-    ):
+    if place.get("enable") and (isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= 1_000_000):
         message = f"{path}.limit must be a whole number from 1 to 1,000,000."
         return [FieldError(f"{path}.limit", "limit_invalid", message)]
     return []

@@ -63,7 +63,12 @@ def test_an_update_is_done_when_only_stopping_old_ones_are_left() -> None:
 
 
 def test_a_crash_loop_fails_with_the_last_line_of_its_log() -> None:
-    crashing = seen(phase=InstancePhase.BACKOFF, crashes=3, last_exit=ended(code=2), log_tail=("usage", "unknown flag --x"))
+    crashing = seen(
+        phase=InstancePhase.BACKOFF,
+        crashes=3,
+        last_exit=ended(code=2),
+        log_tail=("usage", "unknown flag --x"),
+    )
     verdict = assess(wanted(status=Status.WAITING), [crashing], NOW)
     assert (verdict.status, verdict.reason) == (Status.FAILED, "CrashLoopBackOff")
     assert "unknown flag --x" in verdict.message
@@ -84,7 +89,11 @@ def test_a_program_that_will_not_be_started_again_fails_at_once() -> None:
 def test_what_never_began_fails_with_the_reason() -> None:
     never = seen(phase=InstancePhase.BACKOFF, crashes=1, last_exit=ended("StartError", 127, "no such file: x"))
     verdict = assess(wanted(), [never], NOW)
-    assert (verdict.status, verdict.reason, verdict.message) == (Status.FAILED, "StartError", "no such file: x")
+    assert (verdict.status, verdict.reason, verdict.message) == (
+        Status.FAILED,
+        "StartError",
+        "no such file: x",
+    )
 
 
 def test_out_of_memory_has_its_own_code() -> None:
@@ -100,9 +109,7 @@ def test_silence_for_too_long_fails() -> None:
 
 def test_a_failing_update_halts_while_the_old_one_serves() -> None:
     crashing = seen("b", revision=2, phase=InstancePhase.BACKOFF, crashes=4, last_exit=ended())
-    verdict = assess(
-        wanted(revision=2, status=Status.UPDATING, serving_revision=1), [seen(ready=True), crashing], NOW
-    )
+    verdict = assess(wanted(revision=2, status=Status.UPDATING, serving_revision=1), [seen(ready=True), crashing], NOW)
     assert (verdict.status, verdict.reason) == (Status.RUNNING, "UpdateHalted")
     assert "r1 keeps serving" in verdict.message
 

@@ -40,7 +40,13 @@ def with_storage(*mounts: Document) -> Document:
 
 def test_a_plain_document_is_read() -> None:
     spec = ServiceSpec.parse(document())
-    assert (spec.name, spec.instances, spec.cpu_cores, spec.memory_mib, spec.gpu) == ("chat_a", 2, 2.0, 4096, 0)
+    assert (spec.name, spec.instances, spec.cpu_cores, spec.memory_mib, spec.gpu) == (
+        "chat_a",
+        2,
+        2.0,
+        4096,
+        0,
+    )
     assert (spec.container.port, spec.container.image) == (8000, "chat-llm-webui:3.0")
     assert (spec.termination_grace_seconds, spec.keepalive_seconds) == (30, 600.0)
 
@@ -99,17 +105,42 @@ def test_a_wrong_name_comes_with_a_better_one() -> None:
 @pytest.mark.parametrize(
     ("key", "wrong"),
     [
-        ("instance", -1), ("instance", 1001), ("instance", None), ("instance", True), ("instance", 1.5), ("instance", "x"),
-        ("cpu", 0), ("cpu", 512.5), ("cpu", "many"), ("memory", 0), ("memory", 8_388_609), ("gpu", -1), ("gpu", 65),
-        ("gpu", 10**400), ("rpc", 3), ("rolling_strategy", {"max_surge": "x"}), ("rpc", {"keepalive": 0}),
+        ("instance", -1),
+        ("instance", 1001),
+        ("instance", None),
+        ("instance", True),
+        ("instance", 1.5),
+        ("instance", "x"),
+        ("cpu", 0),
+        ("cpu", 512.5),
+        ("cpu", "many"),
+        ("memory", 0),
+        ("memory", 8_388_609),
+        ("gpu", -1),
+        ("gpu", 65),
+        ("gpu", 10**400),
+        ("rpc", 3),
+        ("rolling_strategy", {"max_surge": "x"}),
+        ("rpc", {"keepalive": 0}),
     ],
-)  # fmt: skip
+)
 def test_metadata_out_of_range_names_the_field(key: str, wrong: object) -> None:
     assert any(field.startswith(f"metadata.{key}") for field in errors_of(document(**{key: wrong})))
 
 
-@pytest.mark.parametrize(("key", "right"), [("instance", 0), ("instance", 1000), ("cpu", 0.1), ("cpu", 512),
-                                            ("memory", 1), ("memory", 8_388_608), ("gpu", 64), ("memory", "4096")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("key", "right"),
+    [
+        ("instance", 0),
+        ("instance", 1000),
+        ("cpu", 0.1),
+        ("cpu", 512),
+        ("memory", 1),
+        ("memory", 8_388_608),
+        ("gpu", 64),
+        ("memory", "4096"),
+    ],
+)
 def test_the_ends_of_the_ranges_pass(key: str, right: object) -> None:
     ServiceSpec.parse(document(**{key: right}))
 
@@ -149,7 +180,9 @@ def test_mounts_over_the_system_are_refused(path: str) -> None:
     assert any(field.startswith("storage[0]") for field in errors_of(wrong))
 
 
-@pytest.mark.parametrize("path", ["http://b/x", "oss://", "oss://B/x", "oss://bucket/../x", "oss:/bucket/x", "bucket/x"])
+@pytest.mark.parametrize(
+    "path", ["http://b/x", "oss://", "oss://B/x", "oss://bucket/../x", "oss:/bucket/x", "bucket/x"]
+)
 def test_wrong_oss_paths_are_refused(path: str) -> None:
     wrong = with_storage({"mount_path": "/model_dir", "oss": {"path": path}})
     assert "storage[0].oss.path" in errors_of(wrong)
@@ -168,7 +201,9 @@ def test_a_mount_needs_exactly_one_source() -> None:
 
 
 def test_oss_paths_know_bucket_and_prefix() -> None:
-    spec = ServiceSpec.parse(with_storage({"mount_path": "/m", "oss": {"path": "oss://bucket/a//b/", "readOnly": True}}))
+    spec = ServiceSpec.parse(
+        with_storage({"mount_path": "/m", "oss": {"path": "oss://bucket/a//b/", "readOnly": True}})
+    )
     oss = spec.mounts[0].oss
     assert oss is not None
     assert (oss.bucket, oss.prefix, oss.read_only) == ("bucket", "a/b", True)
