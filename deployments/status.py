@@ -10,7 +10,7 @@
     any but Deleting ──── stop ───────────▶ Stopping ─────────▶ Stopped                no instance is left
     any ───────────────── delete ─────────▶ Deleting ─────────▶ (row gone) | DeleteFailed
                                             Running ──────────▶ Waiting                no instance answers any more
-                                            any in motion ────▶ Failed                 nothing serves, and it keeps failing
+                                            any in motion ────▶ Failed                 nothing serves, and it stays so
                                             Failed ───────────▶ Waiting | Running      it recovered by itself
 
 A transition is a conditional UPDATE on the generation and the status that the writer saw, in one transaction

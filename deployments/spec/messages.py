@@ -17,7 +17,7 @@ SENTENCES = {
     "script_and_command": "{path} has script and command. Keep one of them.",
     "env_twice": "{path}.env names {names} twice. Keep one of each.",
     "storage_source": "{path} needs exactly one source: oss, nfs, git, dataset or empty_dir.",
-    "mount_path": "{path}.mount_path must be an absolute path of a folder, without spaces and `..`, such as /model_dir.",
+    "mount_path": "{path}.mount_path must be an absolute path, without spaces and `..`, such as /model_dir.",
     "mount_system": "{path}.mount_path would cover {path_given}, a system folder. Use another, such as /model_dir.",
     "oss_path": "{path} must look like oss://BUCKET/FOLDER/, without `..`.",
     "image_name": "{path} must be the name of an image, such as chat-llm-webui:3.0.",
