@@ -15,7 +15,7 @@ from deployments.spec.document import SYSTEM_FOLDERS
 
 #: Values a recipe may give to a flag, as whole patterns; anything else was not written by a recipe.
 NUMBER = r"[0-9]{1,9}"
-WORD = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
+WORD = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"
 MODEL = "model"  # a catalog name, a hub id of the catalog, or an absolute folder
 BARE = ""  # a flag without a value
 
