@@ -128,15 +128,18 @@ def _launch_of(request: LlmRequest, found: Recommendation, gpus: int) -> Launch:
     else:
         source = model.name if model.is_bundled else model.hub_id_for(chosen or wanted.precision)
         remote_code = model.remote_code
+    on_cpu = gpus == 0 and not wanted.is_bundled
     return Launch(
         model=source,
         served_name=model.name if model else request.service_name,
         port=recipe.default_port,
         gpus=gpus,
         precision=chosen,
-        context_tokens=request.context_tokens if recipe.takes_context else None,
+        # llama.cpp takes all of its context at the start, so a folder's own length is not left to chance.
+        context_tokens=found.context_tokens if on_cpu else request.context_tokens,
+        users=found.users if on_cpu else request.users,
         remote_code=remote_code,
-        on_cpu=gpus == 0 and not wanted.is_bundled,
+        on_cpu=on_cpu,
         is_quick=wanted.is_bundled,
     )
 
@@ -163,7 +166,8 @@ def llm_request_of(document: Mapping[str, Any]) -> tuple[LlmRequest | None, list
         cpu=metadata.get("cpu"),
         memory=metadata.get("memory"),
         gpu=metadata.get("gpu", 0),
-        context_tokens=_whole(command.arguments.find("max-model-len")),
+        context_tokens=_whole(command.arguments.find("max-model-len") or command.arguments.find("context")),
+        users=_whole(command.arguments.find("slots")),
         workspace=str(metadata.get("workspace_id") or ""),
         **source,
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from deployments.catalog import CatalogModel, Precision
@@ -37,6 +37,7 @@ class Wanted:
     is_precision_chosen: bool
     context_tokens: int
     users: int
+    is_users_chosen: bool
     model: CatalogModel | None = None
 
     @property
@@ -121,6 +122,7 @@ def want_model(
         is_precision_chosen=precision is not None,
         context_tokens=context_tokens or context,
         users=users or (GGUF_SLOTS if model.is_bundled else DEFAULT_USERS),
+        is_users_chosen=users is not None,
         model=model,
     )
 
@@ -143,6 +145,7 @@ def want_custom(
         is_precision_chosen=precision is not None,
         context_tokens=context_tokens or min(size.context_tokens, DEFAULT_CONTEXT_TOKENS),
         users=users or DEFAULT_USERS,
+        is_users_chosen=users is not None,
     )
 
 
@@ -296,6 +299,8 @@ def fit(wanted: Wanted, machine: Machine, refusal: Refusal | None) -> Recommenda
     if precision is Precision.BF16 and not machine.has_bfloat16 and not wanted.is_precision_chosen:
         precision = Precision.FP16
     counts = [0] if wanted.is_bundled or not machine.gpus else gpu_counts(wanted, machine)
+    if counts == [0] and not wanted.is_users_chosen:
+        wanted = replace(wanted, users=GGUF_SLOTS)
     tokens = wanted.context_tokens * wanted.users
     for gpus in counts:
         bar = plan_memory(wanted.size, precision, wanted.recipe.memory, machine, gpus, tokens)
@@ -348,8 +353,7 @@ def with_sentences(found: Recommendation, wanted: Wanted) -> Recommendation:
         sentences.append(f"{found.machine.gpu_product} has no bfloat16: the weights are loaded as fp16.")
     if wanted.recipe.memory.weights_factor > 1:
         sentences.append(f"{wanted.recipe.title} asks for {wanted.recipe.memory.weights_factor:g} times the weights.")
-    values = {name: getattr(found, name) for name in Recommendation.__slots__}
-    return Recommendation(**{**values, "sentences": tuple(sentences)})
+    return replace(found, sentences=tuple(sentences))
 
 
 def describe(found: Recommendation) -> str:

@@ -153,18 +153,14 @@ def _is_image_of(recipe: Recipe, image: object) -> bool:
     return name == image_name(recipe.image) and _TAG.fullmatch(tag) is not None
 
 
-def _are_recipe_arguments(
-    recipe: Recipe, program: tuple[str, ...], arguments: Arguments, port: object
-) -> bool:
+def _are_recipe_arguments(recipe: Recipe, program: tuple[str, ...], arguments: Arguments, port: object) -> bool:
     names = [name for name, _ in arguments.flags]
     models = list(arguments.positional)
     if len(set(names)) != len(names) or (models and program[-1] != "serve") or len(models) > 1:
         return False
     if arguments.find("port") != str(port):
         return False
-    if not all(
-        name in recipe.flags and is_flag_value(recipe.flags[name], value) for name, value in arguments.flags
-    ):
+    if not all(name in recipe.flags and is_flag_value(recipe.flags[name], value) for name, value in arguments.flags):
         return False
     models += [value for name, value in arguments.flags if name in ("model", "model-path")]
     if len(models) != 1 or not is_flag_value(MODEL, models[0]):

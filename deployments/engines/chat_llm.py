@@ -5,20 +5,24 @@ from __future__ import annotations
 from deployments.catalog import Precision
 from deployments.engines.recipe import BARE, MODEL, NUMBER, EngineMemory, Launch, Recipe
 
-#: What ``--precision`` takes; quantised weights say themselves what they are.
+#: What ``--precision`` takes of Transformers; quantised weights and GGUF files say themselves what they are.
 FLAG_PRECISIONS = (Precision.FP32, Precision.FP16, Precision.BF16)
 
 
-#: Dialogues the runtime generates at once from one GGUF file, each with the whole context.
+#: Dialogues the runtime generates at once from one GGUF file unless told otherwise.
 GGUF_SLOTS = 4
 
 
 def arguments(launch: Launch) -> tuple[str, ...]:
     words = [f"--port={launch.port}", f"--model-path={launch.model}"]
-    if launch.precision in FLAG_PRECISIONS:
+    if launch.gpus and launch.precision in FLAG_PRECISIONS:
         words.append(f"--precision={launch.precision}")
     if launch.on_cpu:
         words.append("--cpu")
+    if not launch.gpus and launch.context_tokens is not None:
+        words.append(f"--context={launch.context_tokens}")
+    if not launch.gpus and launch.users is not None:
+        words.append(f"--slots={launch.users}")
     return tuple(words)
 
 
@@ -34,6 +38,9 @@ CHAT_LLM = Recipe(
         "model-path": MODEL,
         "precision": "fp32|fp16|bf16",
         "cpu": BARE,
+        "context": NUMBER,
+        "slots": NUMBER,
+        "threads": NUMBER,
         "api-only": BARE,
         "no-template": BARE,
         "max-new-tokens": NUMBER,
@@ -52,6 +59,5 @@ CHAT_LLM = Recipe(
     # 814 of them weights and cache; the rest of the quarter GiB is the server around it.
     memory=EngineMemory(runtime_gib=1.5, cpu_runtime_gib=0.25),
     splits_heads=False,
-    takes_context=False,
     accepts_any_model=True,
 )

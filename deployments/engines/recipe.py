@@ -32,6 +32,7 @@ class Launch:
     gpus: int = 0
     precision: Precision | None = None
     context_tokens: int | None = None
+    users: int | None = None  # dialogues at once
     remote_code: bool = False
     #: The processor only: no GPU is given to the instance.
     on_cpu: bool = False
@@ -73,7 +74,6 @@ class Recipe:
     memory: EngineMemory
     #: Its weights are cut into equal parts by attention heads, so the number of GPUs must divide them.
     splits_heads: bool
-    takes_context: bool
     accepts_any_model: bool  # what a request may put in ``model``: anything, or the served name alone
     unfit_gpus: tuple[str, ...] = ()  # GPU products it does not run on
 

@@ -178,9 +178,7 @@ def test_a_sound_entry_is_read() -> None:
         ("context_tokens: 2048", "context_tokens: 1", "context_tokens"),
     ],
 )
-def test_an_entry_that_cannot_be_true_is_refused_by_model_and_field(
-    right: str, wrong: str, named: str
-) -> None:
+def test_an_entry_that_cannot_be_true_is_refused_by_model_and_field(right: str, wrong: str, named: str) -> None:
     assert right in SOUND
     with pytest.raises(CatalogInvalid, match=rf"tiny: .*{named}"):
         parse_catalog(SOUND.replace(right, wrong))

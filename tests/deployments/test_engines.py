@@ -18,7 +18,9 @@ from deployments.engines import (
     read_command,
     served_model_of,
 )
+from deployments.engines.chat_llm import GGUF_SLOTS
 from deployments.spec.spec import LLM_ENGINES, ServiceSpec
+from inference_gateway.runtime.flags import Flags, parse
 
 BUNDLED = Launch(model="SmolLM2-135M-Instruct", served_name="chat", port=8000, is_quick=True)
 FOLDER = Launch(model="/model_dir", served_name="chat", port=8000, gpus=2, precision=Precision.FP16)
@@ -54,9 +56,7 @@ def test_every_acceleration_the_catalog_names_has_a_recipe() -> None:
 def test_the_bundled_model_starts_with_the_documented_command() -> None:
     rendered = recipe("none").render(BUNDLED)
     assert rendered["image"] == "chat-llm-webui:3.0"
-    assert rendered["script"] == (
-        "python webui/webui_server.py --port=8000 --model-path=SmolLM2-135M-Instruct"
-    )
+    assert rendered["script"] == ("python webui/webui_server.py --port=8000 --model-path=SmolLM2-135M-Instruct")
     assert rendered["port"] == 8000
     assert rendered["startup_check"]["initial_delay_seconds"] == 0
 
@@ -67,22 +67,36 @@ def test_the_bundled_model_starts_with_the_documented_command() -> None:
         ("none", "python webui/webui_server.py --port=8000 --model-path=/model_dir --precision=fp16"),
         (
             "vllm",
-            (
-                "vllm serve /model_dir --port 8000 --served-model-name chat --tensor-parallel-size 2 "
-                "--dtype float16"
-            ),
+            ("vllm serve /model_dir --port 8000 --served-model-name chat --tensor-parallel-size 2 --dtype float16"),
         ),
         (
             "bladellm",
-            (
-                "blade_llm_server --model /model_dir --host 0.0.0.0 --port 8000 --tensor_parallel_size 2 "
-                "--dtype float16"
-            ),
+            ("blade_llm_server --model /model_dir --host 0.0.0.0 --port 8000 --tensor_parallel_size 2 --dtype float16"),
         ),
     ],
 )
 def test_each_engine_starts_with_its_own_command(key: str, script: str) -> None:
     assert recipe(key).render(FOLDER)["script"] == script
+
+
+def test_a_folder_on_a_processor_gets_context_and_slots_but_no_precision() -> None:
+    launch = Launch("/model_dir", "chat", 8000, precision=Precision.BF16, context_tokens=4096, users=2, on_cpu=True)
+    rendered = recipe("none").render(launch)
+    assert rendered["script"] == (
+        "python webui/webui_server.py --port=8000 --model-path=/model_dir --cpu --context=4096 --slots=2"
+    )
+    assert is_recipe_command(rendered)
+
+
+def test_the_runtime_takes_every_flag_the_recipe_writes_for_a_processor() -> None:
+    launch = Launch("/model_dir", "chat", 8000, precision=Precision.BF16, context_tokens=4096, users=2, on_cpu=True)
+    words = recipe("none").render(launch)["script"].split(" ")[2:]
+    flags = parse(words, {})
+    assert (flags.model_path, flags.port, flags.context_tokens, flags.slots) == ("/model_dir", 8000, 4096, 2)
+
+
+def test_the_runtime_generates_as_many_dialogues_as_are_planned_for() -> None:
+    assert Flags().slots == GGUF_SLOTS
 
 
 def test_vllm_gets_context_quantisation_and_remote_code() -> None:
@@ -187,10 +201,7 @@ def test_the_name_to_call_an_engine_by_is_known_from_its_command() -> None:
 
 
 def test_an_image_is_the_same_with_eas_registry_in_front() -> None:
-    assert (
-        image_name("eas-registry-vpc.cn-hangzhou.cr.aliyuncs.com/pai-eas/chat-llm-webui:3.0")
-        == "chat-llm-webui"
-    )
+    assert image_name("eas-registry-vpc.cn-hangzhou.cr.aliyuncs.com/pai-eas/chat-llm-webui:3.0") == "chat-llm-webui"
     assert image_name("chat-llm-webui:3.0") == "chat-llm-webui"
     assert image_name("evil.example/chat-llm-webui:3.0") == "evil.example/chat-llm-webui"
 
@@ -203,18 +214,12 @@ WEBUI = "python webui/webui_server.py --port=8000 --model-path=SmolLM2-135M-Inst
     [
         container(script=WEBUI),
         container(command=WEBUI),
-        container(
-            script="python api/api_server.py --model-path SmolLM2-135M-Instruct --port 8000 --max_round 3"
-        ),
+        container(script="python api/api_server.py --model-path SmolLM2-135M-Instruct --port 8000 --max_round 3"),
         container(script=WEBUI, env=[], args=[]),
-        container(
-            script=WEBUI, image="eas-registry.cn-hangzhou.cr.aliyuncs.com/pai-eas/chat-llm-webui:3.0.4"
-        ),
+        container(script=WEBUI, image="eas-registry.cn-hangzhou.cr.aliyuncs.com/pai-eas/chat-llm-webui:3.0.4"),
         {"image": "chat-llm-webui:3.0", "script": WEBUI},
         container(script="vllm serve /model_dir --port 8000", image="vllm:0.14.0-gpu"),
-        container(
-            script="vllm serve THUDM/chatglm3-6b --port 8000 --trust-remote-code", image="vllm:0.14.0-gpu"
-        ),
+        container(script="vllm serve THUDM/chatglm3-6b --port 8000 --trust-remote-code", image="vllm:0.14.0-gpu"),
     ],
 )
 def test_commands_a_recipe_could_have_written_are_allowed(given: dict[str, Any]) -> None:

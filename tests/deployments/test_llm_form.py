@@ -197,7 +197,7 @@ def test_a_catalog_model_as_custom_type_says_its_own_size() -> None:
 def test_a_custom_model_on_a_machine_without_gpu_is_told_to_use_the_processor() -> None:
     document = render_document(LlmRequest.parse(CUSTOM), LAPTOP)
     assert document["metadata"]["gpu"] == 0
-    assert document["containers"][0]["script"].endswith("--cpu")
+    assert document["containers"][0]["script"].endswith("--cpu --context=4096 --slots=4")
 
 
 def test_vllm_gets_every_gpu_the_recommendation_takes() -> None:
