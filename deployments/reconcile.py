@@ -206,3 +206,19 @@ def due_after_boot() -> int:
     rows = Service.objects.exclude(desired=Desired.STOPPED, status=Status.STOPPED)
     boot = settings.SLIPWAY_BOOT_AT
     return rows.filter(next_check_at__gt=timezone.now()).update(next_check_at=boot or timezone.now())
+
+
+def remove_orphans() -> tuple[str, ...]:
+    """Remove what the cluster holds of services that have no row (a database restored from before them).
+
+    A row is written before anything of its service, so whatever has no row now is nobody's. Returns uids.
+    """
+    cluster = get_cluster()
+    orphans = cluster.orphans(Service.objects.values_list("uid", flat=True))
+    for uid in orphans:
+        logger.warning("service %s has no row: it is removed from the cluster", uid)
+        try:
+            cluster.delete(uid)
+        except ClusterError as error:
+            logger.warning("service %s cannot be removed yet: %s", uid, error.message)
+    return orphans

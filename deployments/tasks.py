@@ -11,7 +11,7 @@ from django.db import close_old_connections, transaction
 
 from deployments.models import Service
 from deployments.readiness import stamp_worker_heartbeat
-from deployments.reconcile import due_after_boot, due_services, reconcile
+from deployments.reconcile import due_after_boot, due_services, reconcile, remove_orphans
 
 logger = logging.getLogger(__name__)
 RETRY_CLAIM_SECONDS = 0.3
@@ -35,6 +35,12 @@ def sweep() -> None:
     stamp_worker_heartbeat()
     for service_id in due_services():
         reconcile_service.delay(service_id)
+
+
+@shared_task(name="deployments.tasks.tidy")
+def tidy() -> None:
+    """Every half minute: remove what the cluster holds of services that are gone."""
+    remove_orphans()
 
 
 @worker_ready.connect

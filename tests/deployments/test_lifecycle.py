@@ -20,9 +20,10 @@ from deployments.encryption import decrypt
 from deployments.leases import claim, release
 from deployments.lifecycle import Conflict, RevisionMissing
 from deployments.models import AuditEntry, Desired, Service, Status, Workspace
-from deployments.reconcile import due_services, reconcile
+from deployments.reconcile import due_services, reconcile, remove_orphans
 from deployments.spec import ServiceSpec, SpecInvalid
 from tests.deployments.driving import drive, driven, tiny_document
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -265,6 +266,14 @@ def test_a_failing_update_keeps_the_old_one_serving(create: Callable[..., Servic
     lifecycle.switch_version(service, 1, operator)
     service = driven(service, Status.RUNNING)
     assert service.reason == "RUNNING"
+
+
+def test_instances_of_a_service_without_a_row_are_removed(create: Callable[..., Service]) -> None:
+    service = driven(create("tiny_a"), Status.RUNNING)
+    service.delete()
+    wait_until(lambda: not remove_orphans(), "nothing is left of the service")
+    there = get_cluster().observe(service.uid)
+    assert (there.instances, there.leftovers) == ((), False)
 
 
 def test_two_reconciles_at_once_start_one_instance(create: Callable[..., Service]) -> None:
