@@ -97,7 +97,7 @@ class Keeper:
     def recall(self) -> None:
         """Continue where an earlier shim of this folder was cut off."""
         phase = self.state.get("phase", "")
-        if phase in ("Running", "Stopping") and self.state.get("started_at") is not None:
+        if self.state.get("started_at") is not None:
             message = "The program was killed with its shim. It is started again."
             self.state["last_exit"] = self.ended(-signal.SIGKILL, "Error", message)
             self.state["started_at"] = None

@@ -27,7 +27,8 @@ class Seen:
 
     @property
     def has_ended(self) -> bool:
-        return self.state.get("phase") == files.ENDED
+        """The shim says so just before it leaves, too."""
+        return self.state.get("phase") == files.ENDED and not self.is_kept
 
 
 def look(service_folder: Path) -> Iterator[Seen]:
@@ -54,6 +55,7 @@ def observe_instance(seen: Seen) -> InstanceObservation:
     """The folder's words in the interface's."""
     launch, state = seen.launch, seen.state
     last_exit = state.get("last_exit")
+    is_running = seen.is_kept and state.get("phase") in ("Running", "Stopping")
     return InstanceObservation(
         name=seen.folder.name,
         revision=launch["revision"] if launch else 0,
@@ -62,7 +64,7 @@ def observe_instance(seen: Seen) -> InstanceObservation:
         host=HOST if seen.is_kept and state.get("port") else "",
         port=state.get("port", 0) if seen.is_kept else 0,
         created_at=moment(launch["created_at"] if launch else None),
-        started_at=moment(state.get("started_at")) if seen.is_kept else None,
+        started_at=moment(state.get("started_at")) if is_running else None,
         restart_count=max(state.get("restart_count", 0), 0),
         last_exit=exit_of(last_exit) if last_exit else None,
         retry_at=moment(state.get("retry_at")),

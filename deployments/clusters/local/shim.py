@@ -30,12 +30,15 @@ def main(folder: str) -> int:
     lock = files.find_lock(os.path.join(folder, files.LOCK), LOCK_PATIENCE_SECONDS)
     if lock is None:
         return LOCKED
+    state = files.find_state(folder)  # again: it may have been written before the lock was ours
+    if state.get("phase") in ("Running", "Stopping"):
+        # Ours is the lock that says "alive" now: what ran under an earlier shim must not look alive with it.
+        files.write_json(os.path.join(folder, files.STATE), state | {"phase": "Creating"})
     if os.fork() > 0:
         os._exit(0)  # who started us need not be our parent; the lock passes to the child
     os.setsid()
     os.chdir("/")
     become_subreaper()
-    state = files.find_state(folder)  # again: it may have been written before the lock was ours
     if state and not kill_all(lambda: remains(folder, state)):
         sys.stderr.write("Processes of an earlier shim could not be killed.\n")  # goes to shim.log
     Keeper(folder, launch, state).run()
@@ -43,9 +46,7 @@ def main(folder: str) -> int:
 
 
 def remains(folder: str, state: files.State) -> list[int]:
-    return leftovers(
-        folder, state.get("program_pid", 0), state.get("program_start", ""), state.get("boot_id", "")
-    )
+    return leftovers(folder, state.get("program_pid", 0), state.get("program_start", ""), state.get("boot_id", ""))
 
 
 if __name__ == "__main__":

@@ -60,14 +60,13 @@ def bury(folder: Path) -> bool:
 
 
 def is_ended(folder: Path) -> bool:
-    return files.find_state(str(folder)).get("phase") == files.ENDED
+    """Whether nothing of the instance is left but its folder; the shim says so just before it leaves."""
+    return files.find_state(str(folder)).get("phase") == files.ENDED and not files.is_locked(str(folder))
 
 
 def has_left(folder: Path) -> bool:
     """Whether an instance has ended, clearing up where its shim died over it."""
-    if files.is_locked(str(folder)):
-        return False
-    return is_ended(folder) or bury(folder)
+    return is_ended(folder) or (not files.is_locked(str(folder)) and bury(folder))
 
 
 def stop_all(data_dir: Path, grace_seconds: float) -> int:
