@@ -18,9 +18,10 @@ from django.utils import timezone
 from deployments.audit import record_audit
 from deployments.clusters import get_cluster
 from deployments.encryption import decrypt, encrypt, new_service_token
+from deployments.engines import engine_of
 from deployments.hints import hint_service
 from deployments.models import Desired, Revision, Service, Status, Workspace
-from deployments.spec import FieldError, ServiceSpec, SpecInvalid
+from deployments.spec import ENGINE_LABEL, FieldError, ServiceSpec, SpecInvalid
 from deployments.status import Verdict, record_event, transition
 from deployments.tasks import enqueue_reconcile
 
@@ -42,6 +43,7 @@ class RevisionMissing(Exception):
 
 def create(workspace: Workspace, actor: User, spec: ServiceSpec, *, reason: str = "") -> Service:
     """Create a service and start it. Raises ``Conflict`` for a taken name, ``SpecInvalid`` where it can never run."""
+    spec = with_engine_label(spec)
     refuse_unrunnable(spec)
     token = spec.token or new_service_token()
     try:
@@ -80,6 +82,7 @@ def update(service: Service, spec: ServiceSpec, actor: User, *, reason: str = ""
     ``base`` is the revision number the author started from; if another came since, raises ``Conflict``
     (``edited_meanwhile``), so that no change is overwritten unseen.
     """
+    spec = with_engine_label(spec)
     refuse_unrunnable(spec)
     if spec.name != service.name:
         message = f"A service keeps its name: metadata.name must stay {service.name}."
@@ -194,6 +197,16 @@ def rotate_token(service: Service, actor: User) -> Service:
             ),
         )
     return change.row
+
+
+def with_engine_label(spec: ServiceSpec) -> ServiceSpec:
+    """Recognise a language-model engine by its command: its Running means a generated token (design.md)."""
+    engine = engine_of(spec.document) if ENGINE_LABEL not in spec.parsed.labels else None
+    if engine is None:
+        return spec
+    labels = {**spec.document.get("labels", {}), ENGINE_LABEL: engine}
+    token = {"token": spec.token} if spec.token else {}
+    return ServiceSpec.parse({**spec.document, "labels": labels, **token})
 
 
 def refuse_unrunnable(spec: ServiceSpec) -> None:
