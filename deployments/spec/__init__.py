@@ -5,9 +5,10 @@
 
 from deployments.spec.errors import FieldError, SpecInvalid
 from deployments.spec.names import NAME_RULE, check_name, suggest_name
-from deployments.spec.spec import ServiceSpec, merge_documents
+from deployments.spec.spec import ENGINE_LABEL, ServiceSpec, merge_documents
 
 __all__ = [
+    "ENGINE_LABEL",
     "NAME_RULE",
     "FieldError",
     "ServiceSpec",

@@ -78,6 +78,16 @@ def test_a_taken_name_is_a_conflict(create: Callable[..., Service]) -> None:
     assert caught.value.code == "name_taken"
 
 
+def test_a_recognised_command_is_labelled_with_its_engine(workspace: Workspace, operator: User) -> None:
+    script = "python api/api_server.py --port=8000 --model-path=SmolLM2-135M-Instruct"
+    document = tiny_document("tiny_a", script=script)
+    document["containers"][0]["image"] = "chat-llm-webui:3.0"
+    service = lifecycle.create(workspace, operator, ServiceSpec.parse(document))
+    assert service.spec().engine == "chat-llm"
+    lifecycle.update(service, ServiceSpec.parse(document), operator)
+    assert service.revisions.count() == 1
+
+
 def test_a_service_keeps_its_token_and_takes_one_given(create: Callable[..., Service], operator: User) -> None:
     service = create("tiny_a")
     before = decrypt(service.token_encrypted)
