@@ -1,0 +1,187 @@
+"""The chat page's WebSocket, ``/ws/chat/<service>``: one a tab, for questions and for answers.
+
+A session signs in, so the Origin is checked, and every message that changes something looks again whether
+the session is still valid and the service still visible. The connection owns two tasks: one follows the
+conversation on the page, one the service's state. Neither generates; leaving ends nothing but these two.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+from typing import Any
+
+from channels.generic.websocket import AsyncWebsocketConsumer
+from django.conf import settings
+from django.contrib.auth import get_user
+from django.contrib.auth.models import User
+from django.contrib.sessions.backends.db import SessionStore
+from django.http import HttpRequest
+
+from deployments.accounts import find_visible_service
+from deployments.models import Service
+from inference_gateway.answer import INTERNAL_ERROR
+from inference_gateway.chat import ChatError
+from inference_gateway.database import in_database
+from inference_gateway.http import cancel_and_wait
+from inference_gateway.webchat.chat import WebChat
+from inference_gateway.webchat.following import Follower
+from inference_gateway.webchat.messages import Leave, Regenerate, Send, Stop, Watch, parse_message
+from inference_gateway.webchat.origin import is_own_origin, read_cookie
+from inference_gateway.webchat.state import find_state
+from inference_gateway.webchat.turns import Asked, is_theirs, turn_as_json
+
+logger = logging.getLogger(__name__)
+
+STATE_EVERY_SECONDS = 1.0
+#: Close codes of our own: the page stops trying for the first, and asks to sign in for the second.
+GONE, SIGNED_OUT = 4404, 4401
+
+
+class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has no types
+    """See the module."""
+
+    # Nothing travels by the channel layer, and a page must keep working while Valkey is away.
+    channel_layer_alias = None
+
+    def __init__(self, web_chat: WebChat) -> None:
+        super().__init__()
+        self._web_chat = web_chat
+
+    async def connect(self) -> None:
+        self._following: asyncio.Task[None] | None = None
+        self._state: asyncio.Task[None] | None = None
+        self._name: str = self.scope["url_route"]["kwargs"]["name"]
+        self._session_key = read_cookie(self.scope, settings.SESSION_COOKIE_NAME)
+        if not is_own_origin(self.scope, settings.SLIPWAY_PUBLIC_URL):
+            await self.close(GONE)
+            return
+        await self.accept()
+        try:
+            _, service = await self._admit()
+        except ChatError as error:
+            # Accepted first: a browser tells a page nothing about a handshake that was refused.
+            await self._tell_error(error)
+            await self.close(SIGNED_OUT if error.status == 401 else GONE)
+            return
+        self._state = asyncio.create_task(self._tell_state(service.pk), name="webchat service state")
+
+    async def disconnect(self, code: int) -> None:
+        for task in (self._following, self._state):
+            if task is not None:
+                await cancel_and_wait(task)
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        message_id: str | None = None
+        try:
+            message = parse_message(text_data or "")
+            message_id = str(message.id) if isinstance(message, Send | Regenerate) else None
+            user, service = await self._admit()
+            match message:
+                case Send() | Regenerate():
+                    await self._ask(user, service, message)
+                case Watch():
+                    await self._watch(user, service, message)
+                case Leave():
+                    await self._follow(None)
+                case Stop():
+                    await self._check_theirs(user, service, message)
+                    await self._web_chat.stop(message.conversation)
+        except ChatError as error:
+            await self._tell_error(error, message_id)
+        except Exception:  # an edge: the page is told, and what was typed stays there
+            logger.exception("service %s: a message of the web chat failed", self._name)
+            await self._tell_error(INTERNAL_ERROR, message_id)
+
+    async def _admit(self) -> tuple[User, Service]:
+        """Who is asking, now. Raises ChatError 401 ``signed_out`` or 404 ``service_not_found``."""
+        user, service = await in_database(admit, self._session_key, self._name)
+        if user is None:
+            raise ChatError(401, "signed_out", "Your session has ended. Sign in again; your message is kept.")
+        if service is None:
+            raise ChatError(404, "service_not_found", f"{self._name} is not here any more, or not for you.")
+        return user, service
+
+    async def _ask(self, user: User, service: Service, message: Send | Regenerate) -> None:
+        asked = Asked(
+            id=message.id,
+            conversation=message.conversation,
+            question=message.question if isinstance(message, Send) else "",
+            parent=message.parent if isinstance(message, Send) else None,
+            system_prompt=message.system_prompt,
+            parameters=message.parameters,
+        )
+        if isinstance(message, Send):
+            turn = await self._web_chat.ask(user, service, asked)
+        else:
+            turn = await self._web_chat.ask_again(user, service, asked, message.turn)
+        told = {"id": str(message.id), "conversation": str(message.conversation), **turn_as_json(turn)}
+        await self._tell({"type": "accepted", **told})
+
+    async def _watch(self, user: User, service: Service, message: Watch) -> None:
+        await self._check_theirs(user, service, message)
+        await self._follow(
+            Follower(
+                self._web_chat.generations,
+                self._tell,
+                message.conversation,
+                message.turn,
+                message.offset,
+                message.ended,
+            )
+        )
+
+    async def _check_theirs(self, user: User, service: Service, message: Watch | Stop) -> None:
+        if not await in_database(is_theirs, user, service, message.conversation):
+            raise ChatError(404, "conversation_not_found", "This conversation is gone. Start a new one.")
+
+    async def _follow(self, follower: Follower | None) -> None:
+        if self._following is not None:
+            await cancel_and_wait(self._following)
+        self._following = None
+        if follower is not None:
+            self._following = asyncio.create_task(self._run_follower(follower), name="webchat follower")
+
+    async def _run_follower(self, follower: Follower) -> None:
+        try:
+            await follower.follow()
+        except Exception:  # an edge: the page reconnects and follows from where it is
+            logger.exception("service %s: following a conversation failed", self._name)
+            with contextlib.suppress(Exception):  # it may be closed already
+                await self.close(1011)
+
+    async def _tell_state(self, service_id: int) -> None:
+        """Tell the page the service's state, and every change of it, until the connection ends."""
+        told: dict[str, Any] | None = None
+        while True:
+            try:
+                state = await in_database(find_state, service_id)
+            except Exception:  # an edge: the database may be away for a moment
+                logger.exception("service %s: its state could not be read", self._name)
+            else:
+                if state is None:
+                    await self.close(GONE)
+                    return
+                if state.as_json() != told:
+                    told = state.as_json()
+                    await self._tell({"type": "service", **told})
+            await asyncio.sleep(STATE_EVERY_SECONDS)
+
+    async def _tell_error(self, error: ChatError, message_id: str | None = None) -> None:
+        told = {"code": error.code, "message": error.message, "field": error.field}
+        await self._tell({"type": "error", "id": message_id, **told})
+
+    async def _tell(self, message: dict[str, Any]) -> None:
+        await self.send(text_data=json.dumps(message, ensure_ascii=False))
+
+
+def admit(session_key: str, name: str) -> tuple[User | None, Service | None]:
+    """The person whose session that is and the service of that name, if they may see it; else None."""
+    request = HttpRequest()
+    request.session = SessionStore(session_key or None)
+    user = get_user(request)
+    if not isinstance(user, User) or not user.is_active:
+        return None, None
+    return user, find_visible_service(user, name)

@@ -1,0 +1,36 @@
+"""Whether a WebSocket handshake that a session cookie signs in comes from our own pages. Pure.
+
+Browsers send cookies along from any site and let it read the answers: the Origin is all that tells.
+"""
+
+from __future__ import annotations
+
+from http.cookies import CookieError, SimpleCookie
+from typing import Any
+from urllib.parse import urlsplit
+
+
+def is_own_origin(scope: dict[str, Any], public_url: str | None) -> bool:
+    """Whether Origin is the public address, or names the very host and port that was asked for."""
+    origin, host = _header(scope, b"origin"), _header(scope, b"host")
+    if not origin or not host:
+        return False  # no browser leaves it out, and programs have their own paths and tokens
+    parts = urlsplit(origin)
+    if public_url:
+        public = urlsplit(public_url)
+        if (parts.scheme, parts.netloc.lower()) == (public.scheme, public.netloc.lower()):
+            return True
+    return parts.scheme in ("http", "https") and parts.netloc.lower() == host.lower()
+
+
+def read_cookie(scope: dict[str, Any], name: str) -> str:
+    """The cookie's value, empty where there is none."""
+    try:
+        cookie = SimpleCookie(_header(scope, b"cookie")).get(name)
+    except CookieError:
+        return ""
+    return cookie.value if cookie is not None else ""
+
+
+def _header(scope: dict[str, Any], name: bytes) -> str:
+    return next((bytes(value).decode("latin-1") for key, value in scope["headers"] if key == name), "")
