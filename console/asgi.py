@@ -6,6 +6,7 @@ client left), so they are dispatched here, before any framework.
 
 from __future__ import annotations
 
+import logging
 import os
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
@@ -13,21 +14,56 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+from channels.routing import URLRouter
 from django.core.asgi import get_asgi_application
+from django.urls import path, re_path
 
-pages = get_asgi_application()  # loads the apps: imports below this line need their models
+pages = get_asgi_application()
+
+# Below the line that loads the apps: these need their models.
+from inference_gateway.gateway import Gateway  # noqa: E402
+from inference_gateway.targets import owns  # noqa: E402
+from inference_gateway.webchat.chat import WebChat  # noqa: E402
+from inference_gateway.webchat.consumer import ChatConsumer  # noqa: E402
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
+logger = logging.getLogger(__name__)
+#: One a process: it counts what is under way here.
+gateway = Gateway()
+web_chat = WebChat(gateway)
+
+
+async def _refuse_socket(scope: Scope, receive: Receive, send: Send) -> None:
+    await send({"type": "websocket.close", "code": 4404, "reason": None})
+
+
+#: WebSockets of our own pages.
+sockets = URLRouter(
+    [
+        path("ws/chat/<str:name>", ChatConsumer.as_asgi(web_chat=web_chat)),
+        re_path("", _refuse_socket),
+    ]
+)
+
 
 async def _answer_lifespan(receive: Receive, send: Send) -> None:
+    """Start what runs beside requests, and stop it once the server has seen the last of them out."""
     while True:
         message = await receive()
         if message["type"] == "lifespan.startup":
+            try:
+                await gateway.start()
+            except Exception as error:  # an edge: the server says it and exits
+                logger.exception("The gateway did not start")
+                await send({"type": "lifespan.startup.failed", "message": str(error)})
+                return
             await send({"type": "lifespan.startup.complete"})
         elif message["type"] == "lifespan.shutdown":
+            await web_chat.close()
+            await gateway.stop()
             await send({"type": "lifespan.shutdown.complete"})
             return
 
@@ -36,7 +72,9 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
     """Dispatch by scope type and path."""
     if scope["type"] == "lifespan":
         await _answer_lifespan(receive, send)
+    elif owns(scope["path"]):
+        await gateway(scope, receive, send)
     elif scope["type"] == "http":
         await pages(scope, receive, send)
     else:
-        await send({"type": "websocket.close", "code": 4404, "reason": None})
+        await sockets(scope, receive, send)

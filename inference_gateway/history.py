@@ -11,13 +11,13 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
 from inference_gateway.answer import INTERNAL_ERROR
@@ -92,8 +92,17 @@ def open_turn(new: NewTurn) -> OpenedTurn:
         Conversation.objects.filter(pk=conversation.pk).update(
             updated_at=now, system_prompt=system_prompt, service_id=new.service.id
         )
-        rounds = read_rounds(conversation, before=turn.number)
+        rounds = read_rounds(conversation)
     return OpenedTurn(turn.pk, turn.generation, conversation.pk, system_prompt, rounds)
+
+
+def read_past(conversation_id: uuid.UUID, service: ServiceEntry) -> tuple[str, tuple[Round, ...]]:
+    """System prompt and rounds of a conversation so far; of a new one, nothing. Raises as ``open_turn``."""
+    conversation = Conversation.objects.filter(pk=conversation_id).first()
+    if conversation is None:
+        return "", ()
+    check_is_of(conversation, service)
+    return conversation.system_prompt, read_rounds(conversation)
 
 
 def check_is_of(conversation: Conversation, service: ServiceEntry) -> None:
@@ -114,9 +123,9 @@ def check_is_of(conversation: Conversation, service: ServiceEntry) -> None:
     raise ChatError(409, "conversation_taken", message, "X-Slipway-Conversation")
 
 
-def read_rounds(conversation: Conversation, before: int) -> tuple[Round, ...]:
+def read_rounds(conversation: Conversation) -> tuple[Round, ...]:
     """The last rounds with an answer, whole or cut off, oldest first."""
-    told = conversation.turns.filter(number__lt=before, status__in=TELLING).exclude(answer="")
+    told = conversation.turns.filter(status__in=TELLING).exclude(answer="")
     newest = told.order_by("-number").values_list("question", "answer")[:MAX_ROUNDS]
     return tuple(reversed([(question, answer) for question, answer in newest]))
 
@@ -138,17 +147,23 @@ def close_turn(opened: OpenedTurn, columns: Mapping[str, Any]) -> None:
     rows = Turn.objects.filter(
         pk=opened.id,
         generation=opened.generation,
-        status__in=(Turn.Status.GENERATING, Turn.Status.INTERRUPTED),
+        # Stopped: a page on another server process said so, and this process heard of it from the row.
+        status__in=(Turn.Status.GENERATING, Turn.Status.INTERRUPTED, Turn.Status.STOPPED),
     )
     now = timezone.now()
     if rows.update(**columns, updated_at=now):
         Conversation.objects.filter(pk=opened.conversation_id).update(updated_at=now)
 
 
-def interrupt_lost_turns() -> int:
-    """Turns whose server is gone keep their text and become ``interrupted``. Returns how many."""
-    lost = Turn.objects.filter(status=Turn.Status.GENERATING, updated_at__lt=timezone.now() - LOST_AFTER)
-    return lost.update(status=Turn.Status.INTERRUPTED)
+def interrupt_lost_turns(*, is_boot: bool = False) -> int:
+    """Turns whose server is gone keep their text and become ``interrupted``. Returns how many.
+
+    At a server's start on SQLite there is no other server, so every turn under way is such a turn.
+    """
+    under_way = Turn.objects.filter(status=Turn.Status.GENERATING)
+    if not (is_boot and connection.vendor == "sqlite"):
+        under_way = under_way.filter(updated_at__lt=timezone.now() - LOST_AFTER)
+    return under_way.update(status=Turn.Status.INTERRUPTED)
 
 
 def touch_turns(ids: list[int]) -> None:
@@ -166,6 +181,7 @@ class TurnRecorder:
         self._clock = clock
         self._began_at = self._saved_at = clock()
         self._first_token_ms: int | None = None
+        self._pieces = 0
         self._save: asyncio.Task[None] | None = None
 
     def add(self, event: ChatEvent) -> None:
@@ -174,6 +190,7 @@ class TurnRecorder:
         if not isinstance(event, Text):
             return
         now = self._clock()
+        self._pieces += bool(event.text)
         if self._first_token_ms is None and event.text:
             self._first_token_ms = round((now - self._began_at) * 1000)
         if now - self._saved_at >= SAVE_EVERY_SECONDS and (self._save is None or self._save.done()):
@@ -181,8 +198,9 @@ class TurnRecorder:
             self._save = asyncio.create_task(self._save_now())
 
     def note_route(self, route: Route) -> None:
-        """Which revision answers."""
+        """Which revision answers. Times are the engine's: they count from here, not from the wait before."""
         self.revision_number = route.revision_number
+        self._began_at = self._clock()
 
     async def close(self, status: Turn.Status, error: ChatError | None = None) -> None:
         """Write the end. Returns when it is written, or after two seconds with the write still being tried."""
@@ -194,7 +212,8 @@ class TurnRecorder:
             "error_message": error.message if error else "",
             "finish_reason": (self.answer.finish_reason or "")[:32],
             "prompt_tokens": usage.prompt_tokens if usage else None,
-            "completion_tokens": usage.completion_tokens if usage else None,
+            # A cut-off answer has no usage; its pieces are counted, for engines send one a token.
+            "completion_tokens": usage.completion_tokens if usage else self._pieces or None,
             "first_token_ms": self._first_token_ms,
             "duration_ms": round((self._clock() - self._began_at) * 1000),
             "revision_number": self.revision_number,
@@ -238,11 +257,13 @@ class History:
 
     async def keep(self) -> None:
         """Until cancelled: touch the turns under way, and interrupt those that others left."""
+        is_boot = True
         while True:
             try:
                 if self._open:
                     await in_database(touch_turns, list(self._open))
-                await in_database(interrupt_lost_turns)
+                await in_database(interrupt_lost_turns, is_boot=is_boot)
+                is_boot = False
             except DatabaseError as error:
                 logger.warning("Turns under way could not be looked after: %s", error)
             await asyncio.sleep(TOUCH_EVERY_SECONDS)
@@ -267,18 +288,18 @@ class History:
 
 
 class RecordedEngine:
-    """An ``Engine`` that records each question it is asked: ``open`` begins the turn.
+    """An ``Engine`` that records the one question it is asked in a turn opened before.
 
     The turn is closed in whatever way the answer ends; ``stopped`` is a caller who left.
     """
 
-    def __init__(self, engine: Engine, open: Callable[[ChatRequest], Awaitable[TurnRecorder]]) -> None:
+    def __init__(self, engine: Engine, recorder: TurnRecorder) -> None:
         self._engine = engine
-        self._open = open
+        self._recorder = recorder
 
     async def generate(self, request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:
         """See ``Engine``."""
-        recorder = await self._open(request)
+        recorder = self._recorder
         ended, failure = Turn.Status.STOPPED, None  # type: tuple[Turn.Status, ChatError | None]
         try:
             async with aclosing(self._engine.generate(request)) as events:

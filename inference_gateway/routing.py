@@ -19,6 +19,7 @@ import aiohttp
 
 from inference_gateway.chat import ChatError, ChatEvent, ChatRequest
 from inference_gateway.directory import Directory, Route, ServiceEntry
+from inference_gateway.engines.base import Engine
 from inference_gateway.engines.openai_http import OpenAiEngine
 
 #: How long an instance that refused a connection is passed over while there are others.
@@ -152,6 +153,10 @@ class ModelNames:
             return tuple(str(model["id"]) for model in body["data"])
         except (aiohttp.ClientError, TimeoutError, ValueError, LookupError, TypeError):
             return ()
+
+
+#: Makes the engine of a service; the second argument is ``on_route``.
+EngineMaker = Callable[[ServiceEntry, Callable[[Route], None]], Engine]
 
 
 class RoutedEngine:
