@@ -122,10 +122,10 @@ class OpenAiEngine:
                     timeout=self._timeout,
                     allow_redirects=False,
                 )
-            except aiohttp.ServerDisconnectedError:
+            except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
                 # The engine dropped an idle connection while we took it from the pool. Nothing was
-                # answered, so a fresh one is safe, once.
-                if attempt == 2:
+                # answered, so a fresh one is safe, once. A connection refused stays refused.
+                if attempt == 2 or isinstance(error, aiohttp.ClientConnectorError):
                     raise
             except (ConnectionError, asyncio.IncompleteReadError) as error:
                 raise _unreachable() from error
