@@ -95,6 +95,7 @@ async def _refusal(answer: Handler, **options: float) -> ChatError:
 
 WHOLE = b": ping\n\n" + _delta("Grüß 世界 👋") + b"event: message\r\n" + _delta("!", "stop").replace(b"\n", b"\r\n")
 WHOLE += _event({"choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 2}}) + b"data: [DONE]\n\n"
+TOO_LONG = {"error": {"type": "exceed_context_size_error", "n_prompt_tokens": 9, "n_ctx": 4}}
 EVENTS = [Text("Grüß 世界 👋"), Text("!"), Done("stop"), Usage(1, 2, {"prompt_tokens": 1, "completion_tokens": 2})]
 
 
@@ -144,12 +145,10 @@ async def test_an_answer_that_breaks_off_is_never_a_clean_end(parts: list[bytes]
 
 async def test_a_connection_lost_in_the_middle_keeps_what_came_before() -> None:
     async with _engine(_says_and_closes(HEAD, _chunk(_delta("Hi")))) as (engine, _):
-        seen: list[ChatEvent] = []
+        events = engine.generate(QUESTION)
+        assert await anext(events) == Text("Hi")
         with pytest.raises(ChatError) as caught:
-            async with contextlib.aclosing(engine.generate(QUESTION)) as events:
-                async for event in events:
-                    seen.append(event)
-        assert seen == [Text("Hi")]
+            await anext(events)
         assert caught.value.code == "engine_stream_broken"
 
 
@@ -180,7 +179,7 @@ def _answer(status: int, value: object) -> Handler:
         (422, {"error": {"message": "no"}}, (422, "invalid_request")),
         (
             400,
-            {"error": {"type": "exceed_context_size_error", "n_prompt_tokens": 9, "n_ctx": 4}},
+            TOO_LONG,
             (400, "context_length_exceeded"),
         ),
         (400, {"object": "error", "message": "maximum context length is 4"}, (400, "context_length_exceeded")),
@@ -204,9 +203,7 @@ async def test_an_error_in_the_middle_of_a_stream_is_raised() -> None:
 
 
 async def test_numbers_of_a_prompt_that_is_too_long_are_told() -> None:
-    error = await _refusal(
-        _answer(400, {"error": {"type": "exceed_context_size_error", "n_prompt_tokens": 9, "n_ctx": 4}})
-    )
+    error = await _refusal(_answer(400, TOO_LONG))
     assert "9 tokens" in error.message
     assert "holds 4" in error.message
 
