@@ -48,17 +48,18 @@ class Step:
             digest.update(f"\0{path.relative_to(ROOT)}\0".encode() + path.read_bytes())
         return digest.hexdigest()
 
-    def do_if_needed(self) -> bool:
+    def is_done(self) -> bool:
+        return self.stamp.is_file() and self.stamp.read_text() == self.digest()
+
+    def do_if_needed(self) -> None:
         """Do the step unless its stamp says that it is done."""
-        digest = self.digest()
-        if self.stamp.is_file() and self.stamp.read_text() == digest:
-            return False
+        if self.is_done():
+            return
         print(f"slipway: {self.says}", flush=True)
         for command in self.commands:
             run(command, self.cure)
         self.stamp.parent.mkdir(exist_ok=True)
-        self.stamp.write_text(digest)
-        return True
+        self.stamp.write_text(self.digest())
 
 
 def run(command: tuple[str, ...], cure: str) -> None:
@@ -184,7 +185,11 @@ def main(purpose: str) -> int:
         check_programs()
         with turn():
             make_virtual_environment()
-            python_step(is_for_development=purpose == "develop").do_if_needed()
+            develop = python_step(is_for_development=True)
+            if purpose == "develop":
+                develop.do_if_needed()
+            elif not develop.is_done():  # which has everything that running needs
+                python_step(is_for_development=False).do_if_needed()
             if not (ROOT / "node_modules" / ".slipway").exists():
                 check_node_version()
             npm_step().do_if_needed()

@@ -18,3 +18,11 @@ class LineFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         return super().format(record).replace("\r", "").replace("\n", "\\n")
+
+
+class NotReadyFilter(logging.Filter):
+    """Drops what Django logs of ``/readyz`` saying 503: that is an answer, not an error, and comes often."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        request = getattr(record, "request", None)
+        return getattr(record, "status_code", None) != 503 or getattr(request, "path", None) != "/readyz"
