@@ -6,6 +6,7 @@ They must work when little else does: nothing here asks the database, so a faili
 from __future__ import annotations
 
 import logging
+from uuid import uuid4
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.template.loader import render_to_string
@@ -19,7 +20,11 @@ _API_PREFIXES = ("/api/", "/v1/")
 
 def _answer(request: HttpRequest, status: int, code: str, heading: str, message: str) -> HttpResponse:
     if request.path.startswith(_API_PREFIXES):
-        return JsonResponse({"Code": code, "Message": message}, status=status)
+        request_id = str(uuid4())
+        if status >= 500:
+            logger.error("request %s was answered as RequestId %s", getattr(request, "id", ""), request_id)
+        body = {"RequestId": request_id, "Code": code, "Message": message}
+        return JsonResponse(body, status=status, headers={"x-request-id": request_id})
     context = page_context(request) | {"status": status, "heading": heading, "message": message}
     if request.headers.get("HX-Request") == "true":
         return HttpResponse(render_to_string("console/parts/refusal.html", context), status=status)

@@ -5,13 +5,24 @@
 
 from __future__ import annotations
 
-from django.urls import path
+from django.urls import include, path
+from drf_spectacular.views import SpectacularAPIView
+from rest_framework.negotiation import DefaultContentNegotiation
 
 from console.health import healthz, readyz
 
 urlpatterns = [
+    path("", include("console.page_urls")),
     path("healthz", healthz, name="healthz"),
     path("readyz", readyz, name="readyz"),
+    path("api/v2/", include("deployments.api.urls")),
+    path(
+        "api/schema/",
+        SpectacularAPIView.as_view(
+            authentication_classes=[], permission_classes=[], content_negotiation_class=DefaultContentNegotiation
+        ),
+        name="schema",
+    ),
 ]
 
 handler400 = "console.error_pages.bad_request"

@@ -1,0 +1,112 @@
+"""Failures in EAS's shape, ``{"RequestId", "Code", "Message"}``: stable codes, sentences with the cure.
+
+Wrong input lists every wrong field in ``Errors`` as well. 409 carries the code of the conflict itself.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from typing import Any, TypedDict
+
+from django.core.exceptions import PermissionDenied
+from django.http import Http404
+from rest_framework import exceptions
+from rest_framework.response import Response
+
+from deployments.accounts import NotAllowed
+from deployments.clusters.base import ClusterError
+from deployments.encryption import SecretUnreadable
+from deployments.lifecycle import Conflict, RevisionMissing
+from deployments.spec import FieldError, SpecInvalid
+
+logger = logging.getLogger(__name__)
+
+
+class FieldErrorAnswer(TypedDict):
+    """One wrong field."""
+
+    Field: str
+    Code: str
+    Message: str
+
+
+class ErrorAnswer(TypedDict):
+    """Every answer from 400 up. ``Errors`` is there where fields are wrong."""
+
+    RequestId: str
+    Code: str
+    Message: str
+
+
+class InvalidAnswer(ErrorAnswer):
+    """400 for wrong fields or parameters."""
+
+    Errors: list[FieldErrorAnswer]
+
+
+class ApiError(Exception):
+    """An answer with this status, stable code and sentence."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+
+
+def not_found(code: str, message: str) -> ApiError:
+    return ApiError(404, code, message)
+
+
+def wrong(field: str, code: str, message: str) -> SpecInvalid:
+    """One wrong field or parameter."""
+    return SpecInvalid([FieldError(field, code, message)])
+
+
+def answer_error(error: Exception, context: Mapping[str, Any]) -> Response | None:
+    """DRF's ``EXCEPTION_HANDLER``. None is a defect: Django logs it and answers 500."""
+    if isinstance(error, ApiError):
+        return refusal(error.status, error.code, error.message)
+    if isinstance(error, SpecInvalid):
+        return invalid(error.errors)
+    if isinstance(error, Conflict):
+        return refusal(409, error.code, error.message)
+    if isinstance(error, RevisionMissing):
+        return refusal(404, "VersionNotFound", str(error))
+    if isinstance(error, NotAllowed | PermissionDenied):
+        return refusal(403, "Forbidden", str(error) or "Your role does not allow this.")
+    if isinstance(error, Http404):
+        return refusal(404, "NotFound", "There is nothing here.")
+    if isinstance(error, SecretUnreadable):
+        return refusal(409, "SecretUnreadable", str(error))
+    if isinstance(error, ClusterError):
+        logger.warning("the cluster did not answer: %s: %s", error.code, error.message)
+        return refusal(503, error.code, f"{error.message} {error.cure}".strip())
+    if isinstance(error, exceptions.APIException):
+        return answer_framework_error(error)
+    return None
+
+
+def answer_framework_error(error: exceptions.APIException) -> Response:
+    codes = {401: "Unauthorized", 403: "Forbidden", 404: "NotFound", 405: "MethodNotAllowed"}
+    message = str(error.detail)
+    if isinstance(error, exceptions.NotAuthenticated):
+        message = "Sign in with HTTP Basic or a personal access token."
+    if isinstance(error, exceptions.MethodNotAllowed):
+        message = f"{message} See the header Allow."
+    headers = {}
+    challenge = getattr(error, "auth_header", None)
+    if challenge:
+        headers["WWW-Authenticate"] = challenge
+    return refusal(error.status_code, codes.get(error.status_code, "BadRequest"), message, headers)
+
+
+def refusal(status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> Response:
+    return Response({"Code": code, "Message": message}, status=status, headers=dict(headers or {}))
+
+
+def invalid(errors: Iterable[FieldError]) -> Response:
+    fields = [FieldErrorAnswer(Field=error.field, Code=error.code, Message=error.message) for error in errors]
+    message = " ".join(dict.fromkeys(field["Message"] for field in fields))
+    return Response({"Code": "InvalidParameter", "Message": message, "Errors": fields}, status=400)

@@ -1,0 +1,39 @@
+"""Paths of the REST control plane (eas.md §4.1), below ``/api/v2/``. None ends in a slash, as EAS's."""
+
+from __future__ import annotations
+
+from django.urls import path, re_path
+
+from deployments.api.instances import EventsView, InstancesView, InstanceView, LogsView
+from deployments.api.llm import LlmServicesView, ModelsView
+from deployments.api.nowhere import NowhereView
+from deployments.api.people import AuditView, MeView, PersonalTokenView, TokensView, WorkspacesView
+from deployments.api.service import EndpointsView, ScaleView, ServiceView, TokenView, VerbView
+from deployments.api.services import ServicesView
+from deployments.api.versions import SwitchVersionView, VersionsView, VersionView
+
+SERVICE = "services/<str:cluster>/<str:name>"
+
+urlpatterns = [
+    path("services", ServicesView.as_view()),
+    path("llm-services", LlmServicesView.as_view()),
+    path("models", ModelsView.as_view()),
+    path(SERVICE, ServiceView.as_view()),
+    *(path(f"{SERVICE}/{verb}", VerbView.as_view(verb=verb)) for verb in VerbView.doing),
+    path(f"{SERVICE}/scale", ScaleView.as_view()),
+    path(f"{SERVICE}/token", TokenView.as_view()),
+    path(f"{SERVICE}/endpoints", EndpointsView.as_view()),
+    path(f"{SERVICE}/versions", VersionsView.as_view()),
+    path(f"{SERVICE}/versions/<str:number>", VersionView.as_view()),
+    path(f"{SERVICE}/version", SwitchVersionView.as_view()),
+    path(f"{SERVICE}/instances", InstancesView.as_view()),
+    path(f"{SERVICE}/instances/<str:instance>", InstanceView.as_view()),
+    path(f"{SERVICE}/logs", LogsView.as_view()),
+    path(f"{SERVICE}/events", EventsView.as_view()),
+    path("me", MeView.as_view()),
+    path("tokens", TokensView.as_view()),
+    path("tokens/<str:token_id>", PersonalTokenView.as_view()),
+    path("workspaces", WorkspacesView.as_view()),
+    path("audit", AuditView.as_view()),
+    re_path(r"", NowhereView.as_view()),
+]
