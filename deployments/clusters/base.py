@@ -83,7 +83,7 @@ class InstanceObservation:
     port: int = 0
     created_at: datetime | None = None
     started_at: datetime | None = None  # of the program that runs now
-    restart_count: int = 0  # programs started after the first
+    restart_count: int = 0  # starts after the first, failed ones too
     last_exit: ProgramExit | None = None
     retry_at: datetime | None = None
     log_tail: tuple[str, ...] = ()  # last lines, only after a failure (at most 20)
@@ -101,18 +101,24 @@ class ServiceObservation:
 
 @dataclass(frozen=True, slots=True)
 class LogQuery:
-    """A page of one instance's log. Lines are numbered from 0 at the oldest line still kept."""
+    """A page of one instance's log.
+
+    Lines are numbered from 0 over the log's whole life: a line keeps its number when older ones are removed.
+    """
 
     instance: str
     first_line: int | None = None  # None: the last ``limit`` lines
     limit: int = 1000
     keyword: str = ""  # only lines containing it, without regard to case
-    previous: bool = False  # the program before the last restart
+    previous: bool = False  # only the program before the last restart; otherwise all that is kept
 
 
 @dataclass(frozen=True, slots=True)
 class LogPage:
-    """``lines`` as (number, text) in order; ``next_line`` continues a tail; ``total`` counts matching lines."""
+    """``lines`` as (number, text) in order; ``next_line`` continues a tail; ``total`` counts matching lines.
+
+    Each text begins with the time it was written, ISO 8601 in UTC, and a space; a search ignores the time.
+    """
 
     lines: tuple[tuple[int, str], ...]
     next_line: int

@@ -35,7 +35,7 @@ from deployments.clusters.local.capacity import machine_capacity
 from deployments.clusters.local.launch import Place, render_launch
 from deployments.clusters.local.log_reader import EMPTY, read_page
 from deployments.clusters.local.observing import Seen, look, observe_instance
-from deployments.clusters.local.plan import Existing, Wanted, plan_step
+from deployments.clusters.local.plan import Existing, Plan, Wanted, plan_step
 from deployments.clusters.local.ports import NoPort
 from deployments.clusters.local.refusals import CommandsPolicy, find_refusal
 from deployments.clusters.local.stopping import INSTANCES, bury, instance_folders, retire
@@ -46,6 +46,7 @@ SHIM = Path(__file__).with_name("shim.py")
 SHIM_LOCKED = 3  # shim.LOCKED: another shim was faster, which is as good
 SHIM_START_SECONDS = 30.0
 SERVICE_LOCK_SECONDS = 30.0
+MOST_STARTS = 20  # in one ``apply``; the next goes on
 DRAIN_SECONDS = 1.0  # gateways drop a STOPPING instance within this time (design.md)
 KEPT_ENDED, KEPT_SECONDS = 10, 7 * 24 * 3600.0
 UID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
@@ -89,9 +90,9 @@ class LocalCluster:
                 self.retire(seen[name])
             for name in plan.bury:
                 bury(seen[name].folder)
-            made = [self.make_instance(workload, folder) for _ in range(plan.start)]
-            start_shims([*(folder / name for name in plan.revive), *made])
             remove_remains(folder, everything, time.time())
+            if plan.start or plan.revive:
+                self.start(workload, folder, plan)
 
     def observe(self, service_uid: str) -> ServiceObservation:
         folder = self.service_folder(service_uid)
@@ -160,6 +161,18 @@ class LocalCluster:
         except OSError as problem:
             message = f"The data directory cannot be used: {problem.strerror} ({problem.filename})."
             raise ClusterError("data_dir_unusable", message, "Free some space or correct its permissions.") from problem
+
+    def start(self, workload: Workload, folder: Path, plan: Plan) -> None:
+        """Start what the plan says, a limited number at a time.
+
+        Asks ``refuse`` again: an older service may be wanted under stricter settings than it was created.
+        """
+        refusal = self.refuse(workload.spec)
+        if refusal is not None:
+            raise ClusterError(refusal.code, refusal.message, refusal.cure)
+        count = min(plan.start, MOST_STARTS)
+        made = [self.make_instance(workload, folder) for _ in range(count)]
+        start_shims([*(folder / name for name in plan.revive[:MOST_STARTS]), *made])
 
     def retire(self, seen: Seen) -> None:
         """Ask the instance to end, or, with its shim dead, end it here and now."""

@@ -16,7 +16,7 @@ import time
 from deployments.clusters.local import folder as files
 from deployments.clusters.local.folder import Exit, Launch, State, Stop
 from deployments.clusters.local.log_writer import LogWriter
-from deployments.clusters.local.ports import NoPort, claim
+from deployments.clusters.local.ports import NoPort, claim, is_free
 from deployments.clusters.local.processes import (
     MemoryWatch,
     boot_id,
@@ -193,8 +193,7 @@ class Keeper:
         self.state.update({"retry_at": None, "restart_count": self.state["run"]})
         self.log.start_run(self.state["run"])
         try:
-            if self.port_claim < 0:
-                self.state["port"], self.port_claim = claim(self.launch["ports_folder"], self.state["port"])
+            self.claim_port()
             self.program = start_program(self.launch, self.folder, self.state["port"])
         except (NoPort, NotStarted, OSError) as problem:
             self.state["started_at"] = None
@@ -204,6 +203,15 @@ class Keeper:
         self.state.update({"program_pid": self.program.pid, "program_start": self.program.start})
         self.state["started_at"] = time.time()
         self.save(phase="Running")
+
+    def claim_port(self) -> None:
+        """Keep the port of earlier programs, unless a stranger took it while none of them ran."""
+        if self.port_claim >= 0 and is_free(self.state["port"]):
+            return
+        if self.port_claim >= 0:
+            os.close(self.port_claim)
+            self.port_claim = -1
+        self.state["port"], self.port_claim = claim(self.launch["ports_folder"], self.state["port"])
 
     # Ending
 

@@ -49,8 +49,8 @@ def start_program(launch: Launch, folder: str, port: int) -> Program:
     try:
         for name in (WORK, TEMP):
             os.makedirs(os.path.join(folder, name), mode=0o700, exist_ok=True)
-        output, program_end = os.pipe2(os.O_CLOEXEC) if hasattr(os, "pipe2") else os.pipe()
-        failure, failure_end = os.pipe2(os.O_CLOEXEC) if hasattr(os, "pipe2") else os.pipe()
+        output, program_end = os.pipe()
+        failure, failure_end = os.pipe()  # closed by a successful exec, as every descriptor of Python's
     except OSError as problem:
         raise NotStarted(f"The instance could not be prepared: {problem.strerror}.") from None
     argv, environment = for_port(launch, port)

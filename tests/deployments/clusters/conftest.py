@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -13,23 +12,7 @@ import pytest
 from deployments.clusters.base import Cluster
 from deployments.clusters.local import stop_all
 from deployments.clusters.local.backend import LocalCluster
-from deployments.clusters.local.processes import process_ids, read_text
-
-
-def environment_of(pid: int) -> str:
-    return read_text(f"/proc/{pid}/environ")
-
-
-def processes_of(data_dir: Path) -> list[str]:
-    """Command lines of every process that belongs to an instance under ``data_dir``, shims too."""
-    root = os.fspath(data_dir)
-    found = []
-    for pid in process_ids():
-        command = read_text(f"/proc/{pid}/cmdline").replace("\0", " ")
-        is_shim = "shim.py" in command and root in command
-        if is_shim or f"SLIPWAY_INSTANCE={root}" in environment_of(pid):
-            found.append(f"{pid} {command}")
-    return found
+from tests.deployments.clusters.looking import processes_of
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from functools import partial
 from pathlib import Path
 
@@ -18,12 +17,17 @@ from deployments.clusters.local import folder as files
 from deployments.clusters.local import stop_all
 from deployments.clusters.local.backend import LocalCluster, start_shim
 from deployments.clusters.local.processes import boot_id, find_process, is_alive
-from tests.deployments.clusters.conftest import environment_of, processes_of
+from tests.deployments.clusters.looking import (
+    folder_of,
+    kill_shim,
+    processes_of,
+    programs_of,
+    shims_of,
+    state_of,
+)
 from tests.deployments.clusters.workloads import (
     HTTP_SERVER,
-    accepts,
     answers,
-    lines_of,
     settle,
     spec_of,
     the_one,
@@ -35,30 +39,7 @@ from tests.waiting import wait_until
 
 #: A program with a child in its group, and one that left it and says nothing any more.
 FAMILY = "sleep 1000 & setsid sleep 1000 >/dev/null 2>&1 & setsid -f sleep 1000; echo ready; wait"
-BACKGROUND = sys.platform == "linux"
-pytestmark = pytest.mark.skipif(not BACKGROUND, reason="these tests read /proc")
-
-
-def folder_of(cluster: LocalCluster, name: str, uid: str = "u1") -> Path:
-    return cluster.root / uid / name
-
-
-def state_of(cluster: LocalCluster, name: str, uid: str = "u1") -> files.State:
-    return files.find_state(str(folder_of(cluster, name, uid)))
-
-
-def programs_of(data_dir: Path) -> list[str]:
-    return [line for line in processes_of(data_dir) if "shim.py" not in line]
-
-
-def shims_of(data_dir: Path) -> list[str]:
-    return [line for line in processes_of(data_dir) if "shim.py" in line]
-
-
-def kill_shim(cluster: LocalCluster, name: str) -> None:
-    """Returns when the cluster has noticed."""
-    os.kill(state_of(cluster, name)["shim_pid"], signal.SIGKILL)
-    wait_until(lambda: not files.is_locked(str(folder_of(cluster, name))), "the end of the shim")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="these tests read /proc")
 
 
 def test_a_killed_shim_takes_its_program_along_and_apply_brings_both_back(local: LocalCluster, data_dir: Path) -> None:
@@ -207,24 +188,6 @@ def test_an_ended_instance_is_never_started_again(local: LocalCluster, data_dir:
     assert processes_of(data_dir) == []
 
 
-def test_thirty_instances_at_once_get_thirty_ports(local: LocalCluster) -> None:
-    wanted = [workload(spec_of(HTTP_SERVER, 3), uid=f"u{number}") for number in range(10)]
-    threads = [threading.Thread(target=local.apply, args=(each,)) for each in wanted]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-    seen = [one for each in wanted for one in local.observe(each.service_uid).instances]
-    wait_until(
-        lambda: all(one.port for each in wanted for one in local.observe(each.service_uid).instances), "a port for each"
-    )
-    ports = {one.port for each in wanted for one in local.observe(each.service_uid).instances}
-    assert len(seen) == len(ports) == 30
-    for port in ports:
-        wait_until(partial(accepts, port), f"a program on port {port}")
-
-
 def test_stop_all_leaves_nothing_and_the_next_apply_starts_anew(local: LocalCluster, data_dir: Path) -> None:
     wanted = workload(spec_of(FAMILY, 2))
     old = {one.name for one in settle(local, wanted).instances}
@@ -312,114 +275,6 @@ def test_an_instance_whose_launch_file_was_lost_is_replaced(local: LocalCluster,
 
     assert settle(local, wanted).instances[0].name != name
     assert len(shims_of(data_dir)) == 1
-
-
-def test_an_instance_has_a_clean_environment_and_no_open_descriptors(
-    data_dir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("SLIPWAY_SECRET_KEY", "DATABASE_URL", "REDIS_URL", "DJANGO_SETTINGS_MODULE", "PYTHONPATH", "MY_TOKEN"):
-        monkeypatch.setenv(name, "secret")
-    local = LocalCluster(data_dir)
-    script = "ls /proc/self/fd; echo cwd $(pwd); echo home $HOME tmp $TMPDIR lang $LANG; exec sleep 1000"
-    variables = {"env": [{"name": "GREETING", "value": "good morning"}, {"name": "PORT", "value": "1"}]}
-    instance = settle(local, workload(spec_of(script, container=variables))).instances[0]
-    wait_until(lambda: len(lines_of(local, instance.name)) == 6, "six lines")
-    folder = folder_of(local, instance.name)
-
-    environment = dict(
-        part.split("=", 1) for part in environment_of(state_of(local, instance.name)["program_pid"]).split("\0") if part
-    )
-
-    lines = lines_of(local, instance.name)
-    assert lines[:4] == ["0", "1", "2", "3"]  # 3 is the folder that ls reads
-    assert lines[4:] == [f"cwd {folder}/work", f"home {folder}/work tmp {folder}/tmp lang C.UTF-8"]
-    assert environment["PORT"] == environment["LISTENING_PORT"] == str(instance.port)
-    assert environment["GREETING"] == "good morning"
-    assert "secret" not in environment.values()
-    assert {name for name in environment if name.startswith("SLIPWAY_")} == {
-        "SLIPWAY_INSTANCE", "SLIPWAY_PYTHON", "SLIPWAY_PROJECT",
-    }  # fmt: skip
-
-
-def test_a_mounted_folder_that_is_not_there_is_named_and_waited_for(local: LocalCluster, data_dir: Path) -> None:
-    storage = [{"mount_path": "/model_dir", "oss": {"path": "oss://models/qwen/"}}]
-    local.apply(workload(spec_of("cat /model_dir/name; exec sleep 1000", storage=storage)))
-
-    failed = wait_for_phase(local, InstancePhase.BACKOFF)
-    assert failed.last_exit is not None
-    assert failed.last_exit.reason == "StartError"
-    assert str(data_dir / "oss/models/qwen") in failed.last_exit.message
-
-    (data_dir / "oss/models/qwen").mkdir(parents=True)
-    (data_dir / "oss/models/qwen/name").write_text("found\n")
-    wait_for_line(local, failed.name, "found")
-
-
-def test_an_empty_folder_belongs_to_the_instance_and_goes_with_it(local: LocalCluster) -> None:
-    storage = [{"mount_path": "/scratch", "empty_dir": {"medium": "memory"}}]
-    spec = spec_of("echo kept > /scratch/file; cat /scratch/file; exec sleep 1000", storage=storage)
-    name = settle(local, workload(spec)).instances[0].name
-    wait_for_line(local, name, "kept")
-
-    settle(local, workload(spec, instances=0))
-
-    assert sorted(path.name for path in folder_of(local, name).iterdir()) == [
-        "launch.json", "lock", "log", "shim.log", "state.json", "stop.json",
-    ]  # fmt: skip
-
-
-def test_a_command_without_a_shell_gets_its_port(local: LocalCluster) -> None:
-    command = ["python3", "-c", "import sys, time; print(sys.argv[1:], flush=True); time.sleep(1000)"]
-    words = {
-        "script": None,
-        "command": command,
-        "args": ["--port", "8000", "${PORT}", "$PORTAL", "$HOME"],
-        "port": 8000,
-    }
-    instance = settle(local, workload(spec_of(container=words))).instances[0]
-
-    wait_for_line(local, instance.name, f"['--port', '{instance.port}', '{instance.port}', '$PORTAL', '$HOME']")
-
-
-def test_cores_are_a_ceiling(local: LocalCluster) -> None:
-    if len(os.sched_getaffinity(0)) < 2:
-        pytest.skip("this machine has one core")
-    instance = settle(local, workload(spec_of(metadata={"cpu": 0.5}))).instances[0]
-
-    program = state_of(local, instance.name)["program_pid"]
-
-    assert len(os.sched_getaffinity(program)) == 1
-
-
-def test_memory_shared_by_forks_is_counted_once(local: LocalCluster) -> None:
-    """A parent of 60 MiB with three forks that share its pages is far from 200 MiB."""
-    code = (
-        "import os, time; x = b'1' * (60 << 20); [os.fork() or time.sleep(1000) for _ in range(3)];"
-        "print('ready', flush=True); time.sleep(1000)"
-    )
-    wanted = workload(spec_of(f'exec python3 -c "{code}"', metadata={"memory": 200}))
-    name = settle(local, wanted).instances[0].name
-    wait_for_line(local, name, "ready")
-
-    looked_at = wait_until(lambda: cpu_ticks(state_of(local, name)["shim_pid"]), "the shim's ticks")
-    wait_until(lambda: cpu_ticks(state_of(local, name)["shim_pid"]) > looked_at, "looks at the memory")
-    assert the_one(local).phase is InstancePhase.RUNNING
-
-
-def cpu_ticks(pid: int) -> int:
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-    return int(fields[11]) + int(fields[12])
-
-
-def test_only_the_last_ended_instances_are_kept(local: LocalCluster) -> None:
-    wanted = workload("exec sleep 1000")
-    started = []
-    for _ in range(12):
-        started.append(settle(local, wanted).instances[0].name)
-        stop_all(local.root.parent, 0.5)
-    last = settle(local, wanted).instances[0].name
-
-    assert local.list_logs("u1") == (last, *reversed(started[2:]))
 
 
 def test_the_shim_needs_the_standard_library_only(local: LocalCluster) -> None:
