@@ -19,6 +19,7 @@ from django.shortcuts import render
 from console.page_context import LIVE_HEADER
 from deployments.accounts import NotAllowed, find_visible_service
 from deployments.models import Service
+from deployments.spec.names import NAME_PATTERN
 
 P = ParamSpec("P")
 
@@ -39,8 +40,7 @@ def signed_in(
 ) -> Callable[Concatenate[HttpRequest, P], HttpResponseBase]:
     """Let only people with a session in; turn ``NotAllowed`` into a 403 that names who may."""
 
-    @functools.wraps(view)
-    def guarded(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
+    def guarded(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
         if not request.user.is_authenticated:
             return ask_to_sign_in(request)
         try:
@@ -50,6 +50,7 @@ def signed_in(
         response.headers.setdefault("Cache-Control", "no-store, private")
         return response
 
+    functools.update_wrapper(guarded, view)
     return guarded
 
 
@@ -69,7 +70,7 @@ def refuse(request: HttpRequest, status: int, message: str, **extra: Any) -> Htt
 
 def get_service(request: SignedInRequest, name: str) -> Service:
     """The service of that name if the person may see it. Raises ``Http404``, for strangers too."""
-    service = find_visible_service(request.user, name)
+    service = find_visible_service(request.user, name) if NAME_PATTERN.fullmatch(name) else None
     if service is None:
         raise Http404(f"no service {name}")
     return service

@@ -17,5 +17,5 @@ class RequestIdMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         request.id = secrets.token_hex(4)  # type: ignore[attr-defined]
         response = self.get_response(request)
-        response["X-Request-Id"] = request.id  # type: ignore[attr-defined]
+        response.headers.setdefault("X-Request-Id", request.id)  # type: ignore[attr-defined]
         return response

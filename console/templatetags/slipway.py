@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from django import template
 from django.templatetags.static import static
@@ -70,3 +72,9 @@ def seconds_words(seconds: float | None) -> str:
     if whole < 3600:
         return gettext("%(minutes)d min %(seconds)d s") % {"minutes": whole // 60, "seconds": whole % 60}
     return gettext("%(hours)d h %(minutes)d min") % {"hours": whole // 3600, "minutes": whole % 3600 // 60}
+
+
+@register.filter(name="json")
+def json_text(value: Any) -> str:
+    """A JSON value on indented lines, escaped by the template like any other text."""
+    return "–" if value is None else json.dumps(value, indent=2, ensure_ascii=False)

@@ -1,0 +1,83 @@
+"""How a service's status looks: word, icon and tone (console.md §3). Pure.
+
+The badge tells what is known now. Where the cluster has been silent for half a minute the last status is not
+repeated as if it were fresh: the badge says Unknown, and when it was last seen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.utils.translation import gettext, gettext_lazy
+
+from console.templatetags.slipway import relative_words
+from deployments.models import Service, Status
+
+SILENT_AFTER = timedelta(seconds=30)
+UNKNOWN = "Unknown"
+
+WORDS = {
+    Status.CREATING: gettext_lazy("Creating"),
+    Status.WAITING: gettext_lazy("Waiting"),
+    Status.RUNNING: gettext_lazy("Running"),
+    Status.UPDATING: gettext_lazy("Updating"),
+    Status.SCALING: gettext_lazy("Scaling"),
+    Status.STOPPING: gettext_lazy("Stopping"),
+    Status.STOPPED: gettext_lazy("Stopped"),
+    Status.STARTING: gettext_lazy("Starting"),
+    Status.DELETING: gettext_lazy("Deleting"),
+    Status.DELETE_FAILED: gettext_lazy("Delete failed"),
+    Status.FAILED: gettext_lazy("Failed"),
+}
+ICONS_AND_TONES = {
+    Status.RUNNING: ("circle-check", "ok"),
+    Status.STOPPING: ("square", "idle"),
+    Status.STOPPED: ("square", "idle"),
+    Status.DELETING: ("square", "idle"),
+    Status.FAILED: ("octagon-x", "bad"),
+    Status.DELETE_FAILED: ("octagon-x", "bad"),
+}
+IN_MOTION = ("loader", "accent")
+
+
+@dataclass(frozen=True, slots=True)
+class Badge:
+    """``status`` is EAS's word, or ``Unknown``; ``word`` is what people read."""
+
+    status: str
+    word: str
+    icon: str
+    tone: str
+
+
+def badge_of(service: Service, ready: int, now: datetime) -> Badge:
+    """The badge of a service of which ``ready`` instances answer."""
+    status = Status(service.status)
+    if is_silent(service, now):
+        seen = relative_words(service.observed_at or service.created_at, now)
+        return Badge(UNKNOWN, gettext("Unknown, seen %(ago)s") % {"ago": seen}, "circle-help", "unknown")
+    if status == Status.RUNNING and ready < service.wanted_instances:
+        word = gettext("Running %(ready)d/%(wanted)d") % {
+            "ready": ready,
+            "wanted": service.wanted_instances,
+        }
+        return Badge(status, word, "circle-alert", "warn")
+    icon, tone = ICONS_AND_TONES.get(status, IN_MOTION)
+    return Badge(status, str(WORDS[status]), icon, tone)
+
+
+def is_silent(service: Service, now: datetime) -> bool:
+    """Whether nobody has been able to look for half a minute. Stopped services are looked at rarely, and rest."""
+    if service.status == Status.STOPPED:
+        return False
+    # What was asked a moment ago cannot have been seen yet, so silence counts from the later of the two.
+    since = max(service.observed_at or service.created_at, service.progress_since)
+    return now - since > SILENT_AFTER
+
+
+def step_of(service: Service) -> str:
+    """The sentence under the badge; EAS's own words for a healthy service are said in ours (console.md §7)."""
+    if service.status == Status.RUNNING and service.reason == "RUNNING":
+        return ""
+    return service.message

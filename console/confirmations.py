@@ -1,0 +1,130 @@
+"""What a confirmation says before something is done: the consequence, with numbers (console.md §4).
+
+Reversible acts are asked once; irreversible ones want the service's name typed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from deployments.models import Service
+from inference_gateway.models import Conversation
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmation:
+    """One dialog. ``field`` names what it asks for beside the yes: "typed_name", "instances" or nothing."""
+
+    action: str  # the last part of its address
+    title: str
+    sentences: tuple[str, ...]
+    button: str
+    field: str = ""
+    is_danger: bool = False
+
+
+def instances_words(count: int) -> str:
+    return ngettext("%(count)d instance", "%(count)d instances", count) % {"count": count}
+
+
+def confirm_stop(service: Service) -> Confirmation:
+    count = service.instances.count()
+    ends = ngettext(
+        "%(count)d instance ends once it has answered what it is answering now.",
+        "%(count)d instances end once they have answered what they are answering now.",
+        count,
+    ) % {"count": count}
+    return Confirmation(
+        "stop",
+        _("Stop %(name)s?") % {"name": service.name},
+        (ends, _("New requests are refused until you start it again. Nothing is deleted.")),
+        _("Stop"),
+    )
+
+
+def confirm_start(service: Service) -> Confirmation:
+    return Confirmation(
+        "start",
+        _("Start %(name)s?") % {"name": service.name},
+        (_("It will run %(instances)s.") % {"instances": instances_words(service.wanted_instances)},),
+        _("Start"),
+    )
+
+
+def confirm_restart(service: Service) -> Confirmation:
+    words = instances_words(service.wanted_instances)
+    return Confirmation(
+        "restart",
+        _("Restart %(name)s?") % {"name": service.name},
+        (_("Replaces %(instances)s, one after another. Requests keep being answered.") % {"instances": words},),
+        _("Restart"),
+    )
+
+
+def confirm_scale(service: Service) -> Confirmation:
+    words = instances_words(service.wanted_instances)
+    return Confirmation(
+        "scale",
+        _("Scale %(name)s") % {"name": service.name},
+        (
+            _("Wanted now: %(instances)s. Running ones are not restarted; surplus ones finish first.")
+            % {"instances": words},
+        ),
+        _("Scale"),
+        field="instances",
+    )
+
+
+def confirm_delete(service: Service) -> Confirmation:
+    instances, versions = service.instances.count(), service.revisions.count()
+    conversations = Conversation.objects.filter(service=service, deleted_at=None).count()
+    loss = _("Ends %(instances)s and removes %(versions)s, the log, the events and the token for good.") % {
+        "instances": instances_words(instances),
+        "versions": ngettext("%(count)d version", "%(count)d versions", versions) % {"count": versions},
+    }
+    kept = ngettext(
+        "%(count)d conversation stays readable for whoever led it.",
+        "%(count)d conversations stay readable for those who led them.",
+        conversations,
+    ) % {"count": conversations}
+    return Confirmation(
+        "delete",
+        _("Delete %(name)s?") % {"name": service.name},
+        (loss, kept) if conversations else (loss,),
+        _("Delete"),
+        field="typed_name",
+        is_danger=True,
+    )
+
+
+def confirm_rotate(service: Service) -> Confirmation:
+    return Confirmation(
+        "token/rotate",
+        _("Rotate the token of %(name)s?") % {"name": service.name},
+        (
+            _("A new token is made. Every program that calls with the present one gets 401 from then on."),
+            _("The present token cannot be brought back."),
+        ),
+        _("Rotate"),
+        field="typed_name",
+        is_danger=True,
+    )
+
+
+def confirm_switch(service: Service, number: int) -> Confirmation:
+    now = service.wanted_revision.number if service.wanted_revision else number
+    words = instances_words(service.wanted_instances)
+    return Confirmation(
+        f"versions/{number}/switch",
+        _("Switch %(name)s to r%(number)d?") % {"name": service.name, "number": number},
+        (
+            _("From r%(now)d to r%(number)d: replaces %(instances)s, one after another.")
+            % {"now": now, "number": number, "instances": words},
+            _("Requests keep being answered. If r%(number)d does not start, what serves now goes on.")
+            % {"number": number},
+        ),
+        _("Switch"),
+    )

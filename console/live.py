@@ -1,0 +1,104 @@
+"""``/ws/live``: one WebSocket a tab that says what changed; the page then fetches what it shows.
+
+Messages are hints, ``{"topic": "service:<name>"}`` for services the person may see and ``{"topic": "services"}``
+for the rest, never data. Hints that come close together are sent as one, after one question to the database.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+from channels.generic.websocket import AsyncJsonWebsocketConsumer
+from django.conf import settings
+from django.contrib.auth import get_user
+from django.contrib.auth.models import User
+from django.contrib.sessions.backends.db import SessionStore
+from django.http import HttpRequest
+
+from deployments.hints import GROUP
+from deployments.models import Service
+from inference_gateway.database import in_database
+from inference_gateway.webchat.origin import is_own_origin, read_cookie
+
+logger = logging.getLogger(__name__)
+GATHER_SECONDS = 0.1
+SIGNED_OUT, FOREIGN, BROKEN = 4401, 4403, 1011
+LIST_TOPIC = "services"
+PREFIX = "service:"
+
+
+class SignedOut(Exception):
+    """The session of this socket has ended."""
+
+
+class LiveConsumer(AsyncJsonWebsocketConsumer):  # type: ignore[misc]  # Channels has no types
+    """Forwards hints to one tab. Its socket is accepted before it is refused, so that the page gets the code."""
+
+    groups = [GROUP]
+
+    async def connect(self) -> None:
+        """Refuse other sites' pages, and people without a session: the page shows the sign-in then."""
+        self.pending: set[str] = set()
+        self.sender: asyncio.Task[None] | None = None
+        self.session_key = read_cookie(self.scope, settings.SESSION_COOKIE_NAME)
+        if not is_own_origin(self.scope, settings.SLIPWAY_PUBLIC_URL):
+            await self.close(FOREIGN)
+            return
+        await self.accept()
+        try:
+            await in_database(visible_names, self.session_key, set())
+        except SignedOut:
+            await self.close(SIGNED_OUT)
+
+    async def receive_json(self, content: Any, **_: Any) -> None:
+        """Pages say nothing here; whatever comes is ignored."""
+
+    async def hint(self, event: dict[str, Any]) -> None:
+        """Called by Channels for each message of the group."""
+        self.pending.add(str(event["topic"]))
+        if self.sender is None or self.sender.done():
+            self.sender = asyncio.create_task(self.send_pending(), name="live updates")
+
+    async def send_pending(self) -> None:
+        """Gather for a moment, ask once who may see what, send."""
+        try:
+            while self.pending:
+                await asyncio.sleep(GATHER_SECONDS)
+                topics, self.pending = self.pending, set()
+                for topic in await self.allowed(topics):
+                    await self.send_json({"topic": topic})
+        except SignedOut:
+            await self.close(SIGNED_OUT)
+        except Exception:  # an edge: the page connects again and looks
+            logger.exception("live updates of a page broke off")
+            await self.close(BROKEN)
+
+    async def allowed(self, topics: set[str]) -> list[str]:
+        """The topics as this person may know them; one ``services`` stands for all others."""
+        names = {topic.removeprefix(PREFIX) for topic in topics if topic.startswith(PREFIX)}
+        seen = await in_database(visible_names, self.session_key, names)
+        told = [PREFIX + name for name in sorted(seen)]
+        return told if len(told) == len(topics) else [*told, LIST_TOPIC]
+
+    async def disconnect(self, code: int) -> None:
+        """End the sender with the socket."""
+        if self.sender is not None and not self.sender.done() and self.sender is not asyncio.current_task():
+            self.sender.cancel()
+            await asyncio.gather(self.sender, return_exceptions=True)
+
+
+def visible_names(session_key: str, names: set[str]) -> set[str]:
+    """Those of ``names`` that the session's person may see now. Raises ``SignedOut``.
+
+    Asked anew each time: a session ends, and rights are taken, while a tab stays open.
+    """
+    request = HttpRequest()
+    request.session = SessionStore(session_key or None)
+    user = get_user(request)
+    if not isinstance(user, User) or not user.is_active:
+        raise SignedOut
+    if not names:
+        return set()
+    return set(Service.objects.visible_to(user).filter(name__in=names).values_list("name", flat=True))

@@ -1,0 +1,159 @@
+"""A service's pages that only read: Overview, Events, Versions and one version's document."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any
+
+from django.core.paginator import Paginator
+from django.core.serializers.json import DjangoJSONEncoder
+from django.http import Http404, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.views.decorators.http import require_safe
+
+from console.access import SignedInRequest, get_service, signed_in
+from console.service_view import is_ready, page_of
+from deployments.accounts import require_change
+from deployments.models import Instance, Service, ServiceEvent, Status
+from deployments.status import IN_MOTION
+
+EVENTS_A_PAGE = 50
+RAW_EVENTS = 1000
+VERSIONS_A_PAGE = 25
+LOG_LINES_ON_CARD = 20
+RECENT_EVENTS = 6
+PHASE_LOOKS = {"BackOff": ("octagon-x", "bad"), "Failed": ("octagon-x", "bad"), "Stopping": ("square", "idle")}
+
+
+@require_safe
+@signed_in
+def overview(request: SignedInRequest, name: str) -> HttpResponse:
+    """Is it well? Cause and cure first where it is not."""
+    service = get_service(request, name)
+    context = page_of(request.user, service, "overview")
+    row = context["row"]
+    events = list(service.events.all()[:RECENT_EVENTS])
+    context |= {
+        "failure": find_failure(service, events),
+        "is_moving": service.status in IN_MOTION,
+        "events": events,
+        "instance_rows": [instance_row(one) for one in context["instances"]],
+        "document": document_text(service.document) if row.may_change else "",
+        "command": command_of(service),
+        "facts": facts_of(service),
+    }
+    return render(request, "console/service/overview.html", context)
+
+
+@require_safe
+@signed_in
+def events(request: SignedInRequest, name: str) -> HttpResponse:
+    """What happened, newest first; ``?type=Warning`` filters."""
+    service = get_service(request, name)
+    rows = service.events.all()
+    only_warnings = request.GET.get("type") == ServiceEvent.Type.WARNING
+    if only_warnings:
+        rows = rows.filter(type=ServiceEvent.Type.WARNING)
+    context = page_of(request.user, service, "events")
+    context |= {
+        "page": Paginator(rows, EVENTS_A_PAGE).get_page(request.GET.get("page")),
+        "only_warnings": only_warnings,
+        "query_string": "type=Warning" if only_warnings else "",
+    }
+    return render(request, "console/service/events.html", context)
+
+
+@require_safe
+@signed_in
+def events_raw(request: SignedInRequest, name: str) -> HttpResponse:
+    """The newest events as JSON lines, every field as it is stored."""
+    service = get_service(request, name)
+    require_change(request.user, service.workspace, service.name)
+    columns = ("created_at", "type", "code", "message", "cure", "instance", "revision_number", "log_tail")
+    rows = service.events.all()
+    if request.GET.get("type") == ServiceEvent.Type.WARNING:
+        rows = rows.filter(type=ServiceEvent.Type.WARNING)
+    newest = rows.values(*columns)[:RAW_EVENTS]
+    lines = [json.dumps(row, cls=DjangoJSONEncoder, ensure_ascii=False) for row in newest]
+    return HttpResponse("\n".join(lines), content_type="text/plain; charset=utf-8")
+
+
+@require_safe
+@signed_in
+def versions(request: SignedInRequest, name: str) -> HttpResponse:
+    """The revisions, newest first; the wanted and the serving one are marked."""
+    service = get_service(request, name)
+    revisions = service.revisions.select_related("author").defer("document")
+    context = page_of(request.user, service, "versions")
+    context["page"] = Paginator(revisions, VERSIONS_A_PAGE).get_page(request.GET.get("page"))
+    return render(request, "console/service/versions.html", context)
+
+
+@require_safe
+@signed_in
+def version(request: SignedInRequest, name: str, number: int) -> HttpResponse:
+    """One revision's document."""
+    service = get_service(request, name)
+    require_change(request.user, service.workspace, service.name)
+    revision = get_object_or_404(service.revisions.select_related("author"), number=number)
+    context = page_of(request.user, service, "versions")
+    context |= {"revision": revision, "document": document_text(revision.document)}
+    return render(request, "console/service/version.html", context)
+
+
+def find_failure(service: Service, events: list[ServiceEvent]) -> ServiceEvent | None:
+    """The event that explains a failure: the newest warning of the service's present reason."""
+    if service.status not in (Status.FAILED, Status.DELETE_FAILED) and service.reason != "UpdateHalted":
+        return None
+    found = next((event for event in events if event.code == service.reason and event.cure), None)
+    if found is None:
+        found = service.events.filter(code=service.reason, type=ServiceEvent.Type.WARNING).first()
+    if found is not None:
+        found.log_tail = "\n".join(found.log_tail.splitlines()[-LOG_LINES_ON_CARD:])
+    return found
+
+
+def instance_row(instance: Instance) -> dict[str, Any]:
+    """One line of the instances table, with how long each part of its start took."""
+    ready = is_ready(instance)
+    icon, tone = ("circle-check", "ok") if ready else PHASE_LOOKS.get(instance.phase, ("loader", "accent"))
+    return {
+        "instance": instance,
+        "phase": "Ready" if ready else instance.phase,
+        "tone": tone,
+        "icon": icon,
+        "ready_seconds": seconds_between(instance.started_at, instance.ready_at),
+        "waiting_since": None if ready or instance.phase == "Stopping" else instance.started_at or instance.created_at,
+    }
+
+
+def seconds_between(first: datetime | None, second: datetime | None) -> float | None:
+    if first is None or second is None or second < first:
+        return None
+    return (second - first).total_seconds()
+
+
+def document_text(document: dict[str, Any]) -> str:
+    return json.dumps(document, indent=2, ensure_ascii=False)
+
+
+def command_of(service: Service) -> str:
+    """The first container's command line."""
+    containers = service.document.get("containers") or [{}]
+    command = containers[0].get("script") or containers[0].get("command") or ""
+    return " ".join(map(str, command)) if isinstance(command, list) else str(command)
+
+
+def facts_of(service: Service) -> dict[str, Any]:
+    """Numbers of the wanted document."""
+    if service.wanted_revision is None:
+        raise Http404
+    document = service.document
+    metadata, containers = document["metadata"], document.get("containers") or [{}]
+    return {
+        "image": containers[0].get("image", ""),
+        "cpu": metadata.get("cpu"),
+        "memory_gib": round(metadata["memory"] / 1024, 1) if metadata.get("memory") else None,
+        "gpu": metadata.get("gpu") or 0,
+    }

@@ -1,0 +1,14 @@
+// What every page loads: htmx, live updates, dialogs, menus, copying, shortcuts, the log viewer.
+// Pages work without all this; here they become quick. No inline code anywhere: the CSP forbids it.
+
+import "./htmx.js";
+import "./dialogs.js";
+import "./live.js";
+import "./menus.js";
+import "./copy.js";
+import "./secrets.js";
+import "./fields.js";
+import "./shortcuts.js";
+import "./log-viewer.js";
+
+document.documentElement.dataset.js = "";

@@ -1,0 +1,248 @@
+// Live pages. One WebSocket a tab brings hints; the page fetches itself again and morphs what changed.
+// Hints are not replayed, so it also looks again when the socket is back, when the tab wakes, and now and then
+// (ages and "Unknown" change without a hint).
+
+import { askToSignIn } from "./dialogs.js";
+import { morph } from "./htmx.js";
+
+const GATHER_MS = 250;
+const LOOK_AGAIN_MS = 15_000;
+const SAY_PAUSED_MS = 3_000;
+const RETRY_MS = [250, 500, 1_000, 2_000, 3_000];
+const SIGNED_OUT = 4401;
+
+const main = document.getElementById("content");
+const page = main?.dataset.livePage ?? "";
+const indicator = document.getElementById("live-indicator");
+const wanted = new Set();
+let wantsAll = false;
+let timer = 0;
+let isFetching = false;
+let isGone = false;
+
+/** Fetch what the page shows of a service again; without a name, all of it. */
+export function refresh(name) {
+  if (!page || isGone) {
+    return;
+  }
+  if (name && page === "services") {
+    wanted.add(name);
+  } else {
+    wantsAll = true;
+  }
+  fetchSoon();
+}
+
+function fetchSoon() {
+  if (!timer && !document.hidden && !isGone) {
+    timer = setTimeout(fetchNow, GATHER_MS);
+  }
+}
+
+async function fetchNow() {
+  timer = 0;
+  if (isFetching) {
+    timer = setTimeout(fetchNow, GATHER_MS);
+    return;
+  }
+  isFetching = true;
+  const asked = wantsAll ? "all" : [...wanted].filter(rowOf).join(",") || "-";
+  const names = wantsAll ? null : [...wanted];
+  wanted.clear();
+  wantsAll = false;
+  try {
+    await update(asked, names);
+  } catch (error) {
+    if (!(error instanceof TypeError)) {
+      throw error; // TypeError: no network. The socket notices too, and looks again when it is back.
+    }
+  } finally {
+    isFetching = false;
+  }
+}
+
+async function update(asked, names) {
+  const here = location.pathname + location.search;
+  const response = await fetch(here, { headers: { "X-Slipway-Live": asked }, credentials: "same-origin" });
+  const text = await response.text();
+  if (here !== location.pathname + location.search) {
+    return; // the address changed meanwhile, and with it what belongs here
+  }
+  if (response.status === 401) {
+    askToSignIn(text);
+  } else if (response.status === 404 && page !== "services") {
+    markGone(document.getElementById("service-header"));
+    isGone = true;
+  } else if (response.ok) {
+    apply(new DOMParser().parseFromString(text, "text/html"), asked, names);
+  }
+}
+
+function apply(fresh, asked, names) {
+  const missing = [];
+  for (const part of document.querySelectorAll("[data-live]")) {
+    const now = fresh.getElementById(part.id);
+    if (now) {
+      morph(part, document.adoptNode(now));
+    } else if (part.dataset.name && (asked === "all" || names?.includes(part.dataset.name))) {
+      missing.push(part);
+    }
+  }
+  const title = fresh.querySelector("title");
+  if (title && !document.title.includes(": ")) {
+    document.title = title.textContent;
+  }
+  const list = fresh.querySelector("[data-live-list]");
+  if (list) {
+    countChanges(list.dataset.order.split(" ").filter(Boolean), missing, asked);
+  }
+}
+
+/** Order and membership change only when the person asks: here is how much of it waits. */
+function countChanges(order, missing, asked) {
+  const shown = [...document.querySelectorAll("[data-live-list] [data-name]")].map((row) => row.dataset.name);
+  if (asked !== "all") {
+    for (const row of missing) {
+      markGone(row);
+    }
+  }
+  const added = order.filter((name) => !shown.includes(name)).length;
+  const kept = shown.filter((name) => order.includes(name));
+  const places = kept.map((name) => order.indexOf(name));
+  const changes = added + (shown.length - kept.length) + (kept.length - longestRise(places));
+  const note = document.getElementById("list-changes");
+  if (note) {
+    note.hidden = changes === 0;
+    const words = changes === 1 ? note.dataset.one : note.dataset.many.replace("%n%", String(changes));
+    if (note.firstElementChild.textContent !== words) {
+      note.firstElementChild.textContent = words;
+    }
+  }
+}
+
+/** Length of the longest increasing run of places: the rows that need not move. */
+function longestRise(places) {
+  const ends = [];
+  for (const place of places) {
+    let at = ends.findIndex((end) => end >= place);
+    at = at === -1 ? ends.length : at;
+    ends[at] = place;
+  }
+  return ends.length;
+}
+
+function markGone(element) {
+  if (!element || element.classList.contains("is-gone")) {
+    return;
+  }
+  element.classList.add("is-gone");
+  const badge = element.querySelector("[data-status]");
+  if (badge) {
+    badge.dataset.status = "Deleted";
+    badge.dataset.tone = "idle";
+    badge.textContent = element.dataset.gone ?? element.closest("[data-gone]")?.dataset.gone ?? "";
+  }
+  for (const control of element.querySelectorAll(".cell-actions, .page-actions")) {
+    control.inert = true;
+  }
+}
+
+function rowOf(name) {
+  return document.getElementById(`row-${name}`);
+}
+
+// The socket.
+
+let socket = null;
+let failures = 0;
+let lostAt = null;
+let sayTimer = 0;
+let retryTimer = 0;
+
+function connect() {
+  clearTimeout(retryTimer);
+  if (socket && socket.readyState <= WebSocket.OPEN) {
+    return;
+  }
+  const scheme = location.protocol === "https:" ? "wss" : "ws";
+  socket = new WebSocket(`${scheme}://${location.host}/ws/live`);
+  socket.addEventListener("open", opened);
+  socket.addEventListener("message", heard);
+  socket.addEventListener("close", closed);
+}
+
+function opened() {
+  const wasLost = lostAt !== null;
+  failures = 0;
+  lostAt = null;
+  clearTimeout(sayTimer);
+  say("live", indicator?.dataset.liveWords ?? "");
+  document.dispatchEvent(new CustomEvent("slipway:live", { detail: { back: wasLost } }));
+  if (wasLost) {
+    refresh();
+  }
+}
+
+function heard(event) {
+  const { topic } = JSON.parse(event.data);
+  document.dispatchEvent(new CustomEvent("slipway:hint", { detail: { topic } }));
+  if (page === "services") {
+    if (topic.startsWith("service:")) {
+      wanted.add(topic.slice("service:".length));
+    }
+    fetchSoon(); // without a name: membership may have changed, so the order alone is asked for
+  } else if (topic === page || topic === "services") {
+    refresh();
+  }
+}
+
+function closed(event) {
+  if (event.code === SIGNED_OUT) {
+    refresh(); // answers 401, and with it the sign-in form
+    return;
+  }
+  if (lostAt === null) {
+    lostAt = new Date();
+    sayTimer = setTimeout(sayPaused, SAY_PAUSED_MS);
+  }
+  const wait = RETRY_MS[Math.min(failures, RETRY_MS.length - 1)];
+  failures += 1;
+  retryTimer = setTimeout(connect, wait + Math.random() * 250);
+}
+
+function sayPaused() {
+  const time = lostAt.toLocaleTimeString(document.documentElement.lang, { hour: "2-digit", minute: "2-digit" });
+  say("paused", indicator?.dataset.pausedWords.replace("%time%", time) ?? "");
+}
+
+function say(state, words) {
+  if (indicator && indicator.dataset.state !== state) {
+    indicator.dataset.state = state;
+    indicator.title = words;
+    indicator.firstElementChild.textContent = words;
+  }
+}
+
+function wake() {
+  if (!document.hidden) {
+    connect();
+    refresh();
+  }
+}
+
+if (main && indicator) {
+  connect();
+  document.addEventListener("visibilitychange", wake);
+  document.addEventListener("slipway:reconnect", wake);
+  window.addEventListener("online", wake);
+  window.addEventListener("pageshow", (event) => event.persisted && wake());
+  setInterval(() => !document.hidden && refresh(), LOOK_AGAIN_MS);
+}
+
+// Seconds since an instant, counted on the page: <span data-since="…">.
+setInterval(() => {
+  for (const place of document.querySelectorAll("[data-since]")) {
+    const seconds = Math.max(0, Math.round((Date.now() - Date.parse(place.dataset.since)) / 1000));
+    place.textContent = seconds < 60 ? `${seconds} s` : `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
+  }
+}, 1000);
