@@ -53,6 +53,11 @@ def shape(spec: ServiceSpec) -> Iterator[Refusal]:
             command_words(container)
         except ClusterError as problem:
             yield Refusal(problem.code, problem.message, problem.cure)
+    checks = {"startup_check": container.startup_check, "health_check": container.health_check}
+    for name, check in checks.items():
+        if check is not None and check.exec is not None:
+            message = f"containers[0].{name} runs a command inside the instance, which the local cluster cannot do."
+            yield Refusal("exec_check_unsupported", message, "Use http_get or tcp_socket.")
     if container.prepare.python_requirements or container.prepare.python_requirements_path:
         message = "The local cluster installs no Python packages (containers[0].prepare)."
         cure = "Install them on this machine and leave prepare out."
@@ -87,15 +92,12 @@ def engines(spec: ServiceSpec, capacity: Capacity) -> Iterator[Refusal]:
 
 
 def sizes(spec: ServiceSpec, capacity: Capacity) -> Iterator[Refusal]:
-    """What one instance asks for, against what the whole machine has."""
+    """What one instance asks for, against what the whole machine has.
+
+    Only GPUs: ``cpu`` and ``memory`` are ceilings here and not reservations, and a high ceiling harms nothing.
+    """
     if spec.gpu > capacity.gpus:
         has = f"has {capacity.gpus}" if capacity.gpus else "has none"
         message = f"The service asks for {spec.gpu} GPU{'s' if spec.gpu > 1 else ''}; this machine {has}."
         cure = f"Set metadata.gpu to {capacity.gpus}, or use a machine with more."
         yield Refusal("gpu_unavailable", message, cure)
-    if spec.memory_mib is not None and spec.memory_mib > capacity.memory_mib:
-        message = (
-            f"An instance asks for {spec.memory_mib:,} MiB of memory; this machine has {capacity.memory_mib:,} MiB."
-        )
-        cure = f"Set metadata.memory to at most {capacity.memory_mib}, or choose a smaller model."
-        yield Refusal("memory_too_large", message, cure)

@@ -39,7 +39,7 @@ def mounted(source: dict[str, Any]) -> ServiceSpec:
         ("git_unsupported", lambda: mounted({"git": {"repo": "https://example.org/r.git"}})),
         ("dataset_unsupported", lambda: mounted({"dataset": {"id": "d-1"}})),
         ("gpu_unavailable", lambda: spec_of(metadata={"gpu": 2})),
-        ("memory_too_large", lambda: spec_of(metadata={"memory": 4097})),
+        ("exec_check_unsupported", lambda: spec_of(container={"health_check": {"exec": {"command": ["true"]}}})),
         ("engine_unavailable", lambda: spec_of(labels={"ServiceEngineType": "bladellm"})),
         ("engine_unavailable", lambda: spec_of(labels={"ServiceEngineType": "vllm"})),
         ("engine_unavailable", lambda: spec_of(container={"image": "r/vllm:0.14.0-gpu"})),
@@ -52,6 +52,10 @@ def test_refused(code: str, spec: Any) -> None:
     assert refusal.code == code
     assert refusal.message.endswith(".")
     assert refusal.cure.endswith(".")
+
+
+def test_a_ceiling_above_the_machine_harms_nothing() -> None:
+    assert cluster_of().refuse(spec_of(metadata={"memory": 8_388_608, "cpu": 512})) is None
 
 
 def test_a_missing_engine_library_is_named() -> None:
