@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -31,7 +31,13 @@ class Api:
             self.headers["Authorization"] = f"Basic {pair}"
 
     def request(
-        self, method: str, path: str, body: Any = None, *, headers: dict[str, str] | None = None, **query: str
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        query: Mapping[str, str] | None = None,
     ) -> tuple[int, dict[str, Any]]:
         """Status and body. ``body`` may be bytes; anything else is sent as JSON."""
         raw = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -41,7 +47,7 @@ class Api:
             raw,
             content_type="application/json" if raw else "application/octet-stream",
             headers={**self.headers, **(headers or {})},
-            query_params=query,
+            query_params=query or {},
         )
         answer = json.loads(response.content)
         assert answer["RequestId"] == response["x-request-id"]
@@ -52,16 +58,16 @@ class Api:
         return response.status_code, answer
 
     def get(self, path: str, **query: str) -> tuple[int, dict[str, Any]]:
-        return self.request("GET", path, **query)
+        return self.request("GET", path, query=query)
 
     def put(self, path: str, body: Any = None, **query: str) -> tuple[int, dict[str, Any]]:
-        return self.request("PUT", path, body, **query)
+        return self.request("PUT", path, body, query=query)
 
     def post(self, path: str, body: Any = None, **query: str) -> tuple[int, dict[str, Any]]:
-        return self.request("POST", path, body, **query)
+        return self.request("POST", path, body, query=query)
 
     def delete(self, path: str, **query: str) -> tuple[int, dict[str, Any]]:
-        return self.request("DELETE", path, **query)
+        return self.request("DELETE", path, query=query)
 
 
 @pytest.fixture
