@@ -104,8 +104,10 @@ def test_secrets_do_not_show_in_the_representation() -> None:
 
 @pytest.mark.parametrize(
     ("host", "commands"),
-    [("127.0.0.1", "any"), ("127.8.8.8", "any"), ("localhost", "any"), ("::1", "any"), ("[::1]", "any")]
-    + [("0.0.0.0", "recipes"), ("::", "recipes"), ("10.0.0.5", "recipes"), ("example.com", "recipes")],
+    [
+        *((host, "any") for host in ("127.0.0.1", "127.8.8.8", "localhost", "::1", "[::1]")),
+        *((host, "recipes") for host in ("0.0.0.0", "::", "10.0.0.5", "example.com")),
+    ],
 )
 def test_other_machines_may_only_run_recipes_unless_told_otherwise(host: str, commands: str) -> None:
     assert Environment.parse({"SLIPWAY_HOST": host}).local_commands == commands

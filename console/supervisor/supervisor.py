@@ -28,7 +28,7 @@ from console.supervisor.parts import Part, rotate
 from console.supervisor.preparation import Preparation, PreparationFailed, PreparationRun, is_prepared
 from console.supervisor.probe import NOT_ANSWERING, Probe, Readiness
 from console.supervisor.report import Journal, complain, render_ready, say
-from console.supervisor.valkey import NoValkey, is_answering
+from console.supervisor.valkey import NoValkey, find_redis_problem, is_answering
 from deployments.clusters.local.stopping import stop_all
 
 EXIT_FAILED = 1
@@ -137,6 +137,8 @@ class Supervisor:
         if "valkey" in self._parts:
             self._start_part("valkey")
             self._wait(lambda: is_answering(self._environment.valkey_socket), lambda: "starting Valkey", progress)
+        elif problem := find_redis_problem(self._environment.redis_url):
+            raise CannotStart(problem)
         prepared = Preparation()
         if not is_prepared(self._environment):
             prepared = self._prepare(progress)

@@ -6,6 +6,7 @@ import importlib.util
 import platform
 import socket
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 
 class NoValkey(Exception):
@@ -60,3 +61,19 @@ def is_answering(valkey_socket: Path) -> bool:
             return connection.recv(16).startswith(b"+PONG")
     except OSError:
         return False
+
+
+def find_redis_problem(redis_url: str, timeout_seconds: float = 3.0) -> str | None:
+    """Why the server of a given REDIS_URL cannot be used, or None. The URL may hold a password: never shown."""
+    import redis  # a third of a second, and only for who brings a server of their own
+
+    parts = urlsplit(redis_url)
+    where = unquote(parts.path) if parts.scheme == "unix" else f"{parts.hostname} port {parts.port or 6379}"
+    try:
+        with redis.Redis.from_url(redis_url, socket_timeout=timeout_seconds) as client:
+            client.ping()
+    except redis.AuthenticationError:
+        return f"The Redis or Valkey at {where} refuses the password. Correct REDIS_URL."
+    except redis.RedisError as error:
+        return f"No Redis or Valkey answers at {where} ({type(error).__name__}). Start it, or correct REDIS_URL."
+    return None

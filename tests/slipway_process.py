@@ -1,0 +1,155 @@
+"""The whole of Slipway as a person runs it: a supervisor in a process of its own, on a folder and a free port."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from console.environment import REPOSITORY, SETTINGS
+from deployments.clusters.local.processes import find_process, process_table, read_text
+from tests.waiting import wait_until
+
+_candidates = iter(range(20000 + os.getpid() % 9000, 30000))
+
+
+def free_port() -> int:
+    """A port that was free a moment ago, another one each time, below the range the system hands out itself."""
+    for port in _candidates:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise AssertionError("no free port")
+
+
+def process_environment(**variables: str) -> dict[str, str]:
+    """This process's environment with these settings and no others."""
+    names = {setting.name for setting in SETTINGS} | {"DJANGO_SETTINGS_MODULE"}
+    return {name: value for name, value in os.environ.items() if name not in names} | variables
+
+
+class SlipwayProcess:
+    """One supervisor. ``start`` waits for readiness; ``stop`` for the end; ``output`` is all it printed."""
+
+    def __init__(self, data_dir: Path, **variables: str) -> None:
+        self.data_dir = data_dir
+        self.port = free_port()
+        self.address = f"http://127.0.0.1:{self.port}"
+        self.variables = {"SLIPWAY_DATA_DIR": str(data_dir), "SLIPWAY_PORT": str(self.port), **variables}
+        self._output_file = data_dir.with_name(f"{data_dir.name}.out")
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def output(self) -> str:
+        return self._output_file.read_text() if self._output_file.exists() else ""
+
+    def launch(self) -> subprocess.Popen[bytes]:
+        """Start it without waiting."""
+        with self._output_file.open("wb") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "console.supervisor"],
+                cwd=REPOSITORY,
+                env=process_environment(**self.variables),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        return self.process
+
+    def start(self, timeout_seconds: float = 60.0) -> SlipwayProcess:
+        """Start it and wait for the line that says it is ready."""
+        process = self.launch()
+
+        def is_ready() -> bool:
+            assert process.poll() is None, f"the supervisor ended with {process.returncode}:\n{self.output}"
+            return "Slipway is ready" in self.output
+
+        wait_until(is_ready, "Slipway is ready", timeout_seconds)
+        return self
+
+    def stop(self, number: int = signal.SIGTERM, timeout_seconds: float = 60.0) -> int:
+        """Send the signal and return the exit code."""
+        assert self.process is not None
+        self.process.send_signal(number)
+        return self.process.wait(timeout_seconds)
+
+    def finish(self) -> int:
+        """Wait for a supervisor that ends by itself."""
+        assert self.process is not None
+        return self.process.wait(60)
+
+    def end_everything(self) -> None:
+        """After a test, however it went."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(30)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        for pid in self.processes():
+            os.kill(pid, signal.SIGKILL)
+
+    def password(self) -> str:
+        """The generated password that this start printed."""
+        found = re.search(r"^ +Password +(\S+) +\(shown", self.output, re.MULTILINE)
+        assert found is not None, self.output
+        return found[1]
+
+    def part(self, marker: str) -> int | None:
+        """The process id of the part whose command line contains ``marker``."""
+        assert self.process is not None
+        for row in process_table():
+            if row.parent == self.process.pid and not row.is_zombie:
+                command = read_text(f"/proc/{row.pid}/cmdline").replace("\0", " ")
+                if marker in command:
+                    return row.pid
+        return None
+
+    def processes(self) -> list[int]:
+        """Every living process that was started for this data folder, the supervisor too."""
+        wanted = f"SLIPWAY_DATA_DIR={self.data_dir}"
+        # Valkey writes its title over its environment, with the socket's path in it.
+        title = f"unixsocket:{self.data_dir}/"
+        return [
+            row.pid
+            for row in process_table()
+            if not row.is_zombie
+            and (
+                wanted in read_text(f"/proc/{row.pid}/environ").split("\0")
+                or title in read_text(f"/proc/{row.pid}/cmdline")
+            )
+        ]
+
+    def readyz(self) -> tuple[int, dict[str, Any]]:
+        """Status and body of ``/readyz``; (0, {}) when nobody answers."""
+        try:
+            with urllib.request.urlopen(f"{self.address}/readyz", timeout=5) as answer:
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, json.load(error)
+        except (OSError, ValueError):
+            return 0, {}
+
+    def wait_ready(self) -> None:
+        wait_until(lambda: self.readyz()[0] == 200, "/readyz is 200", 40)
+
+
+def is_gone(pid: int) -> bool:
+    """Whether a process has ended (a zombie has)."""
+    row = find_process(pid)
+    return row is None or row.is_zombie
