@@ -26,6 +26,12 @@ _LEVELS = {"D": logging.DEBUG, "I": logging.DEBUG, "W": logging.DEBUG, "E": logg
 #: Run by its path: it needs nothing of this package, and so starts from any working folder.
 _PROGRAM = Path(__file__).with_name("engine_process.py")
 
+MAX_SOCKET_PATH_BYTES = 100  # some systems take 103, Linux 107
+
+#: OpenMP's threads sleep while they wait. By default they spin: four dialogues beside three busy processes
+#: on 2 cores then made 2 tokens/s together, and 29 so.
+_WAIT_POLICY = "passive"
+
 _CGROUP_CPU = Path("/sys/fs/cgroup/cpu.max")
 
 
@@ -40,15 +46,17 @@ class LlamaProcess:
         self._model = model
         self._context_tokens = context_tokens
         self._slots = slots
-        # While tokens are made, threads wait for each other after every layer: with one for each core, any
-        # other busy process stalls them all. Measured on 2 cores: 119 tokens/s with two threads and 75 with
-        # one on an idle machine, 10 and 54 beside two busy processes. Prompts are read in larger steps.
+        # Threads of one step wait for each other after every layer, so one that another busy process keeps
+        # from its core stalls all. Measured on 2 cores: 119 tokens/s with two threads and 75 with one on an
+        # idle machine, 10 and 54 beside two busy processes. Prompts, and tokens of several dialogues at
+        # once, are larger steps and take every core.
         cores = count_cores()
         self._threads = threads or max(1, cores - 1)
         self._prompt_threads = threads or cores
         # Only this user may enter a folder made so; the socket inside has no other guard.
         self._folder = Path(tempfile.mkdtemp(prefix="slipway-"))
-        self.socket_path = str(self._folder / "engine.sock")
+        self._folder_descriptor = os.open(self._folder, os.O_RDONLY)
+        self.socket_path = name_socket(self._folder, self._folder_descriptor)
         self.on_change: Callable[[], None] = lambda: None
         self.is_ready = False
         self.failure: str | None = None
@@ -70,9 +78,11 @@ class LlamaProcess:
         }
         self._process = subprocess.Popen(
             [sys.executable, "-P", str(_PROGRAM), json.dumps(settings)],
+            env={"OMP_WAIT_POLICY": _WAIT_POLICY, **os.environ},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            pass_fds=(self._folder_descriptor,),
         )
         started = time.monotonic()
         errors = threading.Thread(target=self._pass_log, args=(self._process.stderr,), daemon=True)
@@ -91,7 +101,9 @@ class LlamaProcess:
                 thread.join(timeout=5)
             if self._process.stdin is not None:
                 self._process.stdin.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        if self._folder.exists():
+            os.close(self._folder_descriptor)
+            shutil.rmtree(self._folder, ignore_errors=True)
 
     def _watch(self, process: subprocess.Popen[bytes], errors: threading.Thread, started: float) -> None:
         assert process.stdout is not None
@@ -126,6 +138,17 @@ class LlamaProcess:
             if level == logging.WARNING:
                 self._last_errors.append(words[2])
             logger.log(level, "%s", text)
+
+
+def name_socket(folder: Path, descriptor: int) -> str:
+    """The socket's path in ``folder``, or, where that is too long for a socket, by way of the open descriptor.
+
+    The kernel takes 107 bytes, and a data folder may lie deep. Both processes hold the descriptor.
+    """
+    path = str(folder / "engine.sock")
+    if len(os.fsencode(path)) <= MAX_SOCKET_PATH_BYTES or sys.platform != "linux":
+        return path
+    return f"/proc/self/fd/{descriptor}/engine.sock"
 
 
 def count_cores() -> int:
