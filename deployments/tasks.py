@@ -26,7 +26,7 @@ def reconcile_service(service_id: int) -> None:
         logger.exception("service %s: reconcile failed", service_id)
         return
     if step.again_in_seconds is not None:
-        reconcile_service.apply_async((service_id,), countdown=step.again_in_seconds or None)
+        reconcile_service.apply_async((service_id,), countdown=step.again_in_seconds)
 
 
 @shared_task(name="deployments.tasks.sweep")
