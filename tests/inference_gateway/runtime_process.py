@@ -1,0 +1,89 @@
+"""Starts the chat-llm runtime as a real process with the real bundled model."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.waiting import wait_until
+
+ROOT = Path(__file__).parents[2]
+_SERVED = re.compile(r"is served on 127\.0\.0\.1:(\d+) ")
+
+
+def render_command(*flags: str, program: str = "webui_server") -> list[str]:
+    return [sys.executable, "-m", f"inference_gateway.runtime.{program}", *flags]
+
+
+def run_runtime(*flags: str, program: str = "webui_server") -> subprocess.CompletedProcess[str]:
+    """Run a command line that is expected to end by itself."""
+    command = render_command(*flags, program=program)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+
+
+class Runtime:
+    """A running one. ``log`` is what it wrote."""
+
+    def __init__(self, process: subprocess.Popen[bytes], log_path: Path) -> None:
+        self.process = process
+        self._log_path = log_path
+        self.port = 0
+
+    @property
+    def log(self) -> str:
+        return self._log_path.read_text(encoding="utf-8")
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def socket_url(self) -> str:
+        return f"ws://127.0.0.1:{self.port}/"
+
+    def find_engine_pid(self) -> int | None:
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text(encoding="ascii")
+        return int(children.split()[0]) if children.strip() else None
+
+    def wait_until_served(self) -> None:
+        def look() -> bool:
+            assert self.process.poll() is None, self.log
+            found = _SERVED.search(self.log)
+            self.port = int(found[1]) if found else 0
+            return self.port > 0
+
+        wait_until(look, f"the runtime serves; its log: {self._log_path}", 60)
+
+    def terminate(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=60)
+
+
+@contextlib.contextmanager
+def running(log_path: Path, *flags: str, program: str = "webui_server") -> Iterator[Runtime]:
+    """On a port of its own choice, so that no two tests meet."""
+    command = render_command("--port=0", *flags, program=program)
+    with log_path.open("wb") as log:
+        process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    runtime = Runtime(process, log_path)
+    try:
+        runtime.wait_until_served()
+        yield runtime
+    finally:
+        process.kill()
+        process.wait()
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process runs; one that has ended and waits to be collected does not."""
+    try:
+        os.kill(pid, 0)
+        return Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] != "Z"
+    except (ProcessLookupError, FileNotFoundError):
+        return False

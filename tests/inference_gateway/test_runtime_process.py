@@ -1,0 +1,415 @@
+"""The chat-llm runtime as a real process with the real model: what a stranger's clients see."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import itertools
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import openai
+import pytest
+import websocket
+
+from inference_gateway.runtime.model_files import find_model_file
+from tests.inference_gateway.runtime_process import ROOT, Runtime, is_alive, run_runtime, running
+from tests.waiting import wait_until
+
+CAPITAL = "What is the capital of France?"
+#: Never ends by itself within a test: the end mark is forbidden.
+ENDLESS: dict[str, Any] = {
+    "messages": [{"role": "user", "content": "Tell a story."}],
+    "max_tokens": 8000,
+    "ignore_eos": True,
+}
+
+
+@pytest.fixture(scope="session")
+def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
+    with running(tmp_path_factory.mktemp("runtime") / "log", "--context=2048") as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def one_slot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
+    """One dialogue at a time: whoever asks while another generates has to wait for it."""
+    with running(tmp_path_factory.mktemp("one-slot") / "log", "--slots=1", program="api_server") as started:
+        yield started
+
+
+@pytest.fixture
+def client(runtime: Runtime) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(base_url=f"{runtime.url}/v1", api_key="any", max_retries=0, timeout=60) as opened:
+        yield opened
+
+
+def _post(runtime: Runtime, path: str = "/", **options: Any) -> httpx.Response:
+    return httpx.post(runtime.url + path, timeout=60, **options)
+
+
+def _frames(body: bytes) -> list[Any]:
+    return [json.loads(frame) for frame in body.split(b"\0") if frame]
+
+
+def test_health_and_models_name_the_model(runtime: Runtime, client: openai.OpenAI) -> None:
+    assert httpx.get(f"{runtime.url}/health").json()["status"] == "ok"
+    assert [model.id for model in client.models.list()] == ["SmolLM2-135M-Instruct"]
+
+
+@pytest.mark.parametrize("content_type", ["application/x-www-form-urlencoded", "text/plain"])
+def test_a_plain_prompt_is_answered_with_growing_frames(runtime: Runtime, content_type: str) -> None:
+    answer = _post(runtime, content=CAPITAL, headers={"content-type": content_type})
+    frames = _frames(answer.content)
+    assert answer.content.endswith(b"}\0")
+    assert "content-length" not in answer.headers
+    texts = [frame["response"] for frame in frames]
+    assert all(later.startswith(earlier) for earlier, later in itertools.pairwise(texts))
+    assert frames[-1]["history"] == [[CAPITAL, texts[-1]]]
+
+
+def test_json_and_forms_are_answered_whole(runtime: Runtime) -> None:
+    fields = {"prompt": CAPITAL, "use_stream_chat": "False", "temperature": "0"}
+    for answer in (_post(runtime, json=fields), _post(runtime, data=fields)):
+        value = answer.json()
+        assert "Paris" in value["response"]
+        assert value["history"] == [[CAPITAL, value["response"]]]
+
+
+def test_earlier_rounds_are_known_to_the_model(runtime: Runtime) -> None:
+    fields = {
+        "prompt": "What is my name?",
+        "history": [["My name is Zebulon.", "Nice to meet you, Zebulon!"]],
+        "use_stream_chat": False,
+        "temperature": 0,
+    }
+    value = _post(runtime, json=fields).json()
+    assert "Zebulon" in value["response"]
+    assert len(value["history"]) == 2
+
+
+def test_the_openai_sdk_chats_streamed_and_whole(client: openai.OpenAI) -> None:
+    messages: Any = [{"role": "user", "content": CAPITAL}]
+    whole = client.chat.completions.create(model="default", messages=messages, temperature=0, logprobs=True)
+    assert "Paris" in (whole.choices[0].message.content or "")
+    assert whole.usage is not None
+    assert whole.usage.total_tokens > 0
+    assert whole.choices[0].logprobs is not None
+    chunks = list(
+        client.chat.completions.create(
+            model="any", messages=messages, temperature=0, stream=True, stream_options={"include_usage": True}
+        )
+    )
+    text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+    assert text == whole.choices[0].message.content
+    assert chunks[-1].usage is not None
+    assert [chunk.choices[0].finish_reason for chunk in chunks if chunk.choices][-1] == "stop"
+
+
+def test_two_answers_to_one_question_are_kept_apart(client: openai.OpenAI) -> None:
+    answer = client.chat.completions.create(
+        model="m", messages=[{"role": "user", "content": "Hi"}], n=2, max_tokens=8, seed=1, temperature=1.5
+    )
+    assert [choice.index for choice in answer.choices] == [0, 1]
+    assert all(choice.message.content for choice in answer.choices)
+
+
+def test_the_openai_sdk_completes_text(client: openai.OpenAI) -> None:
+    answer = client.completions.create(model="m", prompt="Once upon a", max_tokens=4, temperature=0)
+    assert answer.choices[0].text.strip().startswith("time")
+    pieces = client.completions.create(model="m", prompt="Once upon a", max_tokens=4, temperature=0, stream=True)
+    assert "".join(piece.choices[0].text for piece in pieces) == answer.choices[0].text
+
+
+def test_fields_that_only_the_engine_knows_reach_it(client: openai.OpenAI) -> None:
+    schema = {"type": "object", "properties": {"age": {"type": "integer"}}, "required": ["age"]}
+    answer = client.chat.completions.create(
+        model="m",
+        messages=[{"role": "user", "content": "How old is a child? Answer in JSON."}],
+        response_format={"type": "json_schema", "json_schema": {"name": "age", "schema": schema}},
+        max_tokens=60,
+        temperature=0,
+    )
+    assert isinstance(json.loads(answer.choices[0].message.content or "")["age"], int)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "code"),
+    [
+        ("/v1/chat/completions", {"messages": []}, 400, "invalid_parameter"),
+        ("/v1/chat/completions", {"messages": [{"role": "wizard", "content": "x"}]}, 400, "unknown_role"),
+        ("/v1/nowhere", {}, 404, "path_not_found"),
+        ("/v1/models", {}, 405, "method_not_allowed"),
+        ("/", {"prompt": ""}, 400, "invalid_parameter"),
+        ("/nowhere", {}, 404, "path_not_found"),
+    ],
+)
+def test_an_error_speaks_the_dialect_of_its_path(
+    runtime: Runtime, path: str, body: Any, status: int, code: str
+) -> None:
+    answer = _post(runtime, path, json=body)
+    assert answer.status_code == status
+    value = answer.json()
+    assert (value["error"] if path.startswith("/v1") else value)["code"] == code
+
+
+@pytest.mark.parametrize("is_stream", [True, False])
+def test_a_prompt_longer_than_the_context_is_refused_with_numbers(runtime: Runtime, is_stream: bool) -> None:
+    answer = _post(runtime, json={"prompt": "word " * 2500, "use_stream_chat": is_stream})
+    assert (answer.status_code, answer.json()["code"]) == (400, "context_length_exceeded")
+    assert "2048" in answer.json()["message"]
+
+
+def test_a_body_over_one_megabyte_is_413_and_the_server_goes_on(runtime: Runtime) -> None:
+    assert _post(runtime, content=b"x" * (1024 * 1024 + 1)).status_code == 413
+    assert httpx.get(f"{runtime.url}/health").status_code == 200
+
+
+def test_four_dialogues_generate_at_the_same_time(runtime: Runtime) -> None:
+    """Each has its first words before any has its last."""
+    first_words = threading.Barrier(4, timeout=60)
+
+    def ask() -> int:
+        body = ENDLESS | {"max_tokens": 60, "stream": True}
+        with httpx.stream("POST", f"{runtime.url}/v1/chat/completions", json=body, timeout=60) as answer:
+            lines = (line for line in answer.iter_lines() if line.startswith("data: {"))
+            for _ in range(3):
+                next(lines)
+            first_words.wait()
+            return sum(1 for _ in lines)
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        rest = [future.result(timeout=90) for future in [pool.submit(ask) for _ in range(4)]]
+    assert min(rest) > 20
+
+
+def _receive_round(connection: websocket.WebSocket) -> str:
+    pieces: list[str] = []
+    while (piece := connection.recv()) != "<EOS>":
+        pieces.append(str(piece))
+    return "".join(pieces)
+
+
+def test_five_questions_over_one_websocket(runtime: Runtime) -> None:
+    connection = websocket.create_connection(runtime.socket_url, timeout=60, header=["Authorization: any"])
+    fields = {"max_new_tokens": 24, "temperature": 0, "system_prompt": "You are a helpful assistant."}
+    connection.send(json.dumps({"system_prompt": "You are a helpful assistant."}))
+    connection.send(json.dumps(fields | {"prompt": "My name is Zebulon. Say hello to me."}).encode())
+    connection.send_binary(json.dumps(fields | {"prompt": "What is my name?"}).encode())
+    connection.send(json.dumps(fields | {"prompt": "Say a word.", "use_stream_chat": False}))
+    connection.send("Say another word, and nothing else.")
+    rounds = [_receive_round(connection) for _ in range(5)]
+    assert rounds[0] == ""
+    assert all(rounds[1:])
+    assert "Zebulon" in rounds[2]
+    connection.close(status=1000)
+
+
+def test_a_ping_is_answered_while_a_round_is_generated(one_slot: Runtime) -> None:
+    connection = websocket.create_connection(one_slot.socket_url, timeout=30)
+    connection.send(json.dumps({"prompt": "Tell a very long story.", "max_new_tokens": 4000}))
+    assert connection.recv() != "<EOS>"
+    connection.ping("now")
+    while True:
+        opcode, frame = connection.recv_data_frame(control_frame=True)
+        if opcode == websocket.ABNF.OPCODE_PONG:
+            break
+        assert frame.data != b"<EOS>"
+    assert frame.data == b"now"
+    connection.close()
+
+
+def test_the_close_frame_of_the_caller_is_echoed(runtime: Runtime) -> None:
+    connection = websocket.create_connection(runtime.socket_url, timeout=30)
+    connection.send_close(status=1000)
+    opcode, data = connection.recv_data(control_frame=True)
+    assert (opcode, data[:2]) == (websocket.ABNF.OPCODE_CLOSE, (1000).to_bytes(2, "big"))
+    connection.close()
+
+
+def _leave_stream(runtime: Runtime) -> None:
+    with httpx.stream("POST", f"{runtime.url}/v1/chat/completions", json=ENDLESS | {"stream": True}) as answer:
+        lines = answer.iter_lines()
+        for _ in range(6):
+            next(lines)
+
+
+def _leave_whole(runtime: Runtime) -> None:
+    with pytest.raises(httpx.ReadTimeout):
+        httpx.post(f"{runtime.url}/v1/chat/completions", json=ENDLESS, timeout=0.5)
+
+
+def _leave_websocket(runtime: Runtime) -> None:
+    connection = websocket.create_connection(runtime.socket_url, timeout=30)
+    connection.send(json.dumps({"prompt": "Count from 1 to 1000 in words.", "max_new_tokens": 8000}))
+    connection.recv()
+    connection.close()
+
+
+@pytest.mark.parametrize("leave", [_leave_stream, _leave_whole, _leave_websocket])
+def test_a_caller_that_leaves_frees_the_only_slot(one_slot: Runtime, leave: Any) -> None:
+    """Left alone, what was asked would keep the slot for minutes."""
+    leave(one_slot)
+    answer = httpx.post(one_slot.url, json={"prompt": "Hi", "use_stream_chat": False, "max_new_tokens": 2}, timeout=15)
+    assert answer.status_code == 200
+
+
+def test_the_page_and_its_script_come_from_here(runtime: Runtime, one_slot: Runtime) -> None:
+    page = httpx.get(runtime.url)
+    assert page.headers["content-type"].startswith("text/html")
+    assert "default-src 'self'" in page.headers["content-security-policy"]
+    assert "<script>" not in page.text
+    assert "javascript" in httpx.get(f"{runtime.url}/webui/chat.js").headers["content-type"]
+    messages = {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 2}
+    assert _post(runtime, "/webui/chat", json=messages).status_code == 200
+    assert _post(runtime, "/webui/chat", content=json.dumps(messages)).status_code == 415
+    assert "/v1/chat/completions" in httpx.get(one_slot.url).json()["routes"]
+    assert _post(one_slot, "/webui/chat", json=messages).status_code == 404
+
+
+def test_without_its_api_a_service_has_its_page_only(tmp_path: Path) -> None:
+    flags = ("--no_api", "--context", "512", "--served_model_name", "mine", "--max-new-tokens=3")
+    with running(tmp_path / "log", *flags) as started:
+        for path in ("/", "/v1/chat/completions"):
+            answer = _post(started, path, json={"prompt": "Hi", "messages": [{"role": "user", "content": "Hi"}]})
+            assert answer.status_code == 404
+            assert "api_disabled" in answer.text
+        assert httpx.get(started.url).status_code == 200
+        page = _post(started, "/webui/chat", json={"messages": [{"role": "user", "content": "Hi"}], "temperature": 0})
+        assert page.json()["usage"]["completion_tokens"] == 3
+        with pytest.raises(websocket.WebSocketBadStatusException) as caught:
+            websocket.create_connection(started.socket_url, timeout=30)
+        assert caught.value.status_code == 404
+
+
+def test_without_the_template_text_is_continued(tmp_path: Path) -> None:
+    with running(tmp_path / "log", "--no-template", "--context=512", "--system-prompt=") as started:
+        fields = {"prompt": "Once upon a", "use_stream_chat": False, "temperature": 0, "max_new_tokens": 3}
+        assert _post(started, json=fields).json()["response"].strip().startswith("time")
+
+
+def test_sigterm_lets_running_answers_end(tmp_path: Path) -> None:
+    with running(tmp_path / "log", "--context=512") as started:
+        engine = started.find_engine_pid()
+        assert engine is not None
+        idle = websocket.create_connection(started.socket_url, timeout=30)
+        talking = websocket.create_connection(started.socket_url, timeout=30)
+        talking.send(json.dumps({"prompt": "Tell a story.", "max_new_tokens": 60}))
+        body = ENDLESS | {"max_tokens": 100, "stream": True}
+        with httpx.stream("POST", f"{started.url}/v1/chat/completions", json=body, timeout=60) as answer:
+            lines = answer.iter_lines()
+            next(lines)
+            started.process.send_signal(signal.SIGTERM)
+            wait_until(lambda: not _accepts(started.port), "the port is closed", 10)
+            rest = list(lines)
+        assert "data: [DONE]" in rest
+        assert sum(line.startswith("data: {") for line in rest) >= 99
+        assert _receive_round(talking)
+        for connection in (idle, talking):
+            opcode, data = connection.recv_data(control_frame=True)
+            assert (opcode, int.from_bytes(data[:2], "big")) == (websocket.ABNF.OPCODE_CLOSE, 1012)
+            connection.close()
+        assert started.process.wait(timeout=30) == 0
+        wait_until(lambda: not is_alive(engine), "the engine is gone", 10)
+
+
+def _accepts(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+    except OSError:
+        return False
+    return True
+
+
+def test_an_engine_does_not_outlive_its_runtime(tmp_path: Path) -> None:
+    with running(tmp_path / "log", "--context=512") as started:
+        engine = started.find_engine_pid()
+        assert engine is not None
+        started.process.kill()
+        started.process.wait()
+        wait_until(lambda: not is_alive(engine), "the engine is gone", 10)
+
+
+def test_a_runtime_ends_with_its_engine_and_says_so(tmp_path: Path) -> None:
+    with running(tmp_path / "log", "--context=512") as started:
+        engine = started.find_engine_pid()
+        assert engine is not None
+        os.kill(engine, signal.SIGKILL)
+        assert started.process.wait(timeout=30) == 1
+        assert "The engine of SmolLM2-135M-Instruct ended" in started.log
+
+
+def test_a_stop_of_the_whole_group_drains_too(tmp_path: Path) -> None:
+    """A supervisor's signal reaches the engine as well, which must go on until the answers have ended."""
+    with running(tmp_path / "log", "--context=512") as started:
+        engine = started.find_engine_pid()
+        assert engine is not None
+        body = ENDLESS | {"max_tokens": 60, "stream": True}
+        with httpx.stream("POST", f"{started.url}/v1/chat/completions", json=body, timeout=60) as answer:
+            lines = answer.iter_lines()
+            next(lines)
+            os.kill(engine, signal.SIGTERM)
+            started.process.send_signal(signal.SIGTERM)
+            assert "data: [DONE]" in list(lines)
+        assert started.process.wait(timeout=30) == 0
+
+
+@pytest.mark.parametrize("program", ["webui_server", "api_server"])
+@pytest.mark.parametrize(
+    ("flags", "named"),
+    [
+        (["--export_history_path=/tmp/x"], "--export-history-path"),
+        (["--precision", "fp16"], "--precision"),
+        (["--backend=vllm"], "--backend"),
+        (["--temperature=hot"], "--temperature"),
+    ],
+)
+def test_a_flag_that_cannot_be_obeyed_ends_with_2_and_one_line(program: str, flags: list[str], named: str) -> None:
+    ended = run_runtime(*flags, program=program)
+    assert ended.returncode == 2
+    assert named in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+
+
+def test_a_model_that_is_not_there_ends_with_1_and_one_line(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    for path in (str(tmp_path), "no-such-model"):
+        ended = run_runtime(f"--model-path={path}")
+        assert ended.returncode == 1
+        assert len(ended.stderr.splitlines()) == 1
+
+
+def test_a_damaged_model_ends_with_1_and_the_engine_s_reason(tmp_path: Path) -> None:
+    bundled = find_model_file("SmolLM2-135M-Instruct").path
+    damaged = tmp_path / "damaged.gguf"
+    with bundled.open("rb") as source:
+        damaged.write_bytes(source.read(4 * 1024 * 1024))
+    ended = run_runtime("--port=0", f"--model-path={damaged}")
+    assert ended.returncode == 1
+    assert "could not be loaded" in ended.stderr.splitlines()[-1]
+
+
+def test_a_busy_port_is_told_at_once(runtime: Runtime) -> None:
+    ended = run_runtime(f"--port={runtime.port}")
+    assert ended.returncode == 1
+    assert str(runtime.port) in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+
+
+def test_the_runtime_needs_no_django() -> None:
+    code = "import sys, inference_gateway.runtime.server; sys.exit('django' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=60, check=False).returncode == 0
+
+
+def test_no_prompt_is_in_the_log(runtime: Runtime) -> None:
+    _post(runtime, json={"prompt": "Xylophone-4711 is a secret.", "max_new_tokens": 2})
+    _post(runtime, json={"prompt": "Xylophone-4711 " * 2500})
+    assert "Xylophone" not in runtime.log
