@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from console.views import invocation, logs, service_actions, service_pages, services, settings, sign_in
+from console.views import chat, invocation, logs, service_actions, service_pages, services, settings, sign_in
 
 urlpatterns = [
     path("", services.services, name="services"),
@@ -31,6 +31,12 @@ urlpatterns = [
     path("services/<str:name>/invocation", invocation.invocation, name="service-invocation"),
     path("services/<str:name>/token", invocation.token, name="service-token"),
     path("services/<str:name>/token/rotate", service_actions.rotate_token, name="service-token-rotate"),
+    path("services/<str:name>/chat", chat.chat, name="chat"),
+    path("services/<str:name>/chat/list", chat.conversations, name="chat-conversations"),
+    path("services/<str:name>/chat/<uuid:conversation>", chat.chat, name="chat-conversation"),
+    path("services/<str:name>/chat/<uuid:conversation>/rename", chat.rename, name="chat-rename"),
+    path("services/<str:name>/chat/<uuid:conversation>/delete", chat.delete, name="chat-delete"),
+    path("services/<str:name>/chat/<uuid:conversation>/undelete", chat.undelete, name="chat-undelete"),
     path("services/<str:name>/stop", service_actions.stop, name="service-stop"),
     path("services/<str:name>/start", service_actions.start, name="service-start"),
     path("services/<str:name>/restart", service_actions.restart, name="service-restart"),

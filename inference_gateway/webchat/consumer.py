@@ -117,8 +117,8 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels ha
             turn = await self._web_chat.ask(user, service, asked)
         else:
             turn = await self._web_chat.ask_again(user, service, asked, message.turn)
-        told = {"id": str(message.id), "conversation": str(message.conversation), **turn_as_json(turn)}
-        await self._tell({"type": "accepted", **told})
+        told = await in_database(turn_as_json, turn)
+        await self._tell({"type": "accepted", "conversation": str(message.conversation), **told})
 
     async def _watch(self, user: User, service: Service, message: Watch) -> None:
         await self._check_theirs(user, service, message)

@@ -128,4 +128,5 @@ class Follower:
 
 def load_turns(conversation: UUID, number: int) -> list[Turn]:
     """Turn ``number`` and those after it, oldest first."""
-    return list(Turn.objects.filter(conversation_id=conversation, number__gte=number).order_by("number"))
+    rows = Turn.objects.filter(conversation_id=conversation, number__gte=number)
+    return list(rows.select_related("parent").order_by("number"))

@@ -157,6 +157,11 @@ def load_rounds(turn: Turn) -> tuple[Round, ...]:
     return tuple((one.question, one.answer) for one in path[:-1] if one.answer)
 
 
+def load_dialogue(conversation: UUID) -> list[Turn]:
+    """Every turn of a conversation, oldest first."""
+    return list(Turn.objects.filter(conversation_id=conversation).order_by("number"))
+
+
 def is_generating(turn_id: int, generation: UUID) -> bool:
     return Turn.objects.filter(pk=turn_id, generation=generation, status=Turn.Status.GENERATING).exists()
 
@@ -173,6 +178,8 @@ def turn_as_json(turn: Turn) -> dict[str, Any]:
     """A turn without its answer, as pages are told of it."""
     return {
         "turn": turn.number,
+        "id": str(turn.generation),
+        "parent": turn.parent.number if turn.parent is not None else None,
         "question": turn.question,
         "status": turn.status,
         "error": {"code": turn.error_code, "message": turn.error_message} if turn.error_code else None,

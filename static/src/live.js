@@ -230,7 +230,8 @@ function wake() {
   }
 }
 
-if (main && indicator) {
+// A page with a socket of its own keeps to that one.
+if (main && indicator && !("ownSocket" in main.dataset)) {
   connect();
   document.addEventListener("visibilitychange", wake);
   document.addEventListener("slipway:reconnect", wake);

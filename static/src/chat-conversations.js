@@ -1,0 +1,177 @@
+// The list of conversations: rename in place, delete with Undo, older ones on demand.
+
+const UNDO_MS = 15_000;
+
+export class Conversations {
+  // ``onLeave`` is called when the conversation on the page was deleted.
+  constructor(panel, words, onLeave) {
+    this.panel = panel;
+    this.words = words;
+    this.onLeave = onLeave;
+    this.base = panel.dataset.base;
+    panel.addEventListener("click", (event) => this.#click(event));
+    panel.addEventListener("keydown", (event) => this.#keydown(event));
+    panel.addEventListener("focusout", (event) => {
+      if (event.target.matches(".conversation-rename")) {
+        this.#rename(event.target);
+      }
+    });
+  }
+
+  get list() { return this.panel.querySelector("[data-list]"); }
+
+  // Fetch the list anew, after a first message or from another tab.
+  async refresh(current) {
+    const response = await fetch(`${this.base}/list?current=${current ?? ""}`, { headers: { "X-Requested-With": "fetch" } });
+    if (response.ok && !this.panel.querySelector(".conversation-rename, .conversation.is-deleted")) {
+      this.list.innerHTML = await response.text(); // our own server's, escaped there
+    }
+  }
+
+  async #click(event) {
+    const button = event.target.closest("[data-act]");
+    const row = event.target.closest("[data-conversation]");
+    if (!button) {
+      return;
+    }
+    event.preventDefault();
+    if (button.dataset.act === "older") {
+      const response = await fetch(button.href);
+      if (response.ok) {
+        const more = document.createElement("template");
+        more.innerHTML = await response.text();
+        button.replaceWith(more.content);
+      }
+    } else if (button.dataset.act === "rename") {
+      closeMenu(button);
+      this.#edit(row);
+    } else if (button.dataset.act === "delete") {
+      closeMenu(button);
+      await this.#delete(row);
+    } else if (button.dataset.act === "undo") {
+      await this.#undo(row);
+    }
+  }
+
+  #edit(row) {
+    const link = row.querySelector("a");
+    const input = document.createElement("input");
+    input.className = "input conversation-rename";
+    input.value = link.textContent.trim();
+    input.maxLength = 200;
+    input.dir = "auto";
+    input.setAttribute("aria-label", this.words.title);
+    link.hidden = true;
+    link.after(input);
+    input.focus();
+    input.select();
+  }
+
+  #keydown(event) {
+    if (!event.target.matches(".conversation-rename")) {
+      return;
+    }
+    if (event.key === "Enter" && !event.isComposing && event.keyCode !== 229) {
+      event.preventDefault();
+      this.#rename(event.target, true);
+    } else if (event.key === "Escape") {
+      event.preventDefault();
+      event.stopPropagation();
+      this.#endEdit(event.target, true);
+    }
+  }
+
+  async #rename(input, keepsFocus = false) {
+    const row = input.closest("[data-conversation]");
+    if (!row) {
+      return;
+    }
+    const link = row.querySelector("a");
+    const title = input.value.trim();
+    const old = link.textContent.trim();
+    this.#endEdit(input, keepsFocus);
+    if (!title || title === old) {
+      return;
+    }
+    link.textContent = title;
+    const response = await this.#post(row, "rename", { title });
+    if (response?.ok) {
+      this.panel.dispatchEvent(new CustomEvent("renamed", { detail: { id: row.dataset.conversation, title } }));
+    } else {
+      link.textContent = old;
+      this.#say(row, this.words.renameFailed);
+    }
+  }
+
+  #endEdit(input, keepsFocus) {
+    const link = input.closest("[data-conversation]").querySelector("a");
+    link.hidden = false;
+    input.remove();
+    if (keepsFocus) {
+      link.focus();
+    }
+  }
+
+  async #delete(row) {
+    const response = await this.#post(row, "delete");
+    if (!response?.ok) {
+      this.#say(row, this.words.deleteFailed);
+      return;
+    }
+    row.classList.add("is-deleted");
+    row.querySelector("a").hidden = true;
+    row.querySelector(".conversation-more").hidden = true;
+    const note = document.createElement("p");
+    note.className = "conversation-undo";
+    note.setAttribute("role", "status");
+    note.innerHTML = "<span></span><button type='button' class='button button-link' data-act='undo'></button>";
+    note.querySelector("span").textContent = this.words.deleted;
+    note.querySelector("button").textContent = this.words.undo;
+    row.append(note);
+    note.querySelector("button").focus();
+    row.removing = setTimeout(() => {
+      const isCurrent = row.classList.contains("is-current");
+      row.remove();
+      if (isCurrent) {
+        this.onLeave();
+      }
+    }, UNDO_MS);
+  }
+
+  async #undo(row) {
+    clearTimeout(row.removing);
+    const response = await this.#post(row, "undelete");
+    if (response?.ok) {
+      row.classList.remove("is-deleted");
+      row.querySelector(".conversation-undo").remove();
+      row.querySelector("a").hidden = false;
+      row.querySelector(".conversation-more").hidden = false;
+      row.querySelector("a").focus();
+    }
+  }
+
+  #say(row, sentence) {
+    const note = document.createElement("p");
+    note.className = "field-error";
+    note.setAttribute("role", "alert");
+    note.textContent = sentence;
+    row.append(note);
+    setTimeout(() => note.remove(), 8000);
+  }
+
+  async #post(row, act, body = {}) {
+    try {
+      return await fetch(`${this.base}/${row.dataset.conversation}/${act}`, {
+        method: "POST",
+        headers: { "Content-Type": "application/json", "X-CSRFToken": this.panel.dataset.csrf },
+        body: JSON.stringify(body),
+      });
+    } catch {
+      return null;
+    }
+  }
+}
+
+function closeMenu(button) {
+  button.closest("[popover]")?.hidePopover();
+}

@@ -1,0 +1,114 @@
+// The panel of parameters: what differs from the service's defaults goes with each message, and is kept with
+// the conversation by the server.
+
+const SETTINGS_KEY = "slipway:chat-settings";
+
+export class Parameters {
+  constructor(form) {
+    this.form = form;
+    form.addEventListener("submit", (event) => event.preventDefault());
+    form.addEventListener("input", (event) => {
+      this.#clearError(event.target);
+      this.#mark();
+    });
+    form.addEventListener("click", (event) => {
+      const name = event.target.closest("[data-reset]")?.dataset.reset;
+      if (name !== undefined) {
+        this.#reset(name ? [form.elements[name]] : this.fields);
+      }
+    });
+    const settings = this.settings();
+    for (const box of form.querySelectorAll("[data-setting]")) {
+      box.checked = Boolean(settings[box.dataset.setting]);
+      box.addEventListener("change", () => {
+        localStorage.setItem(SETTINGS_KEY, JSON.stringify({ ...this.settings(), [box.dataset.setting]: box.checked }));
+      });
+    }
+    this.#mark();
+  }
+
+  get fields() {
+    return [...this.form.elements].filter((field) => field.dataset.parameter !== undefined && !field.disabled);
+  }
+
+  get systemPrompt() { return this.form.elements.system_prompt.value.trim(); }
+
+  // Those that are not left at their default.
+  get values() {
+    const values = {};
+    for (const field of this.fields) {
+      if (field.name !== "system_prompt" && isSet(field)) {
+        values[field.name] = field.type === "checkbox" ? field.checked : Number(field.value);
+      }
+    }
+    return values;
+  }
+
+  // The first field whose value cannot be, with its error shown, or null.
+  findInvalid() {
+    const field = this.fields.find((one) => !one.checkValidity());
+    if (field) {
+      this.showError(field.name, field.validationMessage);
+    }
+    return field ?? null;
+  }
+
+  showError(name, message) {
+    const field = this.form.elements[name];
+    const line = this.form.querySelector(`#${CSS.escape(name)}-error`);
+    if (!field || !line) {
+      return false;
+    }
+    field.setAttribute("aria-invalid", "true");
+    line.hidden = false;
+    line.querySelector("span").textContent = message;
+    return true;
+  }
+
+  settings() {
+    try {
+      return JSON.parse(localStorage.getItem(SETTINGS_KEY) ?? "{}");
+    } catch {
+      return {};
+    }
+  }
+
+  #clearError(field) {
+    if (field.getAttribute("aria-invalid") && field.checkValidity()) {
+      field.removeAttribute("aria-invalid");
+      this.form.querySelector(`#${CSS.escape(field.name)}-error`).hidden = true;
+    }
+  }
+
+  #reset(fields) {
+    for (const field of fields) {
+      if (field.type === "checkbox") {
+        field.checked = field.dataset.default === "true";
+      } else {
+        field.value = "";
+      }
+      this.#clearError(field);
+    }
+    this.#mark();
+  }
+
+  #mark() {
+    let changed = 0;
+    for (const field of this.fields) {
+      const button = this.form.querySelector(`[data-reset="${CSS.escape(field.name)}"]`);
+      const differs = isSet(field);
+      changed += differs;
+      if (button) {
+        button.hidden = !differs;
+      }
+    }
+    this.form.querySelector('[data-reset=""]').hidden = changed === 0;
+    const count = document.querySelector("[data-parameters-count]");
+    count.hidden = changed === 0;
+    count.textContent = changed;
+  }
+}
+
+function isSet(field) {
+  return field.type === "checkbox" ? String(field.checked) !== field.dataset.default : field.value.trim() !== "";
+}

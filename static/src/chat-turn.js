@@ -1,0 +1,170 @@
+// One question with its answer on the page.
+
+import { colourCode, frameCode } from "./chat-code.js";
+import { MarkdownView } from "./chat-markdown.js";
+
+const SLOW_PAINT_MS = 8;
+
+export class TurnView {
+  // ``element`` is a section.turn, from the server or from the page's template; ``page`` has words and onPaint.
+  constructor(element, page) {
+    this.element = element;
+    this.page = page;
+    this.article = element.querySelector("[data-role='assistant']");
+    this.waitLine = element.querySelector(".answer-wait");
+    this.body = element.querySelector(".answer-text");
+    this.text = this.body.textContent;
+    this.phase = "";
+    this.isPainting = false;
+    this.nextPaintAt = 0;
+    const words = page.words;
+    this.markdown = new MarkdownView(this.body, {
+      decorate: (fragment) => frameCode(fragment, words),
+      settled: (block) => colourCode(block),
+    });
+  }
+
+  get number() { return Number(this.element.dataset.turn); }
+
+  get parent() { return Number(this.element.dataset.parent); } // 0: none
+
+  get status() { return this.element.dataset.status; }
+
+  get isOver() { return this.status !== "generating"; }
+
+  get question() { return this.element.querySelector(".question-text").textContent; }
+
+  get alternatives() { return this.element.dataset.alternatives.split(",").filter(Boolean).map(Number); }
+
+  // What the server said of the turn: its place in the conversation and, at the end, how it ended.
+  apply(told) {
+    const { element } = this;
+    element.id = `turn-${told.turn}`;
+    element.dataset.turn = told.turn;
+    element.dataset.parent = told.parent ?? 0;
+    element.dataset.status = told.status;
+    element.dataset.key = told.id;
+    if (this.isOver) {
+      this.#end(told);
+    } else {
+      this.article.setAttribute("aria-busy", "true");
+    }
+  }
+
+  // Put ``delta`` at ``offset`` (UTF-16 code units, as strings here count) and drop what was behind that.
+  write(offset, delta) {
+    this.text = this.text.slice(0, offset) + delta;
+    this.setPhase("writing");
+    this.#paintSoon();
+  }
+
+  setPhase(phase) {
+    if (phase === this.phase) {
+      return;
+    }
+    this.phase = phase;
+    this.since = performance.now();
+    clearInterval(this.ticking);
+    this.waitLine.hidden = phase === "writing" || this.isOver;
+    if (!this.waitLine.hidden) {
+      this.#tick();
+      this.ticking = setInterval(() => this.#tick(), 100);
+    }
+  }
+
+  // At the first sight of a turn that the server rendered.
+  renderNow() {
+    this.markdown.render(this.text, this.isOver);
+  }
+
+  setAlternatives(numbers) {
+    this.element.dataset.alternatives = numbers.join(",");
+    const box = this.element.querySelector(".alternatives");
+    const place = numbers.indexOf(this.number);
+    box.hidden = numbers.length < 2 || place < 0;
+    if (box.hidden) {
+      return;
+    }
+    box.querySelector(".alternatives-place").textContent = `${place + 1}/${numbers.length}`;
+    for (const [name, number] of [["previous", numbers[place - 1]], ["next", numbers[place + 1]]]) {
+      const link = box.querySelector(`[data-to="${name}"]`);
+      if (number) {
+        link.href = `?turn=${number}#turn-${number}`;
+        link.removeAttribute("aria-disabled");
+      } else {
+        link.removeAttribute("href");
+        link.setAttribute("aria-disabled", "true");
+      }
+    }
+  }
+
+  #tick() {
+    const { words } = this.page;
+    const seconds = ((performance.now() - this.since) / 1000).toFixed(1);
+    const sentence = this.phase === "waiting"
+      ? this.page.serviceSentence() || words.waiting
+      : (this.phase === "thinking" ? words.thinking : words.reading);
+    this.waitLine.querySelector("span").textContent = sentence.replace("%s%", seconds);
+  }
+
+  // One paint a frame at most; after a slow one (a very long last block) fewer.
+  #paintSoon() {
+    if (this.isPainting) {
+      return;
+    }
+    this.isPainting = true;
+    const paint = () => requestAnimationFrame(() => {
+      this.isPainting = false;
+      const began = performance.now();
+      this.markdown.render(this.text, this.isOver);
+      const took = performance.now() - began;
+      this.nextPaintAt = took > SLOW_PAINT_MS ? began + took * 6 : 0;
+      this.page.onPaint(this);
+    });
+    const pause = this.nextPaintAt - performance.now();
+    if (pause > 0) {
+      setTimeout(paint, pause);
+    } else {
+      paint();
+    }
+  }
+
+  #end(told) {
+    const { words } = this.page;
+    this.setPhase("over");
+    this.article.removeAttribute("aria-busy");
+    this.#paintSoon();
+    const notice = this.element.querySelector(".answer-notice");
+    const said = told.status === "failed" ? told.error?.message : words[told.status];
+    notice.hidden = !said;
+    notice.dataset.tone = told.status === "failed" ? "bad" : "info";
+    notice.querySelector("p").textContent = said ?? "";
+    notice.dataset.code = told.error?.code ?? "";
+    this.element.querySelector(".answer-stats").textContent = statsLine(told.stats, words);
+    this.element.querySelector(".answer-foot").hidden = false;
+  }
+}
+
+// "First token 240 ms · 31.2 tokens/s · 24 tokens in, 130 out · r3"
+export function statsLine(stats, words) {
+  const parts = [];
+  if (stats.first_token_ms !== null) {
+    const wait = stats.first_token_ms < 1000
+      ? `${stats.first_token_ms} ms`
+      : `${(stats.first_token_ms / 1000).toFixed(1)} s`;
+    parts.push(words.firstToken.replace("%t%", wait));
+  }
+  if (stats.tokens_per_second !== null) {
+    parts.push(words.rate.replace("%n%", stats.tokens_per_second.toFixed(1)));
+  }
+  if (stats.completion_tokens !== null) {
+    parts.push(
+      (stats.prompt_tokens === null ? words.tokensOut : words.tokens)
+        .replace("%in%", stats.prompt_tokens).replace("%out%", stats.completion_tokens),
+    );
+  }
+  if (stats.revision !== null) {
+    parts.push(`r${stats.revision}`);
+  }
+  return parts.join(" · ");
+}

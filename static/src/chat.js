@@ -1,0 +1,460 @@
+// The web chat's page: its socket, its turns, its composer. The server renders what has been said; this adds
+// what is being said.
+
+import { Composer } from "./chat-composer.js";
+import { Conversations } from "./chat-conversations.js";
+import { Parameters } from "./chat-parameters.js";
+import { Scroller } from "./chat-scroll.js";
+import { wireSheets } from "./chat-sheets.js";
+import { ChatSocket } from "./chat-socket.js";
+import { TurnView } from "./chat-turn.js";
+import { copyFrom, select } from "./copy.js";
+import { askToSignIn } from "./dialogs.js";
+
+const SAY_EVERY_MS = 10_000;
+const PAUSED_AFTER_MS = 3000;
+const SIGNED_OUT = 4401;
+
+class ChatPage {
+  constructor(root) {
+    this.root = root;
+    this.words = JSON.parse(document.getElementById("chat-words").textContent);
+    this.service = root.dataset.service;
+    this.base = `/services/${this.service}/chat`;
+    this.conversation = root.dataset.conversation || null;
+    this.transcript = root.querySelector("#transcript");
+    this.statusLine = root.querySelector("#chat-status");
+    this.parameters = new Parameters(root.querySelector("#parameters-form"));
+    this.scroller = new Scroller(
+      this.transcript, root.querySelector("#new-text"), () => this.parameters.settings().followsAlways,
+    );
+    this.composer = new Composer(root.querySelector("#composer"), () => this.draftKey(), () => this.parameters.settings());
+    this.conversations = new Conversations(root.querySelector("#conversations"), this.words, () => {
+      location.assign(this.base);
+    });
+    this.pending = null; // the message on its way to the server
+    this.state = { sentence: root.dataset.sentence, tone: root.dataset.tone };
+    this.turns = [...this.transcript.querySelectorAll(".turn")].map((element) => new TurnView(element, this));
+    for (const turn of this.turns) {
+      turn.setAlternatives(turn.alternatives);
+      turn.renderNow();
+    }
+    if (this.newest && !this.newest.isOver) {
+      // Whatever the server had is sent again from its start: HTML changes line ends, and offsets count them.
+      this.newest.text = "";
+    }
+    this.#wire();
+    this.#connect();
+    this.#arrive();
+  }
+
+  get newest() { return this.turns.at(-1) ?? null; }
+
+  get isAnswering() { return Boolean(this.pending) || Boolean(this.newest && !this.newest.isOver); }
+
+  draftKey() { return `slipway:draft:${this.root.dataset.person}:${this.service}:${this.conversation ?? "new"}`; }
+
+  serviceSentence() { return this.state.sentence; }
+
+  // ---- what the person does
+
+  send() {
+    const invalid = this.parameters.findInvalid();
+    if (invalid) {
+      this.#openParameters(invalid);
+      return;
+    }
+    if (this.isAnswering) {
+      return;
+    }
+    const question = this.composer.take();
+    const isNew = !this.conversation;
+    const draftKey = this.draftKey();
+    this.conversation ??= uuid();
+    this.#ask({ type: "send", parent: this.newest?.number || null, question }, { question, isNew, draftKey });
+  }
+
+  regenerate(turn) {
+    if (!this.isAnswering) {
+      this.#ask({ type: "regenerate", turn: turn.number }, { question: turn.question, replaces: turn });
+    }
+  }
+
+  stop() {
+    if (this.newest && !this.newest.isOver) {
+      this.socket.send({ type: "stop", conversation: this.conversation });
+      this.#say(this.words.stopping);
+    }
+  }
+
+  #ask(message, about) {
+    const id = uuid();
+    const full = {
+      ...message, id, conversation: this.conversation,
+      parameters: this.parameters.values, system_prompt: this.parameters.systemPrompt,
+    };
+    const kept = about.replaces ? this.turns.indexOf(about.replaces) : this.turns.length;
+    const removed = this.turns.splice(kept);
+    const view = this.#addTurn(about.question);
+    view.element.dataset.key = id;
+    this.pending = { ...about, id, message: full, view, removed };
+    for (const one of removed) {
+      one.element.remove();
+    }
+    this.#hideNotice();
+    this.#refreshAnswering();
+    this.scroller.pin(view.element);
+    this.#sendPending();
+    this.#say(this.words.answering);
+  }
+
+  #sendPending() {
+    if (this.pending && this.socket.isOpen) {
+      if (this.pending.isNew) {
+        this.#watch();
+      }
+      this.socket.send(this.pending.message);
+    }
+  }
+
+  // ---- what the server says
+
+  #connect() {
+    this.socket = new ChatSocket(`/ws/chat/${this.service}`);
+    this.socket.addEventListener("open", () => {
+      clearTimeout(this.pausing);
+      this.#showPaused(false);
+      this.#watch();
+      this.#sendPending();
+    });
+    this.socket.addEventListener("lost", () => {
+      const since = new Date();
+      this.pausing = setTimeout(() => this.#showPaused(true, since), PAUSED_AFTER_MS);
+    });
+    this.socket.addEventListener("end", ({ detail }) => {
+      clearTimeout(this.pausing);
+      if (detail === SIGNED_OUT) {
+        this.#signIn();
+      } else {
+        this.#notice(this.words.serviceGone, "bad");
+      }
+    });
+    this.socket.addEventListener("message", ({ detail }) => this.#hear(detail));
+  }
+
+  #watch() {
+    if (!this.conversation) {
+      return;
+    }
+    const newest = this.turns.findLast((turn) => turn.number > 0);
+    this.socket.send({
+      type: "watch", conversation: this.conversation, turn: Math.max(0, this.latestNumber()),
+      offset: newest && newest.number === this.latestNumber() ? newest.text.length : 0,
+      ended: !newest || newest.number !== this.latestNumber() || newest.isOver,
+    });
+  }
+
+  // The newest turn that this page knows of, also where it shows another branch.
+  latestNumber() {
+    return Math.max(Number(this.root.dataset.latest), ...this.turns.map((turn) => turn.number));
+  }
+
+  #hear(message) {
+    switch (message.type) {
+      case "accepted": this.#accepted(message); break;
+      case "turn": this.#turn(message); break;
+      case "text": this.#find(message.turn)?.write(message.offset, message.delta); break;
+      case "phase": this.#find(message.turn)?.setPhase(message.phase); break;
+      case "end": this.#end(message); break;
+      case "service": this.#service(message); break;
+      case "error": this.#error(message); break;
+    }
+  }
+
+  #find(number) { return this.turns.find((turn) => turn.number === number); }
+
+  #accepted(message) {
+    const { pending } = this;
+    if (!pending || pending.id !== message.id) {
+      return;
+    }
+    this.pending = null;
+    if (!pending.view.number) {
+      this.#place(pending.view, message, pending);
+    }
+    if (pending.draftKey) {
+      this.composer.accepted(pending.draftKey);
+    }
+    if (pending.isNew) {
+      history.replaceState(null, "", `${this.base}/${this.conversation}`);
+      this.composer.keep();
+      this.#entitle(pending.question);
+    } else if (location.search) {
+      history.replaceState(null, "", location.pathname);
+    }
+    this.conversations.refresh(this.conversation);
+    this.#refreshAnswering();
+  }
+
+  // A turn begun here or in another tab.
+  #turn(message) {
+    const known = this.turns.find((turn) => turn.element.dataset.key === message.id);
+    if (known) {
+      if (!known.number) {
+        this.#place(known, message, this.pending);
+      }
+      return;
+    }
+    if (this.#find(message.turn)) {
+      return;
+    }
+    const at = this.turns.findIndex((turn) => turn.parent === (message.parent ?? 0));
+    const replaced = at >= 0 ? this.turns[at] : null;
+    if (!replaced && (message.parent ?? 0) !== (this.newest?.number ?? 0)) {
+      return; // of a branch that is not on this page
+    }
+    const removed = at >= 0 ? this.turns.splice(at) : [];
+    const view = this.#addTurn(message.question);
+    for (const one of removed) {
+      one.element.remove();
+    }
+    this.#place(view, message, { replaces: replaced });
+    this.#refreshAnswering();
+  }
+
+  #place(view, message, { replaces } = {}) {
+    view.apply(message);
+    this.root.dataset.latest = Math.max(Number(this.root.dataset.latest), message.turn);
+    view.setAlternatives(replaces ? [...new Set([...replaces.alternatives, replaces.number, message.turn])] : [message.turn]);
+    if (!view.phase) {
+      view.setPhase("waiting");
+    }
+  }
+
+  #end(message) {
+    const turn = this.#find(message.turn);
+    if (!turn) {
+      return;
+    }
+    const wasOver = turn.isOver;
+    turn.apply(message);
+    this.#refreshAnswering();
+    if (!wasOver) {
+      const count = turn.text.split(/\s+/u).filter(Boolean).length;
+      const sentence = this.words[`said_${message.status}`] ?? "";
+      this.#say(sentence.replace("%n%", new Intl.NumberFormat(document.documentElement.lang).format(count)));
+    }
+  }
+
+  #service(message) {
+    this.state = message;
+    const line = this.root.querySelector("#service-state");
+    line.hidden = !message.sentence;
+    line.dataset.tone = message.tone === "busy" ? "info" : message.tone;
+    line.querySelector("p").textContent = message.sentence;
+  }
+
+  #error(message) {
+    const { pending } = this;
+    if (pending && pending.id === message.id) {
+      this.#takeBack(pending);
+    }
+    if (message.code === "signed_out") {
+      this.#signIn();
+    }
+    if (message.field && this.parameters.showError(message.field, message.message)) {
+      this.#openParameters(this.parameters.form.elements[message.field]);
+      return;
+    }
+    this.#notice(message.message, "bad");
+  }
+
+  // The server would not have it: the page is as before, the message is in the composer again.
+  #takeBack(pending) {
+    this.pending = null;
+    pending.view.setPhase("over");
+    pending.view.element.remove();
+    this.turns = this.turns.filter((turn) => turn !== pending.view).concat(pending.removed);
+    for (const one of pending.removed) {
+      this.transcript.append(one.element);
+    }
+    if (pending.isNew) {
+      this.conversation = null;
+    }
+    if (pending.draftKey) {
+      this.composer.giveBack(pending.question);
+    }
+    this.#refreshAnswering();
+  }
+
+  // ---- how it looks
+
+  #addTurn(question) {
+    const element = document.getElementById("turn-template").content.firstElementChild.cloneNode(true);
+    element.querySelector(".question-text").textContent = question;
+    this.transcript.append(element);
+    const view = new TurnView(element, this);
+    view.setPhase("reading");
+    this.turns.push(view);
+    return view;
+  }
+
+  onPaint() { this.scroller.grew(); }
+
+  #refreshAnswering() {
+    const { isAnswering } = this;
+    this.root.querySelector("#empty-chat").hidden = this.turns.length > 0;
+    this.composer.setAnswering(isAnswering, this.words);
+    this.scroller.setAnswering(isAnswering);
+    for (const button of this.transcript.querySelectorAll("[data-regenerate]")) {
+      button.disabled = isAnswering;
+    }
+    clearInterval(this.saying);
+    if (isAnswering) {
+      this.saying = setInterval(() => this.#say(this.words.answering), SAY_EVERY_MS);
+    }
+  }
+
+  // The one polite status line; the same words again are said again.
+  #say(sentence) {
+    this.statusLine.textContent = "";
+    requestAnimationFrame(() => { this.statusLine.textContent = sentence; });
+  }
+
+  #notice(sentence, tone) {
+    const notice = this.root.querySelector("#chat-notice");
+    notice.hidden = false;
+    notice.dataset.tone = tone;
+    notice.querySelector("p").textContent = sentence;
+  }
+
+  #hideNotice() { this.root.querySelector("#chat-notice").hidden = true; }
+
+  // The frame's live indicator: on this page it speaks of this page's socket.
+  #showPaused(isPaused, since) {
+    const indicator = document.getElementById("live-indicator");
+    const { liveWords, pausedWords } = indicator.dataset;
+    const time = since?.toLocaleTimeString(document.documentElement.lang, { hour: "2-digit", minute: "2-digit" });
+    const sentence = isPaused ? pausedWords.replace("%time%", time) : liveWords;
+    indicator.dataset.state = isPaused ? "paused" : "live";
+    indicator.title = sentence;
+    indicator.firstElementChild.textContent = sentence;
+  }
+
+  // The session has ended: the sign-in form over the page, and then on with what was under way.
+  async #signIn() {
+    const response = await fetch(location.href, { headers: { "X-Slipway-Live": "all" } });
+    if (response.status === 401) {
+      askToSignIn(await response.text());
+    } else {
+      this.socket.connect();
+    }
+  }
+
+  #entitle(question) {
+    const title = question.replace(/\s+/g, " ").trim().slice(0, 80);
+    this.root.querySelector("#chat-title").textContent = title;
+    document.title = document.title.replace(/^[^·]*/, `${title} `);
+  }
+
+  #openParameters(field) {
+    this.sheets.open("parameters");
+    field.focus();
+  }
+
+  // First sight: the last question at the top where its answer is being written, else the end.
+  #arrive() {
+    this.#refreshAnswering();
+    if (this.newest && !this.newest.isOver) {
+      this.newest.setPhase("reading");
+      this.scroller.pin(this.newest.element);
+    } else if (location.hash.startsWith("#turn-")) {
+      document.getElementById(location.hash.slice(1))?.scrollIntoView();
+    } else {
+      this.scroller.toEnd();
+    }
+    if (!matchMedia("(pointer: coarse)").matches) {
+      this.composer.area.focus();
+    }
+    if (CSS.supports("height: 100dvh") && window.visualViewport) {
+      // iOS lays its keyboard over the page; the composer stays above it.
+      visualViewport.addEventListener("resize", () => {
+        const covered = innerHeight - visualViewport.height > 120;
+        document.documentElement.style.setProperty("--visible", covered ? `${visualViewport.height}px` : "100dvh");
+      });
+    }
+  }
+
+  #wire() {
+    this.sheets = wireSheets(this.root);
+    this.composer.addEventListener("send", () => this.send());
+    this.composer.addEventListener("stop", () => this.stop());
+    this.conversations.panel.addEventListener("renamed", ({ detail }) => {
+      if (detail.id === this.conversation) {
+        this.root.querySelector("#chat-title").textContent = detail.title;
+      }
+    });
+    this.root.addEventListener("click", (event) => this.#click(event));
+    document.addEventListener("keydown", (event) => this.#keydown(event));
+    document.addEventListener("slipway:signed-in", ({ detail }) => {
+      this.conversations.panel.dataset.csrf = detail.csrf;
+      this.socket.connect();
+    });
+  }
+
+  #click(event) {
+    const target = event.target.closest("[data-copy-code], [data-copy-answer], [data-regenerate], [data-starter]");
+    if (!target) {
+      return;
+    }
+    const turn = this.turns.find((one) => one.element.contains(target));
+    if (target.dataset.copyCode !== undefined) {
+      const code = target.closest(".answer-code").querySelector("code");
+      copyFrom(target, code.textContent.replace(/\n$/, ""), () => select(code));
+    } else if (target.dataset.copyAnswer !== undefined && turn) {
+      copyFrom(target, turn.text, () => select(turn.body));
+    } else if (target.dataset.regenerate !== undefined && turn) {
+      this.regenerate(turn);
+    } else if (target.dataset.starter !== undefined) {
+      this.composer.text = target.textContent.trim();
+      this.composer.area.focus();
+      this.send();
+    }
+  }
+
+  #keydown(event) {
+    if (event.isComposing || event.keyCode === 229 || document.querySelector("dialog:modal, :popover-open")) {
+      return;
+    }
+    if (event.key === "Escape" && this.isAnswering && !event.target.closest(".conversation-rename")) {
+      this.stop();
+    } else if (event.altKey && (event.key === "ArrowUp" || event.key === "ArrowDown")) {
+      event.preventDefault();
+      this.#walk(event.key === "ArrowUp" ? -1 : 1);
+    }
+  }
+
+  // Alt and an arrow walk from message to message.
+  #walk(step) {
+    const stops = [...this.transcript.querySelectorAll(".question, .answer")];
+    const here = stops.findIndex((one) => one.contains(document.activeElement));
+    const next = here < 0 ? (step < 0 ? stops.at(-1) : null) : stops[here + step];
+    if (next) {
+      next.focus({ preventScroll: true });
+      next.scrollIntoView({ block: "nearest" });
+    } else {
+      this.composer.area.focus();
+    }
+  }
+}
+
+// crypto.randomUUID is not there over plain http on a LAN.
+function uuid() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  bytes[6] = (bytes[6] & 0x0f) | 0x40;
+  bytes[8] = (bytes[8] & 0x3f) | 0x80;
+  const hex = [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
+}
+
+new ChatPage(document.getElementById("chat"));
