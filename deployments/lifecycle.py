@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -76,11 +77,20 @@ def create(workspace: Workspace, actor: User, spec: ServiceSpec, *, reason: str 
     return service
 
 
-def update(service: Service, spec: ServiceSpec, actor: User, *, reason: str = "", base: int | None = None) -> Service:
+def update(
+    service: Service,
+    spec: ServiceSpec,
+    actor: User,
+    *,
+    reason: str = "",
+    base: int | None = None,
+    keep_instances: bool = False,
+) -> Service:
     """Want another document. Only ``metadata.instance`` changed: scales, with no new revision (eas.md §4.4).
 
     ``base`` is the revision number the author started from; if another came since, raises ``Conflict``
-    (``edited_meanwhile``), so that no change is overwritten unseen.
+    (``edited_meanwhile``), so that no change is overwritten unseen. ``keep_instances`` is for edits that do
+    not speak of instances: a scale that came since the author read the document then stays.
     """
     spec = with_engine_label(spec)
     refuse_unrunnable(spec)
@@ -90,6 +100,8 @@ def update(service: Service, spec: ServiceSpec, actor: User, *, reason: str = ""
     with changing(service.pk, actor, "service.update") as change:
         row = change.row
         current = row.spec()
+        if keep_instances:
+            spec = replace(spec.with_instances(row.wanted_instances), token=spec.token)
         token = spec.token or decrypt(row.token_encrypted)
         if token != decrypt(row.token_encrypted):
             change.set(token_encrypted=encrypt(token))

@@ -18,7 +18,7 @@ from deployments.api import query
 from deployments.api.authentication import caller
 from deployments.api.body import read_document, read_object, whole
 from deployments.api.errors import wrong
-from deployments.api.fields import Seen, ServiceFields, base_url, endpoint, service_fields, token_of
+from deployments.api.fields import Seen, ServiceFields, base_url, endpoint, part, service_fields, token_of
 from deployments.api.lookup import get_service, get_service_to_change
 from deployments.api.openapi import answers, body, parameters
 from deployments.api.services import counts_of
@@ -118,7 +118,14 @@ class ServiceView(APIView):
             on = service.wanted_revision.number if service.wanted_revision else None
             try:
                 spec = parse_update(service, merged)
-                after = lifecycle.update(service, spec, caller(request), reason=reason, base=base or on)
+                after = lifecycle.update(
+                    service,
+                    spec,
+                    caller(request),
+                    reason=reason,
+                    base=base or on,
+                    keep_instances="instance" not in part(given, "metadata"),
+                )
             except Conflict as conflict:
                 # Without a base of its own, an edit of a few keys applies to whatever is there now.
                 if conflict.code != "edited_meanwhile" or base or not tries_left:

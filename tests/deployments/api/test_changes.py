@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from deployments import lifecycle
 from deployments.encryption import decrypt
 from deployments.models import AuditEntry, Desired, Revision, Service, ServiceEvent, Status
-from deployments.spec import ServiceSpec
+from deployments.spec import ServiceSpec, merge_documents
 from tests.deployments.api.conftest import Api
 from tests.deployments.driving import tiny_document
 
@@ -122,6 +123,16 @@ def test_a_merge_after_a_scale_keeps_the_scale(owner: Api, service: Service) -> 
     owner.put(f"{CHAT}/scale", {"Instances": 5})
     owner.put(CHAT, {"metadata": {"cpu": 1}})
     assert owner.get(CHAT)[1]["TotalInstance"] == 5
+
+
+def test_a_scale_that_came_while_an_edit_was_under_way_stays(owner: Api, service: Service) -> None:
+    assert owner.user is not None
+    read_before = Service.objects.get(pk=service.pk)
+    merged = ServiceSpec.parse(merge_documents(read_before.document, {"metadata": {"cpu": 1}, "token": "my-own-token"}))
+    owner.put(f"{CHAT}/scale", {"Instances": 5})
+    lifecycle.update(read_before, merged, owner.user, base=1, keep_instances=True)
+    answer = owner.get(CHAT)[1]
+    assert (answer["TotalInstance"], answer["Cpu"], answer["AccessToken"]) == (5, 1, "my-own-token")
 
 
 @pytest.mark.parametrize("how", [{"query": {"Revision": "1"}}, {"headers": {"If-Match": '"1"'}}])
