@@ -7,7 +7,7 @@ import os
 from typing import Any
 
 from celery import Celery
-from celery.signals import setup_logging
+from celery.signals import beat_init, setup_logging
 from django.conf import settings
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
@@ -21,3 +21,9 @@ app.autodiscover_tasks(["deployments"])
 def _use_django_logging(**_: Any) -> None:
     """Keep Celery from installing handlers of its own (a receiver is all it takes)."""
     logging.config.dictConfig(settings.LOGGING)
+
+
+@beat_init.connect
+def _sweep_at_once(**_: Any) -> None:
+    """Beat's own first sweep would come a whole interval after its start."""
+    app.send_task("deployments.tasks.sweep", expires=2.0, retry=False)

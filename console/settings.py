@@ -115,7 +115,11 @@ CACHES = {
 CHANNEL_LAYERS = {
     "default": {
         "BACKEND": "channels_redis.core.RedisChannelLayer",
-        "CONFIG": {"hosts": [SLIPWAY.redis_url], "prefix": "slipway:channels"},
+        # Channels waits 5 s for a message in one command: the client must not give up at that very moment.
+        "CONFIG": {
+            "hosts": [{"address": SLIPWAY.redis_url, "socket_timeout": 15, "socket_connect_timeout": 2}],
+            "prefix": "slipway:channels",
+        },
     }
 }
 

@@ -2,7 +2,7 @@
 
 ::
 
-    starting ──► Valkey answers ──► database prepared ──► server, worker and beat ──► /readyz is 200 ──► ready
+    starting ──► Valkey answers ──► database prepared ──► worker and server ──► /readyz is 200 ──► beat, ready
        │                                                                                                   │
        └───────────────────────────── SIGINT or SIGTERM, or a part that cannot live ───────────────────────┤
                                                                                                            ▼
@@ -40,6 +40,7 @@ LONGEST_SILENCE_SECONDS = 30.0
 INSTANCE_GRACE_SECONDS = 30.0
 ROTATION_SECONDS = 60.0
 PROBE_TIMEOUT_SECONDS = 5.0
+BEAT_DELAY_SECONDS = 4.0
 
 
 class CannotStart(Exception):
@@ -142,9 +143,13 @@ class Supervisor:
         prepared = Preparation()
         if not is_prepared(self._environment):
             prepared = self._prepare(progress)
-        for name in self._parts:
-            if name != "valkey":
-                self._start_part(name)
+        # The worker's own first sweep makes Slipway ready, so beat loads when the others no longer need the
+        # processor; unless that sweep is late.
+        self._start_part("worker")
+        self._start_part("server")
+        beat_due_at = time.monotonic() + BEAT_DELAY_SECONDS
+        self._wait(lambda: self._probe_readiness() or time.monotonic() > beat_due_at, self._describe_wait, progress)
+        self._start_part("beat")
         self._wait(self._probe_readiness, self._describe_wait, progress)
         self._is_up = True
         for part in self._parts.values():
@@ -174,7 +179,8 @@ class Supervisor:
             self._sleep(0.03)
 
     def _probe_readiness(self) -> bool:
-        self._step_probe(pause_seconds=0.1)
+        if not self._readiness.is_ready:
+            self._step_probe(pause_seconds=0.1)
         return self._readiness.is_ready
 
     def _describe_wait(self) -> str:
