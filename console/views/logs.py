@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
+from asgiref.sync import sync_to_async
 from django.http import HttpResponse, HttpResponseBase, JsonResponse, StreamingHttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
@@ -83,12 +84,12 @@ def log_download(request: SignedInRequest, name: str) -> HttpResponseBase:
     return response
 
 
-def whole_log(service: Service, instance: str, *, previous: bool) -> Iterator[bytes]:
+async def whole_log(service: Service, instance: str, *, previous: bool) -> AsyncIterator[bytes]:
     """Page after page, so that a large log never lies in memory."""
     cluster, first = get_cluster(), 0
     while True:
         query = LogQuery(instance, first_line=first, limit=LINES, previous=previous)
-        page = cluster.read_log(service.uid, query)
+        page = await sync_to_async(cluster.read_log)(service.uid, query)
         if page.lines:
             yield "".join(f"{text}\n" for _, text in page.lines).encode(errors="replace")
         if not page.lines or page.next_line <= first:

@@ -120,7 +120,7 @@ def instance_row(instance: Instance) -> dict[str, Any]:
     icon, tone = ("circle-check", "ok") if ready else PHASE_LOOKS.get(instance.phase, ("loader", "accent"))
     return {
         "instance": instance,
-        "phase": "Ready" if ready else instance.phase,
+        "phase": "Ready" if ready else "Starting" if instance.phase == "Running" else instance.phase,
         "tone": tone,
         "icon": icon,
         "ready_seconds": seconds_between(instance.started_at, instance.ready_at),
@@ -153,7 +153,7 @@ def facts_of(service: Service) -> dict[str, Any]:
     metadata, containers = document["metadata"], document.get("containers") or [{}]
     return {
         "image": containers[0].get("image", ""),
-        "cpu": metadata.get("cpu"),
-        "memory_gib": round(metadata["memory"] / 1024, 1) if metadata.get("memory") else None,
+        "cpu": f"{metadata['cpu']:g}" if metadata.get("cpu") else "",
+        "memory_gib": f"{metadata['memory'] / 1024:.4g}" if metadata.get("memory") else "",
         "gpu": metadata.get("gpu") or 0,
     }
