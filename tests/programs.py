@@ -15,7 +15,8 @@ _NAMES = {"chromium": ("chromium", "chromium-browser", "google-chrome"), "postgr
 
 def find_program(name: str) -> Path | None:
     """Path of ``chromium``, ``postgresql`` (its ``pg_ctl``) or any program by its own name, or None."""
-    search_path = os.pathsep.join((os.environ.get("PATH", os.defpath), *_FOLDERS))
+    # The distribution's own folders first: initdb and postgres lie beside the pg_ctl that is there.
+    search_path = os.pathsep.join((*_FOLDERS, os.environ.get("PATH", os.defpath)))
     for candidate in _NAMES.get(name, (name,)):
         found = shutil.which(candidate, path=search_path)
         if found is not None:

@@ -23,7 +23,12 @@ DJANGO_APPS = ("auth", "contenttypes", "sessions")
 
 
 class PreparationFailed(Exception):
-    """``manage.py prepare`` did not succeed. The text is what it said."""
+    """``manage.py prepare`` did not succeed. The text is its last line, ``details`` are those before."""
+
+    def __init__(self, said: str) -> None:
+        *before, last = said.splitlines() or ["The database could not be prepared."]
+        super().__init__(last.removeprefix("CommandError: "))
+        self.details = before[-15:]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,5 +101,5 @@ class PreparationRun:
             result = self._result.read()
             complaint = self.process.stderr.read().decode("utf-8", "replace").strip()
         if self.process.wait() != 0:
-            raise PreparationFailed(complaint.splitlines()[-1] if complaint else "It said nothing.")
+            raise PreparationFailed(complaint)
         return Preparation(**json.loads(result))

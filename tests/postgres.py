@@ -1,0 +1,69 @@
+"""A PostgreSQL of one's own, in a temporary folder. ``python -m tests.postgres COMMAND…`` runs the command with
+its address in ``TEST_DATABASE_URL``.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.programs import find_program
+from tests.slipway_process import free_port
+from tests.waiting import wait_until
+
+
+def _is_listening(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@contextmanager
+def temporary_postgres(pg_ctl: Path) -> Iterator[str]:
+    """The URL of an empty database ``slipway``. As root it runs as ``postgres``, for it refuses to be root's."""
+    folder = Path(tempfile.mkdtemp(prefix="slipway-postgres-"))
+    owner = "postgres" if os.getuid() == 0 else None
+    if owner is not None:
+        os.chown(folder, pwd.getpwnam(owner).pw_uid, pwd.getpwnam(owner).pw_gid)
+    programs, data, port = pg_ctl.parent, folder / "data", free_port()
+    initdb = (programs / "initdb", "-D", data, "-U", "slipway", "--auth=trust", "--no-sync", "-E", "UTF8")
+    subprocess.run(initdb, cwd=folder, user=owner, check=True, capture_output=True)
+    server = subprocess.Popen(
+        (programs / "postgres", "-D", data, "-p", str(port), "-h", "127.0.0.1", "-k", folder, "-F"),
+        cwd=folder,
+        user=owner,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        wait_until(lambda: _is_listening(port), "PostgreSQL listens", 30)
+        create = (programs / "createdb", "-h", "127.0.0.1", "-p", str(port), "-U", "slipway", "slipway")
+        subprocess.run(create, check=True, capture_output=True)
+        yield f"postgres://slipway@127.0.0.1:{port}/slipway"
+    finally:
+        server.send_signal(signal.SIGINT)  # a fast shutdown: connections are cut
+        server.wait(30)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def main(command: list[str]) -> int:
+    """Run ``command`` with a database, and return its exit code."""
+    pg_ctl = find_program("postgresql")
+    if pg_ctl is None:
+        print("PostgreSQL is not installed (Debian: apt-get install postgresql)", file=sys.stderr)
+        return 1
+    with temporary_postgres(pg_ctl) as url:
+        return subprocess.run(command, env={**os.environ, "TEST_DATABASE_URL": url}, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
