@@ -39,7 +39,30 @@ class InstanceCounts(TypedDict):
     Dedicated: int
 
 
-class ServiceFields(TypedDict):
+class ServiceFieldsUnused(TypedDict):
+    """What EAS's services have and Slipway's do not."""
+
+    ParentUid: str
+    Source: str
+    Role: str
+    RoleAttrs: str
+    ResourceAlias: str
+    Namespace: str
+    Weight: int
+    TrafficState: str
+    SafetyLock: str
+    SecondaryInternetEndpoint: str
+    SecondaryIntranetEndpoint: str
+    ExtraData: str
+    AppType: str
+    AppVersion: str
+    AppSpecName: str
+    AppConfig: str
+    AutoscalerEnabled: bool
+    CronscalerEnabled: bool
+
+
+class ServiceFields(ServiceFieldsUnused):
     """A service. ``AccessToken`` is "" in lists and for viewers."""
 
     ServiceId: str
@@ -49,16 +72,12 @@ class ServiceFields(TypedDict):
     ServiceType: str
     Region: str
     WorkspaceId: str
-    ParentUid: str
     CallerUid: str
     Status: str
     Reason: str
     Message: str
     CreateTime: str
     UpdateTime: str
-    Source: str
-    Role: str
-    RoleAttrs: str
     Labels: list[Label]
     Image: str
     Cpu: int
@@ -67,11 +86,9 @@ class ServiceFields(TypedDict):
     GPUCorePercentage: int
     Memory: int
     Resource: str
-    ResourceAlias: str
     ResourceType: str
     ResourceBurstable: bool
     QuotaId: str
-    Namespace: str
     Gateway: str
     TotalInstance: int
     RunningInstance: int
@@ -79,22 +96,10 @@ class ServiceFields(TypedDict):
     InstanceCountInResource: InstanceCounts
     CurrentVersion: int
     LatestVersion: int
-    Weight: int
-    TrafficState: str
-    SafetyLock: str
     AccessToken: str
     InternetEndpoint: str
     IntranetEndpoint: str
-    SecondaryInternetEndpoint: str
-    SecondaryIntranetEndpoint: str
     ServiceConfig: str
-    ExtraData: str
-    AppType: str
-    AppVersion: str
-    AppSpecName: str
-    AppConfig: str
-    AutoscalerEnabled: bool
-    CronscalerEnabled: bool
     WantedVersion: int
     WantedStatus: str
     StatusTime: str
@@ -111,21 +116,35 @@ class LastState(TypedDict):
     message: str
 
 
-class InstanceFields(TypedDict):
-    """One instance."""
+class InstanceFieldsUnused(TypedDict):
+    """What EAS's instances have and Slipway's do not."""
 
-    InstanceName: str
     InstanceType: str
-    InnerIP: str
-    HostIP: str
     HostName: str
     ExternalIP: str
     TenantInstanceIP: str
     TenantHostIP: str
-    InstancePort: int
     ExternalInstancePort: int
     Namespace: str
     Zone: str
+    Role: str
+    ResourceType: str
+    IsSpot: bool
+    OriginalAmount: float
+    CurrentAmount: float
+    Isolated: bool
+    Detached: bool
+    IsReplica: bool
+    ReplicaName: str
+
+
+class InstanceFields(InstanceFieldsUnused):
+    """One instance."""
+
+    InstanceName: str
+    InnerIP: str
+    HostIP: str
+    InstancePort: int
     Status: str
     Reason: str
     RestartCount: int
@@ -134,16 +153,7 @@ class InstanceFields(TypedDict):
     StartAt: str
     StartTime: str
     LastState: list[LastState]
-    Role: str
-    ResourceType: str
-    IsSpot: bool
-    OriginalAmount: float
-    CurrentAmount: float
-    Isolated: bool
-    Detached: bool
     IsLatest: bool
-    IsReplica: bool
-    ReplicaName: str
     Version: int
     Message: str
 
@@ -160,6 +170,47 @@ class EventFields(TypedDict):
     InstanceName: str
     Version: int
     LogTail: list[str]
+
+
+SERVICE_UNUSED = ServiceFieldsUnused(
+    ParentUid="",
+    Source="",
+    Role="",
+    RoleAttrs="",
+    ResourceAlias="",
+    Namespace="",
+    Weight=0,
+    TrafficState="standalone",
+    SafetyLock="none",
+    SecondaryInternetEndpoint="",
+    SecondaryIntranetEndpoint="",
+    ExtraData="",
+    AppType="",
+    AppVersion="",
+    AppSpecName="",
+    AppConfig="",
+    AutoscalerEnabled=False,
+    CronscalerEnabled=False,
+)
+INSTANCE_UNUSED = InstanceFieldsUnused(
+    InstanceType="",
+    HostName="",
+    ExternalIP="",
+    TenantInstanceIP="",
+    TenantHostIP="",
+    ExternalInstancePort=0,
+    Namespace="",
+    Zone="",
+    Role="",
+    ResourceType="PublicResource",
+    IsSpot=False,
+    OriginalAmount=0.0,
+    CurrentAmount=0.0,
+    Isolated=False,
+    Detached=False,
+    IsReplica=False,
+    ReplicaName="",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +284,7 @@ def service_fields(service: Service, seen: Seen) -> ServiceFields:
     url = endpoint(seen.base_url, service.name)
     resource = text_of(metadata.get("resource"))
     return ServiceFields(
+        **SERVICE_UNUSED,
         ServiceId=service.uid,
         ServiceUid=service.uid,
         ServiceName=service.name,
@@ -240,16 +292,12 @@ def service_fields(service: Service, seen: Seen) -> ServiceFields:
         ServiceType=service_type(document),
         Region=settings.SLIPWAY_REGION,
         WorkspaceId=service.workspace.slug,
-        ParentUid="",
         CallerUid=str(service.created_by_id or ""),
         Status=str(service.status),
         Reason=service.reason,
         Message=service.message,
         CreateTime=time_text(service.created_at),
         UpdateTime=time_text(service.updated_at),
-        Source="",
-        Role="",
-        RoleAttrs="",
         Labels=[Label(LabelKey=key, LabelValue=label_text(value)) for key, value in part(document, "labels").items()],
         Image=text_of(document["containers"][0].get("image")),
         Cpu=whole_of(metadata.get("cpu")),
@@ -258,11 +306,9 @@ def service_fields(service: Service, seen: Seen) -> ServiceFields:
         GPUCorePercentage=whole_of(metadata.get("gpu_core_percentage")),
         Memory=whole_of(metadata.get("memory")),
         Resource=resource,
-        ResourceAlias="",
         ResourceType="DedicatedResource" if resource else "PublicResource",
         ResourceBurstable=metadata.get("resource_burstable") is True,
         QuotaId=text_of(metadata.get("quota_id")),
-        Namespace="",
         Gateway=text_of(part(document, "networking").get("gateway")),
         TotalInstance=service.wanted_instances,
         RunningInstance=ready,
@@ -270,22 +316,10 @@ def service_fields(service: Service, seen: Seen) -> ServiceFields:
         InstanceCountInResource=InstanceCounts(Quota=0, Public=service.wanted_instances, Dedicated=0),
         CurrentVersion=service.serving_revision.number if service.serving_revision else wanted,
         LatestVersion=seen.latest_version,
-        Weight=0,
-        TrafficState="standalone",
-        SafetyLock="none",
         AccessToken=seen.access_token,
         InternetEndpoint=url,
         IntranetEndpoint=url,
-        SecondaryInternetEndpoint="",
-        SecondaryIntranetEndpoint="",
         ServiceConfig=json.dumps(document, ensure_ascii=False),
-        ExtraData="",
-        AppType="",
-        AppVersion="",
-        AppSpecName="",
-        AppConfig="",
-        AutoscalerEnabled=False,
-        CronscalerEnabled=False,
         WantedVersion=wanted,
         WantedStatus=str(service.desired),
         StatusTime=time_text(service.status_since),
@@ -312,18 +346,11 @@ def instance_fields(row: Instance, wanted_version: int) -> InstanceFields:
         )
     ]
     return InstanceFields(
+        **INSTANCE_UNUSED,
         InstanceName=row.name,
-        InstanceType="",
         InnerIP=row.host,
         HostIP=row.host,
-        HostName="",
-        ExternalIP="",
-        TenantInstanceIP="",
-        TenantHostIP="",
         InstancePort=row.port,
-        ExternalInstancePort=0,
-        Namespace="",
-        Zone="",
         Status=INSTANCE_STATUS.get(row.phase, row.phase),
         Reason=reason,
         RestartCount=row.restart_count,
@@ -332,16 +359,7 @@ def instance_fields(row: Instance, wanted_version: int) -> InstanceFields:
         StartAt=time_text(row.started_at or row.created_at),
         StartTime=time_text(row.started_at or row.created_at),
         LastState=ends if row.last_exit_at else [],
-        Role="",
-        ResourceType="PublicResource",
-        IsSpot=False,
-        OriginalAmount=0.0,
-        CurrentAmount=0.0,
-        Isolated=False,
-        Detached=False,
         IsLatest=row.revision_number == wanted_version,
-        IsReplica=False,
-        ReplicaName="",
         Version=row.revision_number,
         Message=row.last_exit_message if failed else row.step,
     )

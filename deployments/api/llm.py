@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypedDict
+from typing import Any, Literal, Required, TypedDict
 
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
@@ -16,7 +16,7 @@ from deployments.api.authentication import caller
 from deployments.api.body import read_object
 from deployments.api.errors import invalid, wrong
 from deployments.api.lookup import workspace_for_create
-from deployments.api.openapi import answers, parameters
+from deployments.api.openapi import answers, parameters, schema_of
 from deployments.api.services import CreateAnswer, DryRunAnswer, create
 from deployments.catalog import CatalogModel, load_catalog
 from deployments.clusters import get_cluster
@@ -25,6 +25,27 @@ from deployments.engines import RECIPES
 from deployments.llm_request import FormInvalid, LlmRequest
 from deployments.recommendation import why_not
 from deployments.spec import ServiceSpec
+
+
+class LlmForm(TypedDict, total=False):
+    """The form's fields, for the OpenAPI document; ``LlmRequest.parse`` judges them. Left out: recommended."""
+
+    service_name: Required[str]
+    model_source: Literal["open-source", "custom"]
+    model: str
+    acceleration: Literal["none", "vllm", "bladellm"]
+    precision: str
+    model_path: str
+    mount_path: str
+    parameter_quantity: float
+    instances: int
+    instance_type: str
+    cpu: float
+    memory: int
+    gpu: int
+    context_tokens: int
+    users: int
+    workspace: str
 
 
 class Acceleration(TypedDict):
@@ -71,13 +92,7 @@ class LlmServicesView(APIView):
             *parameters(OpenApiTypes.BOOL, "dry_run"),
             *parameters(OpenApiTypes.STR, "WorkspaceId"),
         ],
-        request={
-            "application/json": {
-                "type": "object",
-                "properties": {name: {} for name in llm_form.FIELDS},
-                "required": ["service_name", "model"],
-            }
-        },
+        request={"application/json": schema_of(LlmForm)},
         responses=answers(CreateAnswer, 201, validates=True) | answers(DryRunAnswer),
     )
     def post(self, request: Request) -> Response:

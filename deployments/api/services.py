@@ -138,6 +138,7 @@ class ServicesView(APIView):
         spec = ServiceSpec.parse(with_labels(read_document(request), query.labels(request, "Labels")))
         if query.flag(request, "dry_run"):
             workspace_for_create(caller(request), query.text(request, "WorkspaceId"), spec.workspace)
+            spec = lifecycle.with_engine_label(spec)
             lifecycle.refuse_unrunnable(spec)
             return Response(preview_of(spec))
         return create(request, spec)
