@@ -21,6 +21,7 @@ from django.urls import path, re_path
 pages = get_asgi_application()
 
 # Below the line that loads the apps: these need their models.
+from console.live import LiveConsumer  # noqa: E402
 from inference_gateway.gateway import Gateway  # noqa: E402
 from inference_gateway.targets import owns  # noqa: E402
 from inference_gateway.webchat.chat import WebChat  # noqa: E402
@@ -43,8 +44,9 @@ async def _refuse_socket(scope: Scope, receive: Receive, send: Send) -> None:
 #: WebSockets of our own pages.
 sockets = URLRouter(
     [
+        path("ws/live", LiveConsumer.as_asgi()),
         path("ws/chat/<str:name>", ChatConsumer.as_asgi(web_chat=web_chat)),
-        re_path("", _refuse_socket),
+        re_path("", _refuse_socket),  # type: ignore[arg-type]  # an ASGI application, as Channels routes it
     ]
 )
 
