@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from django.urls import path
 
-from console.views import chat, invocation, logs, service_actions, service_pages, services, settings, sign_in
+from console.views import (
+    chat,
+    deploy_custom,
+    deploy_edit,
+    deploy_llm,
+    invocation,
+    logs,
+    service_actions,
+    service_pages,
+    services,
+    settings,
+    sign_in,
+)
 
 urlpatterns = [
     path("", services.services, name="services"),
@@ -17,6 +29,9 @@ urlpatterns = [
     path("settings/appearance", settings.appearance, name="settings-appearance"),
     path("settings/audit", settings.audit, name="settings-audit"),
     path("deploy/bundled", service_actions.deploy_first, name="deploy-bundled"),
+    path("deploy/llm", deploy_llm.deploy_llm, name="deploy-llm"),
+    path("deploy/custom", deploy_custom.deploy_custom, name="deploy-custom"),
+    path("services/<str:name>/edit", deploy_edit.edit, name="service-edit"),
     path("services/<str:name>", service_pages.overview, name="service"),
     path("services/<str:name>/events", service_pages.events, name="service-events"),
     path("services/<str:name>/events/raw", service_pages.events_raw, name="service-events-raw"),

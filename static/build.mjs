@@ -21,6 +21,8 @@ const entries = [
   "console.css",
   "chat.js",
   "chat.css",
+  "deploy.js",
+  "deploy.css",
 ];
 
 async function bundle(folder) {

@@ -1,0 +1,121 @@
+"""What saving a document does to a running service, said before the click (console.md §4 "Diff"). Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from deployments.models import Desired, Service
+from deployments.spec import ServiceSpec
+
+_SECRET = re.compile(r"token|dockerAuth|containers\[\d+\]\.env\[\d+\]\.value|storage\[\d+\]\..*(password|secret)")
+_MISSING: Any = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One value that differs. Secrets are only ever "changed"."""
+
+    path: str
+    before: str
+    after: str
+    is_secret: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """``kind`` is "none", "scale", "token" or "restart"; ``sentences`` begin with what is restarted."""
+
+    kind: str
+    sentences: tuple[str, ...]
+    changes: tuple[Change, ...]
+
+
+def effect_of(service: Service, spec: ServiceSpec, *, token_changes: bool) -> Effect:
+    """Compare a spec with what is wanted of the service now."""
+    current = service.spec()
+    changes = tuple(compare(current.document, spec.document))
+    if token_changes:
+        changes = (*changes, Change("token", "", "", is_secret=True))
+    counts = {"before": service.wanted_instances, "after": spec.instances}
+    if not spec.differs_only_in_instances(current):
+        kind, sentences = "restart", [restart_words(service, spec)]
+    elif counts["before"] != counts["after"]:
+        kind = "scale"
+        sentences = [_("No restart: only the number of instances changes, from %(before)d to %(after)d.") % counts]
+    elif token_changes:
+        kind, sentences = "token", [_("No restart: only the service token changes.")]
+    else:
+        return Effect("none", (_("Nothing changes yet."),), ())
+    if token_changes:
+        sentences.append(_("Programs that call with the present token get 401 from then on."))
+    if service.desired == Desired.STOPPED:
+        sentences.append(_("The service is stopped: it takes effect at the next start."))
+    return Effect(kind, tuple(sentences), changes)
+
+
+def restart_words(service: Service, spec: ServiceSpec) -> str:
+    count = min(service.wanted_instances, spec.instances)
+    if service.desired == Desired.STOPPED or count == 0:
+        return _("No restart: no instance runs.")
+    return ngettext(
+        "Restarts %(count)d instance. It is replaced once the new one answers.",
+        "Restarts %(count)d instances one by one. Each is replaced once a new one answers.",
+        count,
+    ) % {"count": count}
+
+
+def compare(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Change]:
+    """The values in which two documents differ, in the order of the new one, those that go last."""
+    old, new = dict(leaves(before)), dict(leaves(after))
+    for path in [*new, *(path for path in old if path not in new)]:
+        one, other = old.get(path, _MISSING), new.get(path, _MISSING)
+        if one != other or (one is _MISSING) != (other is _MISSING):
+            secret = _SECRET.fullmatch(path) is not None
+            yield Change(path, "" if secret else words(one), "" if secret else words(other), secret)
+
+
+def words(value: object) -> str:
+    if value is _MISSING:
+        return ""
+    return value if isinstance(value, str) else str(value)
+
+
+def leaves(value: object, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value of a document with its path, such as ``containers[0].port``."""
+    if isinstance(value, Mapping) and value:
+        for key, inner in value.items():
+            yield from leaves(inner, f"{path}.{key}".lstrip("."))
+    elif isinstance(value, list) and value:
+        for index, inner in enumerate(value):
+            yield from leaves(inner, f"{path}[{index}]")
+    else:
+        yield path, value
+
+
+def carry_over(current: Any, was: Any, now: Any) -> Any:
+    """``current`` with the difference between two renderings of a form applied, and nothing else touched.
+
+    So that saving an unchanged form changes nothing, though the form would spell the same service otherwise.
+    """
+    if was == now:
+        return current
+    if isinstance(current, Mapping) and isinstance(was, Mapping) and isinstance(now, Mapping):
+        kept = {key: value for key, value in current.items() if key in now or key not in was}
+        for key, value in now.items():
+            if key not in was:
+                kept[key] = value
+            elif key in current:
+                kept[key] = carry_over(current[key], was[key], value)
+            elif was[key] != value:
+                kept[key] = value
+        return kept
+    lists = [current, was, now]
+    if all(isinstance(one, list) for one in lists) and len({len(one) for one in lists}) == 1:
+        return [carry_over(*three) for three in zip(current, was, now, strict=True)]
+    return now
