@@ -77,7 +77,7 @@ def is_silent(service: Service, now: datetime) -> bool:
 
 
 def step_of(service: Service) -> str:
-    """The sentence under the badge; EAS's own words for a healthy service are said in ours (console.md §7)."""
+    """The sentence under the badge, where the badge does not say it all."""
     if service.status == Status.RUNNING and service.reason == "RUNNING":
         return ""
     return service.message

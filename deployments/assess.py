@@ -68,8 +68,9 @@ def is_current(wanted: Wanted, one: Seen) -> bool:
 
 
 def running_words(answering: int, instances: int) -> str:
-    """Reason RUNNING goes with EAS's own words (eas.md §4.2, "Message texts seen")."""
-    return "Service start successfully" if answering >= instances else f"{answering} of {instances} instances answer."
+    """How many answer (console.md §7, "running" and "degraded")."""
+    sentence = f"{answering} of {instances} instances answer."
+    return f"Running. {sentence}" if answering >= instances else sentence
 
 
 def assess_ending(wanted: Wanted, seen: Sequence[Seen]) -> Verdict:

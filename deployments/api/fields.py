@@ -274,6 +274,12 @@ def service_type(document: Mapping[str, Any]) -> str:
     return "LLM" if engine in {"chat-llm", "vllm", "bladellm"} else "Standard"
 
 
+def eas_message(service: Service) -> str:
+    """EAS says a healthy service in these words, which programs may look for (eas.md §4.2); else our sentence."""
+    is_whole = service.reason == "RUNNING" and service.message.startswith("Running.")
+    return "Service start successfully" if is_whole else service.message
+
+
 def service_fields(service: Service, seen: Seen) -> ServiceFields:
     """A service whose ``wanted_revision``, ``serving_revision``, ``workspace`` and ``created_by`` are loaded."""
     document = service.document
@@ -295,7 +301,7 @@ def service_fields(service: Service, seen: Seen) -> ServiceFields:
         CallerUid=str(service.created_by_id or ""),
         Status=str(service.status),
         Reason=service.reason,
-        Message=service.message,
+        Message=eas_message(service),
         CreateTime=time_text(service.created_at),
         UpdateTime=time_text(service.updated_at),
         Labels=[Label(LabelKey=key, LabelValue=label_text(value)) for key, value in part(document, "labels").items()],
