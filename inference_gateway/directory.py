@@ -242,11 +242,12 @@ class Directory:
         rejoin_at = time.monotonic() + REJOIN_SECONDS
         try:
             while (left := rejoin_at - time.monotonic()) > 0:
-                try:
-                    message = await asyncio.wait_for(layer.receive(channel), left)
-                except TimeoutError:
-                    break
+                # Not wait_for, which in Python 3.11 loses a cancellation that comes together with a message.
+                async with asyncio.timeout(left):
+                    message = await layer.receive(channel)
                 self.doubt(str(message.get("topic", "")))
+        except TimeoutError:
+            return
         finally:
             await layer.group_discard(GROUP, channel)
 

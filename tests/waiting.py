@@ -10,7 +10,7 @@ from typing import TypeVar
 Found = TypeVar("Found")
 
 
-def wait_until(probe: Callable[[], Found], what: str, timeout_seconds: float = 30.0) -> Found:
+def wait_until(probe: Callable[[], Found | None], what: str, timeout_seconds: float = 30.0) -> Found:
     """Call ``probe`` until it returns something true, and return that."""
     deadline = time.monotonic() + timeout_seconds
     while True:
@@ -22,7 +22,9 @@ def wait_until(probe: Callable[[], Found], what: str, timeout_seconds: float = 3
         time.sleep(0.02)
 
 
-async def wait_until_async(probe: Callable[[], Awaitable[Found]], what: str, timeout_seconds: float = 30.0) -> Found:
+async def wait_until_async(
+    probe: Callable[[], Awaitable[Found | None]], what: str, timeout_seconds: float = 30.0
+) -> Found:
     """``wait_until`` for coroutines."""
     deadline = time.monotonic() + timeout_seconds
     while True:
