@@ -178,9 +178,7 @@ function opened() {
   clearTimeout(sayTimer);
   say("live", indicator?.dataset.liveWords ?? "");
   document.dispatchEvent(new CustomEvent("slipway:live", { detail: { back: wasLost } }));
-  if (wasLost) {
-    refresh();
-  }
+  refresh(); // also the first time: something may have changed between the page and its socket
 }
 
 function heard(event) {

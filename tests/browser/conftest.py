@@ -1,0 +1,131 @@
+"""A real Chromium on a real Slipway: one supervisor for all tests of this folder, with its static files built."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, Request, expect, sync_playwright
+
+from console.environment import REPOSITORY
+from tests.programs import require_program
+from tests.slipway_process import SlipwayProcess, process_environment
+from tests.waiting import wait_until
+
+PASSWORD = "correct-horse-battery"
+CHROMIUM_FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+def build_static_files(data_dir: Path) -> None:
+    """What ``make run`` does for the pages: bundle, then collect under hashed names."""
+    node = require_program("node")
+    subprocess.run([node, "static/build.mjs"], cwd=REPOSITORY, check=True, capture_output=True)
+    subprocess.run(
+        [sys.executable, "manage.py", "collectstatic", "--noinput", "--verbosity", "0"],
+        cwd=REPOSITORY,
+        env=process_environment(SLIPWAY_DATA_DIR=str(data_dir)),
+        check=True,
+        capture_output=True,
+    )
+
+
+@pytest.fixture(scope="package")
+def slipway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlipwayProcess]:
+    """A Slipway that is ready, signed in to as admin with ``PASSWORD``."""
+    require_program("chromium")
+    data_dir = tmp_path_factory.mktemp("browser") / "data"
+    build_static_files(data_dir)
+    running = SlipwayProcess(data_dir, SLIPWAY_ADMIN_PASSWORD=PASSWORD)
+    try:
+        yield running.start()
+    finally:
+        running.end_everything()
+
+
+@pytest.fixture(scope="package")
+def chromium() -> Iterator[Browser]:
+    """The system's Chromium. Its scope ends with this folder: Playwright's loop would be in others' way."""
+    program = require_program("chromium")
+    # Playwright keeps an event loop in this thread, and Django would take the tests' own queries for mistakes.
+    with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
+        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+        expect.set_options(timeout=15_000)
+        browser = playwright.chromium.launch(executable_path=str(program), args=CHROMIUM_FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def context(chromium: Browser, slipway: SlipwayProcess) -> Iterator[BrowserContext]:
+    """A browser profile of its own, that fails the test when a page asks another host for anything."""
+    foreign: list[str] = []
+
+    def look(request: Request) -> None:
+        if not request.url.startswith((slipway.address, slipway.address.replace("http", "ws"), "data:", "blob:")):
+            foreign.append(request.url)
+
+    profile = chromium.new_context(base_url=slipway.address, viewport={"width": 1280, "height": 800})
+    profile.set_default_timeout(15_000)
+    profile.on("request", look)
+    yield profile
+    profile.close()
+    assert not foreign
+
+
+@pytest.fixture
+def page(context: BrowserContext) -> Page:
+    """A tab whose errors fail the test."""
+    tab = context.new_page()
+    tab.on("pageerror", lambda error: pytest.fail(f"the page threw: {error}"))
+    return tab
+
+
+@pytest.fixture
+def signed_in(page: Page) -> Page:
+    """A tab on the services list."""
+    sign_in(page)
+    return page
+
+
+def sign_in(page: Page) -> None:
+    page.goto("/sign-in")
+    page.get_by_label("User name").fill("admin")
+    page.get_by_label("Password", exact=True).fill(PASSWORD)
+    page.get_by_role("button", name="Sign in", exact=True).click()
+    page.wait_for_url("**/")
+
+
+@pytest.fixture(scope="package")
+def api(slipway: SlipwayProcess) -> Iterator[httpx.Client]:
+    """A program beside the browser: what it does is "a change elsewhere"."""
+    with httpx.Client(base_url=f"{slipway.address}/api/v2", auth=("admin", PASSWORD), timeout=30) as client:
+        yield client
+
+
+def create_llm_service(api: httpx.Client, name: str) -> None:
+    """Deploy the bundled model and wait until it answers."""
+    answer = api.post("/llm-services", json={"service_name": name, "model": "SmolLM2-135M-Instruct"})
+    assert answer.status_code == 201, answer.text
+    wait_status(api, name, "Running")
+
+
+def wait_status(api: httpx.Client, name: str, status: str) -> None:
+    wait_until(lambda: api.get(f"/services/local/{name}").json().get("Status") == status, f"{name} is {status}", 60)
+
+
+@pytest.fixture(scope="package")
+def chat_service(api: httpx.Client) -> str:
+    """The name of a service of the bundled model that is Running."""
+    create_llm_service(api, "chat_shared")
+    return "chat_shared"
