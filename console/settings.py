@@ -6,6 +6,7 @@ Production-like everywhere: there is no debug mode, so what runs on a laptop is 
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -205,6 +206,10 @@ STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "static" / "collected"
 # dist: what esbuild made of static/src; public: files served as they are (favicon, pictures).
 STATICFILES_DIRS = [path for path in (BASE_DIR / "static" / "dist", BASE_DIR / "static" / "public") if path.is_dir()]
+# Names with a digest in them never change their content: Django's (12 letters) and esbuild's (8).
+WHITENOISE_IMMUTABLE_FILE_TEST = r"^.+(\.[0-9a-f]{12}|-[0-9A-Z]{8})\..+$"
+# WhiteNoise answers with files read in a thread; they are small, so collecting one first does no harm.
+warnings.filterwarnings("ignore", message="StreamingHttpResponse must consume synchronous iterators")
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},

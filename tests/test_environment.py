@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from console.data_folder import DataFolderError, load_secret_key, prepare_data_folder, prepare_socket_folder
 from console.environment import REPOSITORY, Environment, EnvironmentError_, render_settings_table
+from tests.slipway_process import process_environment
 
 
 def problems_of(**variables: str) -> list[str]:
@@ -173,3 +176,18 @@ def test_a_given_secret_key_touches_no_file(tmp_path: Path) -> None:
 
 def test_the_documentation_lists_exactly_these_settings() -> None:
     assert render_settings_table() in (REPOSITORY / "docs" / "settings.md").read_text()
+
+
+@pytest.mark.parametrize(("public_url", "is_secure"), [("https://console.example", True), ("http://box:80", False)])
+def test_an_https_address_makes_the_cookies_secure(tmp_path: Path, public_url: str, is_secure: bool) -> None:
+    names = ("SESSION_COOKIE_SECURE", "CSRF_COOKIE_SECURE", "CSRF_TRUSTED_ORIGINS")
+    program = f"from console import settings; print(*(getattr(settings, name) for name in {names}))"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=REPOSITORY,
+        env=process_environment(SLIPWAY_DATA_DIR=str(tmp_path), SLIPWAY_PUBLIC_URL=public_url),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split(" ", 2) == [str(is_secure), str(is_secure), f"['{public_url}']\n"]
