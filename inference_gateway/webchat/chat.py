@@ -13,7 +13,7 @@ from inference_gateway.codecs.eas import Round, decode_fields
 from inference_gateway.database import in_database
 from inference_gateway.directory import ServiceEntry
 from inference_gateway.gateway import Gateway
-from inference_gateway.history import OpenedTurn
+from inference_gateway.history import OpenedTurn, storable
 from inference_gateway.models import Turn
 from inference_gateway.routing import no_service
 from inference_gateway.webchat.engine import PatientEngine
@@ -44,6 +44,7 @@ class WebChat:
         entry = await self._gateway.directory.find(service.name)
         if entry is None:
             raise no_service(service.name)
+        asked = replace(asked, question=storable(asked.question), system_prompt=storable(asked.system_prompt))
         render_request(entry, asked, ())  # what cannot be asked is refused before anything is saved
         turn, is_new = await in_database(begin_turn, user, service, asked)
         if is_new:

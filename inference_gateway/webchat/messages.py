@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -67,9 +68,12 @@ _READER: TypeAdapter[AnyMessage] = TypeAdapter(Annotated[AnyMessage, Field(discr
 
 
 def parse_message(text: str) -> AnyMessage:
-    """Raises ChatError ``bad_message``."""
+    """Raises ChatError ``bad_message``. Half characters, which a careless cut leaves, are replaced."""
     try:
-        return _READER.validate_json(text)
+        whole = json.dumps(json.loads(text), ensure_ascii=False).encode("utf-8", "replace")
+        return _READER.validate_json(whole)
     except ValidationError as error:
         where = ".".join(str(part) for part in error.errors()[0]["loc"]) or "message"
         raise ChatError(400, "bad_message", f"The page sent something that is not understood ({where}).") from error
+    except (ValueError, RecursionError) as error:
+        raise ChatError(400, "bad_message", "The page sent something that is not JSON.") from error

@@ -19,7 +19,6 @@ from django.utils import timezone
 from deployments.models import Service
 from inference_gateway.chat import ChatError
 from inference_gateway.codecs.eas import Round
-from inference_gateway.history import storable
 from inference_gateway.models import TITLE_LENGTH, Conversation, ConversationQuerySet, Turn
 
 LONGEST_QUESTION = 400_000
@@ -29,7 +28,8 @@ LONGEST_QUESTION = 400_000
 class Asked:
     """What a person sends. ``id`` is the page's own: sending it twice asks once.
 
-    ``parent`` is the number of the turn that it goes on from, None at the start of a conversation.
+    ``parent`` is the number of the turn that it goes on from, None at the start of a conversation. Its texts
+    are ``storable``.
     """
 
     id: UUID
@@ -46,7 +46,7 @@ def begin_turn(user: User, service: Service, asked: Asked) -> tuple[Turn, bool]:
     Raises ChatError: ``conversation_not_found`` for another's or a deleted one, ``conversation_busy`` while
     an answer is being written, ``turn_not_found`` for a ``parent`` that is not there.
     """
-    question = storable(asked.question)
+    question = asked.question
     if not question.strip():
         raise ChatError(400, "empty_message", "The message is empty. Type something first.", "question")
     if len(question) > LONGEST_QUESTION:
@@ -63,7 +63,7 @@ def begin_turn(user: User, service: Service, asked: Asked) -> tuple[Turn, bool]:
         if asked.parent is not None and parent is None:
             raise ChatError(404, "turn_not_found", "The message before this one is gone. Reload the page.")
         now = timezone.now()
-        conversation.system_prompt = storable(asked.system_prompt)
+        conversation.system_prompt = asked.system_prompt
         conversation.parameters = asked.parameters
         conversation.service = service
         conversation.updated_at = now

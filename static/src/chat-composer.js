@@ -107,7 +107,7 @@ export class Composer extends EventTarget {
   // As tall as its text, up to what the style sheet allows.
   #fit() {
     this.area.style.blockSize = "auto";
-    this.area.style.blockSize = `${this.area.scrollHeight + 2}px`;
+    this.area.style.blockSize = `${this.area.scrollHeight}px`;
   }
 }
 

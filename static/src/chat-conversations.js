@@ -83,8 +83,8 @@ export class Conversations {
 
   async #rename(input, keepsFocus = false) {
     const row = input.closest("[data-conversation]");
-    if (!row) {
-      return;
+    if (!row || input.isDone) {
+      return; // removing the field takes its focus, which comes here again
     }
     const link = row.querySelector("a");
     const title = input.value.trim();
@@ -106,6 +106,7 @@ export class Conversations {
   #endEdit(input, keepsFocus) {
     const link = input.closest("[data-conversation]").querySelector("a");
     link.hidden = false;
+    input.isDone = true;
     input.remove();
     if (keepsFocus) {
       link.focus();

@@ -122,7 +122,7 @@ export class MarkdownView {
       ALLOWED_TAGS: TAGS,
       ALLOWED_ATTR: ATTRIBUTES,
       ALLOWED_URI_REGEXP: /^https?:/i,
-      ADD_ATTR: ["target"],
+      ADD_URI_SAFE_ATTR: ATTRIBUTES.filter((name) => name !== "href"), // the pattern is for addresses alone
       ALLOW_DATA_ATTR: false,
       RETURN_DOM_FRAGMENT: true,
     });

@@ -1,7 +1,7 @@
 // The two panels beside the transcript. Where there is room they stand in the page, and their buttons fold them;
 // on a narrow page they are modal sheets. Both are <dialog>: the browser keeps focus and Esc right.
 
-const ROOMY = { conversations: "(width >= 900px)", parameters: "(width >= 1280px)" };
+const ROOMY = { conversations: "(width >= 900px)", parameters: "(width >= 1440px)" };
 const KEY = "slipway:chat-panel:";
 
 export function wireSheets(root) {

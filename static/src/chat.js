@@ -256,7 +256,7 @@ class ChatPage {
 
   #error(message) {
     const { pending } = this;
-    if (pending && pending.id === message.id) {
+    if (pending && (pending.id === message.id || message.code === "bad_message")) {
       this.#takeBack(pending);
     }
     if (message.code === "signed_out") {
