@@ -18,6 +18,7 @@ from redis.exceptions import RedisError
 
 from deployments.encryption import digest_of
 from deployments.models import Membership, PersonalToken, Role, Service, Workspace
+from deployments.throttle import claim_try, forget_tries
 
 TOKEN_PREFIX = "slp_"
 #: A password hash costs a quarter of a second of CPU, so a verified pair is remembered this long.
@@ -30,16 +31,27 @@ class NotAllowed(Exception):
     """The person is known and may see the thing, but not do this. The message names who may."""
 
 
-def find_user(authorization: str) -> User | None:
-    """The person behind an ``Authorization`` header, or None: ``Basic …``, ``Bearer <personal token>`` or it bare."""
+class TooManyTries(Exception):
+    """Too many wrong passwords came from there; ``wait_seconds`` until the next is looked at."""
+
+    def __init__(self, wait_seconds: int) -> None:
+        super().__init__(f"Too many wrong passwords. Wait {wait_seconds} s, then try again.")
+        self.wait_seconds = wait_seconds
+
+
+def find_user(authorization: str, address: str = "") -> User | None:
+    """The person behind an ``Authorization`` header, or None: ``Basic …``, ``Bearer <personal token>`` or it bare.
+
+    ``address`` is where the request came from. Raises ``TooManyTries`` instead of looking at a password.
+    """
     scheme, _, rest = authorization.strip().partition(" ")
     if scheme.lower() == "basic":
-        return find_user_by_basic(rest.strip())
+        return find_user_by_basic(rest.strip(), address)
     token = rest.strip() if scheme.lower() == "bearer" else authorization.strip()
     return find_user_by_token(token) if token.startswith(TOKEN_PREFIX) else None
 
 
-def find_user_by_basic(encoded: str) -> User | None:
+def find_user_by_basic(encoded: str, address: str) -> User | None:
     """HTTP Basic; the password may be a personal token, as GitHub's and npm's users are used to."""
     try:
         name, separator, password = base64.b64decode(encoded, validate=True).decode().partition(":")
@@ -50,23 +62,32 @@ def find_user_by_basic(encoded: str) -> User | None:
     if password.startswith(TOKEN_PREFIX):
         owner = find_user_by_token(password)
         return owner if owner and owner.get_username() == name else None
-    return find_user_by_password(name, password)
+    return find_user_by_password(name, password, address)
 
 
-def find_user_by_password(name: str, password: str) -> User | None:
+def find_user_by_password(name: str, password: str, address: str) -> User | None:
     """Check a password, remembering a right one for a minute under a keyed hash of all that could revoke it."""
     user = User.objects.filter(username=name, is_active=True).first()
     if user is None:
+        claim_password_try(name, address)
         check_password(username=name, password=password)  # the same time as for a person who exists
         return None
     proof = f"{user.pk}\0{user.password}\0{password}".encode()
     key = "slipway:basic:" + hmac.new(settings.SECRET_KEY.encode(), proof, hashlib.sha256).hexdigest()
     if recall(key):
         return user
+    claim_password_try(name, address)
     if check_password(username=name, password=password) is None:
         return None
+    forget_tries(name, address)
     remember(key)
     return user
+
+
+def claim_password_try(name: str, address: str) -> None:
+    wait_seconds = claim_try(name, address)
+    if wait_seconds:
+        raise TooManyTries(wait_seconds)
 
 
 def recall(key: str) -> bool:

@@ -258,10 +258,15 @@ def refuse_memory(wanted: Wanted, nodes: Sequence[Capacity]) -> Refusal | None:
     if products:
         message = f"{wanted.recipe.title} does not run on {join(products)}."
         return Refusal("gpu_unfit", message, "Choose another acceleration, or add NVIDIA A, H or L GPUs.")
-    cache = wanted.size.kv_gib_per_token(wanted.precision, 1) * wanted.context_tokens * wanted.users
-    needed = wanted.size.weights_gib(wanted.precision) + cache + wanted.recipe.memory.runtime_gib
-    message = f"Needs a GPU with {needed:.1f} GiB free; {place(nodes, 'this machine', 'this cluster')} has none."
+    here = place(nodes, "this machine", "this cluster")
+    message = f"Needs a GPU with {needed_gpu_gib(wanted):.1f} GiB free; {here} has none."
     return Refusal("gpu_missing", message, "Choose the bundled model, or a machine with a GPU.")
+
+
+def needed_gpu_gib(wanted: Wanted) -> float:
+    """The memory of the one GPU that would hold it."""
+    cache = wanted.size.kv_gib_per_token(wanted.precision, 1) * wanted.context_tokens * wanted.users
+    return wanted.size.weights_gib(wanted.precision) + cache + wanted.recipe.memory.runtime_gib
 
 
 def refuse_weights(wanted: Wanted, nodes: Sequence[Capacity]) -> Refusal | None:

@@ -17,7 +17,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 
 from console.access import is_scripted
-from console.throttle import claim_try, forget_tries
+from deployments.throttle import claim_try, forget_tries
 
 
 @never_cache

@@ -17,7 +17,7 @@ class ProgramAuthentication(BaseAuthentication):
         authorization = request.headers.get("Authorization", "")
         if not authorization.strip():
             return None
-        user = find_user(authorization)
+        user = find_user(authorization, request.META.get("REMOTE_ADDR", ""))
         if user is None:
             raise AuthenticationFailed(
                 "The name, password or token is wrong, or the token has expired. Use HTTP Basic, "

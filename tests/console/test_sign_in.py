@@ -8,7 +8,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from console.throttle import TRIES_A_NAME_AND_ADDRESS
+from deployments.throttle import TRIES_A_NAME_AND_ADDRESS
 
 pytestmark = pytest.mark.django_db
 PASSWORD = "a-long-enough-one"

@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from deployments.accounts import issue_personal_token
 from deployments.models import AuditEntry, PersonalToken, Service
+from deployments.throttle import TRIES_A_NAME_AND_ADDRESS, TRIES_AN_ADDRESS
 from tests.deployments.api.conftest import PASSWORD, Api
 
 pytestmark = pytest.mark.django_db
@@ -50,6 +51,26 @@ def test_wrong_credentials_are_401(owner: Api, authorization: str) -> None:
     response = Client().get("/api/v2/me", headers={"Authorization": authorization})
     assert response.status_code == 401
     assert json.loads(response.content)["Code"] == "Unauthorized"
+
+
+def test_guessing_passwords_is_throttled_and_a_personal_token_still_works(owner: Api) -> None:
+    assert owner.user is not None
+    wrong = {"Authorization": "Basic " + base64.b64encode(b"olga:wrong").decode()}
+    answers = [Client().get("/api/v2/me", headers=wrong) for _ in range(TRIES_A_NAME_AND_ADDRESS + 1)]
+    assert [answer.status_code for answer in answers] == [401] * TRIES_A_NAME_AND_ADDRESS + [429]
+    assert int(answers[-1]["Retry-After"]) > 0
+    assert json.loads(answers[-1].content)["Code"] == "Throttling"
+    _, secret = issue_personal_token(owner.user, "program")
+    assert Client().get("/api/v2/me", headers={"Authorization": f"Bearer {secret}"}).status_code == 200
+
+
+def test_right_passwords_never_throttle(owner: Api) -> None:
+    assert owner.user is not None
+    for number in range(TRIES_AN_ADDRESS + 5):
+        owner.user.set_password(f"{PASSWORD}-{number}")  # a pair that nobody remembers as right
+        owner.user.save()
+        pair = base64.b64encode(f"{owner.user.username}:{PASSWORD}-{number}".encode()).decode()
+        assert Client().get("/api/v2/me", headers={"Authorization": f"Basic {pair}"}).status_code == 200
 
 
 def test_a_wrong_header_is_not_made_good_by_a_session(owner: Api) -> None:

@@ -1,5 +1,8 @@
 """How often somebody may try a password: a few times a minute, counted before the password is looked at.
 
+On the sign-in page and over HTTP Basic alike. A right password takes its own try back, so that many people and
+programs behind one address do not lock each other out.
+
 The counters live in the cache under the minute they belong to, so they need no cleaning up. Without the cache
 nobody is throttled: a broken Valkey must not lock the operator out.
 """
@@ -38,10 +41,14 @@ def claim_try(name: str, address: str) -> int:
 
 
 def forget_tries(name: str, address: str) -> None:
-    """After a right password: the next wrong ones are counted from zero."""
+    """After a right password: this pair's tries are counted from zero, and this one counts for nobody."""
     window = int(time.time() // WINDOW_SECONDS)
     try:
         cache.delete(cache_key(f"{name.lower()}\0{address}", window))
+        for key in (f"\0{address}", f"{name.lower()}\0"):
+            cache.decr(cache_key(key, window))
+    except ValueError:
+        return  # the minute has turned, and its counters with it
     except (OSError, RedisError) as error:
         logger.warning("sign-in tries were not forgotten: %s", error)
 
