@@ -45,8 +45,12 @@ def ready_names(service: Service, observations: Sequence[InstanceObservation]) -
     return frozenset(seen.name for seen in observations if still_answers(rows.get(seen.name), seen))
 
 
-def look_at(service: Service, spec: ServiceSpec, observations: Sequence[InstanceObservation]) -> list[Seen]:
-    """Ask every running instance that has not answered yet, write the rows, and return what is known.
+def look_at(
+    service: Service, spec: ServiceSpec, observations: Sequence[InstanceObservation]
+) -> tuple[list[Seen], bool]:
+    """Ask every running instance that has not answered yet, and write the rows.
+
+    Returns what is known, and whether any row changed.
 
     Probes run outside any transaction, side by side, each bounded by its own timeout.
     """
@@ -58,8 +62,7 @@ def look_at(service: Service, spec: ServiceSpec, observations: Sequence[Instance
             asked = pool.map(lambda seen: ask(spec, seen, still_answers(rows.get(seen.name), seen)), to_ask)
             answers = {seen.name: answer for seen, answer in zip(to_ask, asked, strict=True)}
     known = [know(rows.get(seen.name), seen, answers.get(seen.name)) for seen in observations]
-    write_rows(service, rows, known)
-    return known
+    return known, write_rows(service, rows, known)
 
 
 def ask(spec: ServiceSpec, seen: InstanceObservation, has_answered: bool) -> Answer:
@@ -84,24 +87,29 @@ def know(row: Instance | None, seen: InstanceObservation, answer: Answer | None)
     return Seen(seen, ready, step, crashes)
 
 
-def write_rows(service: Service, rows: dict[str, Instance], known: Sequence[Seen]) -> None:
-    """Write what changed; most observations change nothing and write nothing."""
+def write_rows(service: Service, rows: dict[str, Instance], known: Sequence[Seen]) -> bool:
+    """Write what changed and say whether anything did; most observations change and write nothing."""
     now = timezone.now()
     gone = rows.keys() - {one.instance.name for one in known}
+    changed = bool(gone)
     with transaction.atomic():
         if gone:
             Instance.objects.filter(service=service, name__in=gone).delete()
         for one in known:
             row = rows.get(one.instance.name)
             columns = columns_of(one, row)
-            columns["ready_at"] = (row.ready_at if row and row.ready_at else now) if one.ready else None
+            same_program = row is not None and row.started_at == one.instance.started_at
+            known_since = row.ready_at if row is not None and same_program else None
+            columns["ready_at"] = (known_since or now) if one.ready else None
             if row is None:
-                Instance.objects.update_or_create(
-                    name=one.instance.name,
-                    defaults={"service": service, **columns, "created_at": one.instance.created_at or now},
-                )
+                first = {"service": service, **columns, "created_at": one.instance.created_at or now}
+                Instance.objects.update_or_create(name=one.instance.name, defaults=first)
             elif any(getattr(row, name) != value for name, value in columns.items()):
                 Instance.objects.filter(pk=row.pk).update(**columns)
+            else:
+                continue
+            changed = True
+    return changed
 
 
 def columns_of(one: Seen, row: Instance | None) -> dict[str, Any]:

@@ -90,7 +90,7 @@ def reconcile_instances(service: Service, cluster: Cluster) -> Step:
             ready=ready_names(service, before.instances),
         )
     )
-    known = look_at(service, spec, cluster.observe(service.uid).instances)
+    known, rows_changed = look_at(service, spec, cluster.observe(service.uid).instances)
     verdict = assess(wanted_of(service, spec), known, timezone.now())
     was, was_reason = service.status, service.reason
     changed = transition(service, verdict)
@@ -99,8 +99,8 @@ def reconcile_instances(service: Service, cluster: Cluster) -> Step:
     if changed and was != service.status:
         logger.info("service %s: %s (%s) -> %s (%s)", service.name, was, was_reason, service.status, service.reason)
         prune_events(service.pk)
-    elif not changed:
-        hint_if_instances_moved(service, known)
+    if rows_changed and not changed:
+        hint_service(service)  # the status keeps its word; pages and gateways look all the same
     moving = service.status in IN_MOTION or any(not one.ready for one in known)
     note_checked(service, check_interval_seconds(service, moving=moving), observed=True)
     return Step(claimed=True, again_in_seconds=SOON_SECONDS if moving and service.status != Status.FAILED else None)
@@ -139,14 +139,6 @@ def settle(service: Service, known: list[Seen]) -> None:
         Service.objects.filter(pk=service.pk, generation=service.generation).update(
             serving_revision=service.wanted_revision_id, settled_restart_number=service.restart_number
         )
-
-
-def hint_if_instances_moved(service: Service, known: list[Seen]) -> None:
-    """Rows may change while the status keeps its word; pages and gateways should look then too."""
-    before = {row.name: (row.phase, row.ready_at is not None, row.step) for row in service.instances.all()}
-    now = {one.instance.name: (str(one.instance.phase), one.ready, one.step[:300]) for one in known}
-    if before != now:
-        hint_service(service)
 
 
 def check_interval_seconds(service: Service, *, moving: bool) -> float:
