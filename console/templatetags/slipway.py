@@ -48,7 +48,7 @@ def relative_words(instant: datetime, now: datetime) -> str:
     """How long ago, to one unit; a date from a day on."""
     passed = now - instant
     if passed >= DAY:
-        return instant.astimezone(UTC).strftime("%Y-%m-%d %H:%M")
+        return instant.astimezone(UTC).strftime("%Y-%m-%d")
     seconds = max(0, int(passed.total_seconds()))
     if seconds < 5:
         return gettext("just now")

@@ -12,6 +12,7 @@ from tests.slipway_process import SlipwayProcess
 pytestmark = pytest.mark.browser
 
 CHECK_3_MS = 2_000
+LONG_NAME = "a_name_as_long_as_they_come_in_this_place_with_63_characters_xx"
 STATE = """() => ({
   focus: document.activeElement.id,
   scroll: scrollY,
@@ -137,3 +138,14 @@ def test_typing_filters_and_the_address_follows(signed_in: Page, api: httpx.Clie
     page.get_by_label("Filter by name").fill("nothing_such")
     page.get_by_role("link", name="Clear filters").click()
     expect(page.locator("#row-other_one")).to_be_visible()
+
+
+@pytest.mark.parametrize("width", [1280, 1000, 760, 375])
+@pytest.mark.parametrize("address", ["/", f"/services/{LONG_NAME}", "/settings/security"])
+def test_no_page_scrolls_sideways(signed_in: Page, api: httpx.Client, width: int, address: str) -> None:
+    if api.get(f"/services/local/{LONG_NAME}").status_code == 404:
+        create_stopped(api, LONG_NAME)
+    page = signed_in
+    page.set_viewport_size({"width": width, "height": 760})
+    page.goto(address)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
