@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 import redis
 from django.conf import settings
 
+from console.supervisor.parts import render_death_pact
 from console.supervisor.valkey import render_valkey_command
 from tests.waiting import wait_until
 
@@ -27,7 +29,11 @@ def valkey() -> Iterator[redis.Redis]:
     socket = settings.SLIPWAY.valkey_socket
     log = (settings.SLIPWAY_DATA_DIR / "valkey.log").open("ab")
     process = subprocess.Popen(
-        render_valkey_command(socket), stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+        render_valkey_command(socket),
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        preexec_fn=render_death_pact(os.getpid()),  # a killed test run leaves no Valkey behind
     )
     try:
         with redis.Redis.from_url(settings.SLIPWAY_REDIS_URL) as client:
