@@ -33,7 +33,8 @@ def valkey() -> Iterator[redis.Redis]:
         stdin=subprocess.DEVNULL,
         stdout=log,
         stderr=subprocess.STDOUT,
-        preexec_fn=render_death_pact(os.getpid()),  # a killed test run leaves no Valkey behind
+        # A killed test run leaves no Valkey behind.
+        preexec_fn=render_death_pact(os.getpid()),  # noqa: PLW1509 - no threads have been started yet
     )
     try:
         with redis.Redis.from_url(settings.SLIPWAY_REDIS_URL) as client:
