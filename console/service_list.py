@@ -156,8 +156,11 @@ class ServiceList:
         ]
 
     @cached_property
-    def page(self) -> Page[Service]:
-        """The page of services; one past the end shows the last."""
+    def page(self) -> Page[int]:
+        """The keys of the page's services; one past the end shows the last.
+
+        Keys alone: sorting 10,000 rows with their documents costs ten times as much.
+        """
         rows = self.searched()
         if self.query.state:
             rows = rows.filter(status__in=STATES[self.query.state])
@@ -166,14 +169,20 @@ class ServiceList:
         order = [f"-{column}" if descending else column, "-pk" if descending else "pk"]
         if column == "status":
             order.insert(1, "name")
-        rows = rows.select_related("workspace", "wanted_revision").order_by(*order)
-        paginator = Paginator(rows, self.query.rows)
+        paginator = Paginator(rows.order_by(*order).values_list("pk", flat=True), self.query.rows)
         paginator.__dict__["count"] = self.counts[self.query.state]  # counted already, with the filters
         return paginator.get_page(self.query.page)
 
+    @cached_property
+    def services(self) -> list[Service]:
+        """The services of the page, in its order."""
+        keys = list(self.page.object_list)
+        found = Service.objects.select_related("workspace", "wanted_revision").in_bulk(keys)
+        return [found[key] for key in keys if key in found]
+
     def rows(self, only: Sequence[str] | None = None) -> list[Row]:
         """The rows of the page, or those of the names given that the person may see, wherever they sort now."""
-        services = list(self.page.object_list) if only is None else self.named(only)
+        services = self.services if only is None else self.named(only)
         ready = dict(
             Instance.objects.filter(Instance.routable(), service__in=[service.pk for service in services])
             .order_by()

@@ -29,7 +29,7 @@ def services(request: SignedInRequest) -> HttpResponse:
         "listing": listing,
         "rows": listing.rows(wanted),
         "page": listing.page,
-        "order": " ".join(service.name for service in listing.page.object_list),
+        "order": " ".join(service.name for service in listing.services),
         "filters": listing.filters,
         "query_string": query.encode(),
         "sorts": {name: sort_link(query, name) for name in ("name", "status", "created", "updated")},
