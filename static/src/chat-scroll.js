@@ -78,3 +78,13 @@ export class Scroller {
     this.transcript.scrollTo({ top, behavior: isSmooth && !isStill ? "smooth" : "instant" });
   }
 }
+
+// From message to message (Alt and an arrow); false at the end, where the composer is next.
+export function walk(transcript, step) {
+  const stops = [...transcript.querySelectorAll(".question, .answer")];
+  const here = stops.findIndex((one) => one.contains(document.activeElement));
+  const next = here < 0 ? (step < 0 ? stops.at(-1) : null) : stops[here + step];
+  next?.focus({ preventScroll: true });
+  next?.scrollIntoView({ block: "nearest" });
+  return Boolean(next);
+}

@@ -4,9 +4,10 @@
 import { Composer } from "./chat-composer.js";
 import { Conversations } from "./chat-conversations.js";
 import { Parameters } from "./chat-parameters.js";
-import { Scroller } from "./chat-scroll.js";
+import { Scroller, walk } from "./chat-scroll.js";
 import { wireSheets } from "./chat-sheets.js";
 import { ChatSocket } from "./chat-socket.js";
+import { Surroundings, uuid } from "./chat-surroundings.js";
 import { TurnView } from "./chat-turn.js";
 import { copyFrom, select } from "./copy.js";
 import { askToSignIn } from "./dialogs.js";
@@ -23,7 +24,7 @@ class ChatPage {
     this.base = `/services/${this.service}/chat`;
     this.conversation = root.dataset.conversation || null;
     this.transcript = root.querySelector("#transcript");
-    this.statusLine = root.querySelector("#chat-status");
+    this.around = new Surroundings(root);
     this.parameters = new Parameters(root.querySelector("#parameters-form"));
     this.scroller = new Scroller(
       this.transcript, root.querySelector("#new-text"), () => this.parameters.settings().followsAlways,
@@ -83,7 +84,7 @@ class ChatPage {
   stop() {
     if (this.newest && !this.newest.isOver) {
       this.socket.send({ type: "stop", conversation: this.conversation });
-      this.#say(this.words.stopping);
+      this.around.say(this.words.stopping);
     }
   }
 
@@ -101,11 +102,11 @@ class ChatPage {
     for (const one of removed) {
       one.element.remove();
     }
-    this.#hideNotice();
+    this.around.hideNotice();
     this.#refreshAnswering();
     this.scroller.pin(view.element);
     this.#sendPending();
-    this.#say(this.words.answering);
+    this.around.say(this.words.answering);
   }
 
   #sendPending() {
@@ -123,20 +124,20 @@ class ChatPage {
     this.socket = new ChatSocket(`/ws/chat/${this.service}`);
     this.socket.addEventListener("open", () => {
       clearTimeout(this.pausing);
-      this.#showPaused(false);
+      this.around.showPaused(false);
       this.#watch();
       this.#sendPending();
     });
     this.socket.addEventListener("lost", () => {
       const since = new Date();
-      this.pausing = setTimeout(() => this.#showPaused(true, since), PAUSED_AFTER_MS);
+      this.pausing = setTimeout(() => this.around.showPaused(true, since), PAUSED_AFTER_MS);
     });
     this.socket.addEventListener("end", ({ detail }) => {
       clearTimeout(this.pausing);
       if (detail === SIGNED_OUT) {
         this.#signIn();
       } else {
-        this.#notice(this.words.serviceGone, "bad");
+        this.around.notice(this.words.serviceGone);
       }
     });
     this.socket.addEventListener("message", ({ detail }) => this.#hear(detail));
@@ -188,7 +189,7 @@ class ChatPage {
     if (pending.isNew) {
       history.replaceState(null, "", `${this.base}/${this.conversation}`);
       this.composer.keep();
-      this.#entitle(pending.question);
+      this.around.entitle(pending.question);
     } else if (location.search) {
       history.replaceState(null, "", location.pathname);
     }
@@ -242,16 +243,13 @@ class ChatPage {
     if (!wasOver) {
       const count = turn.text.split(/\s+/u).filter(Boolean).length;
       const sentence = this.words[`said_${message.status}`] ?? "";
-      this.#say(sentence.replace("%n%", new Intl.NumberFormat(document.documentElement.lang).format(count)));
+      this.around.say(sentence.replace("%n%", new Intl.NumberFormat(document.documentElement.lang).format(count)));
     }
   }
 
   #service(message) {
     this.state = message;
-    const line = this.root.querySelector("#service-state");
-    line.hidden = !message.sentence;
-    line.dataset.tone = message.tone === "busy" ? "info" : message.tone;
-    line.querySelector("p").textContent = message.sentence;
+    this.around.showService(message);
   }
 
   #error(message) {
@@ -266,7 +264,7 @@ class ChatPage {
       this.#openParameters(this.parameters.form.elements[message.field]);
       return;
     }
-    this.#notice(message.message, "bad");
+    this.around.notice(message.message);
   }
 
   // The server would not have it: the page is as before, the message is in the composer again.
@@ -311,34 +309,8 @@ class ChatPage {
     }
     clearInterval(this.saying);
     if (isAnswering) {
-      this.saying = setInterval(() => this.#say(this.words.answering), SAY_EVERY_MS);
+      this.saying = setInterval(() => this.around.say(this.words.answering), SAY_EVERY_MS);
     }
-  }
-
-  // The one polite status line; the same words again are said again.
-  #say(sentence) {
-    this.statusLine.textContent = "";
-    requestAnimationFrame(() => { this.statusLine.textContent = sentence; });
-  }
-
-  #notice(sentence, tone) {
-    const notice = this.root.querySelector("#chat-notice");
-    notice.hidden = false;
-    notice.dataset.tone = tone;
-    notice.querySelector("p").textContent = sentence;
-  }
-
-  #hideNotice() { this.root.querySelector("#chat-notice").hidden = true; }
-
-  // The frame's live indicator: on this page it speaks of this page's socket.
-  #showPaused(isPaused, since) {
-    const indicator = document.getElementById("live-indicator");
-    const { liveWords, pausedWords } = indicator.dataset;
-    const time = since?.toLocaleTimeString(document.documentElement.lang, { hour: "2-digit", minute: "2-digit" });
-    const sentence = isPaused ? pausedWords.replace("%time%", time) : liveWords;
-    indicator.dataset.state = isPaused ? "paused" : "live";
-    indicator.title = sentence;
-    indicator.firstElementChild.textContent = sentence;
   }
 
   // The session has ended: the sign-in form over the page, and then on with what was under way.
@@ -349,12 +321,6 @@ class ChatPage {
     } else {
       this.socket.connect();
     }
-  }
-
-  #entitle(question) {
-    const title = question.replace(/\s+/g, " ").trim().slice(0, 80);
-    this.root.querySelector("#chat-title").textContent = title;
-    document.title = document.title.replace(/^[^·]*/, `${title} `);
   }
 
   #openParameters(field) {
@@ -376,13 +342,7 @@ class ChatPage {
     if (!matchMedia("(pointer: coarse)").matches) {
       this.composer.area.focus();
     }
-    if (CSS.supports("height: 100dvh") && window.visualViewport) {
-      // iOS lays its keyboard over the page; the composer stays above it.
-      visualViewport.addEventListener("resize", () => {
-        const covered = innerHeight - visualViewport.height > 120;
-        document.documentElement.style.setProperty("--visible", covered ? `${visualViewport.height}px` : "100dvh");
-      });
-    }
+    this.around.keepAboveKeyboard();
   }
 
   #wire() {
@@ -430,31 +390,9 @@ class ChatPage {
       this.stop();
     } else if (event.altKey && (event.key === "ArrowUp" || event.key === "ArrowDown")) {
       event.preventDefault();
-      this.#walk(event.key === "ArrowUp" ? -1 : 1);
+      walk(this.transcript, event.key === "ArrowUp" ? -1 : 1) || this.composer.area.focus();
     }
   }
-
-  // Alt and an arrow walk from message to message.
-  #walk(step) {
-    const stops = [...this.transcript.querySelectorAll(".question, .answer")];
-    const here = stops.findIndex((one) => one.contains(document.activeElement));
-    const next = here < 0 ? (step < 0 ? stops.at(-1) : null) : stops[here + step];
-    if (next) {
-      next.focus({ preventScroll: true });
-      next.scrollIntoView({ block: "nearest" });
-    } else {
-      this.composer.area.focus();
-    }
-  }
-}
-
-// crypto.randomUUID is not there over plain http on a LAN.
-function uuid() {
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  bytes[6] = (bytes[6] & 0x0f) | 0x40;
-  bytes[8] = (bytes[8] & 0x3f) | 0x80;
-  const hex = [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
-  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
 }
 
 new ChatPage(document.getElementById("chat"));
