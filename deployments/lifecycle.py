@@ -226,7 +226,7 @@ def refuse_unrunnable(spec: ServiceSpec) -> None:
     refusal = get_cluster().refuse(spec)
     if refusal is not None:
         text = f"{refusal.message} {refusal.cure}".strip()
-        raise SpecInvalid([FieldError("", refusal.code, text)])
+        raise SpecInvalid([FieldError(refusal.field, refusal.code, text)])
 
 
 class Change:

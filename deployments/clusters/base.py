@@ -127,11 +127,15 @@ class LogPage:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a cluster cannot run a spec at all, known before anything is created."""
+    """Why a cluster cannot run a spec at all, known before anything is created.
+
+    ``field`` is the document's path that has to change, "" where it is the document as a whole.
+    """
 
     code: str
     message: str
     cure: str
+    field: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ def find_refusal(
                 "This Slipway listens for other machines, so its local cluster runs only the commands that the "
                 "LLM form writes, and this is another one.",
                 "Use the LLM form, or let whoever runs Slipway set SLIPWAY_LOCAL_COMMANDS=any.",
+                "containers[0].script",
             )
         )
     return reasons[0] if reasons else None
@@ -44,24 +45,26 @@ def shape(spec: ServiceSpec) -> Iterator[Refusal]:
     container = spec.container
     if count != 1:
         message = f"The document has {count} containers; the local cluster runs one program an instance."
-        yield Refusal("too_many_containers", message, "Keep the container that answers requests.")
+        yield Refusal("too_many_containers", message, "Keep the container that answers requests.", "containers")
     if container.script is None and container.command is None:
         message = "containers[0] has neither script nor command, and there is no image here to take one from."
-        yield Refusal("command_missing", message, "Write the command that starts the program.")
+        yield Refusal("command_missing", message, "Write the command that starts the program.", "containers[0].script")
     elif container.script is None:
         try:
             command_words(container)
         except ClusterError as problem:
-            yield Refusal(problem.code, problem.message, problem.cure)
+            yield Refusal(problem.code, problem.message, problem.cure, "containers[0].command")
     checks = {"startup_check": container.startup_check, "health_check": container.health_check}
     for name, check in checks.items():
         if check is not None and check.exec is not None:
             message = f"containers[0].{name} runs a command inside the instance, which the local cluster cannot do."
-            yield Refusal("exec_check_unsupported", message, "Use http_get or tcp_socket.")
+            yield Refusal(
+                "exec_check_unsupported", message, "Use http_get or tcp_socket.", f"containers[0].{name}.exec"
+            )
     if container.prepare.python_requirements or container.prepare.python_requirements_path:
         message = "The local cluster installs no Python packages (containers[0].prepare)."
         cure = "Install them on this machine and leave prepare out."
-        yield Refusal("requirements_unsupported", message, cure)
+        yield Refusal("requirements_unsupported", message, cure, "containers[0].prepare")
 
 
 def sources(spec: ServiceSpec) -> Iterator[Refusal]:
@@ -70,7 +73,7 @@ def sources(spec: ServiceSpec) -> Iterator[Refusal]:
         if mount.source in SOURCES:
             kind, cure = SOURCES[mount.source]
             message = f"storage[{index}]: {kind} storage cannot be mounted on the local cluster."
-            yield Refusal(f"{mount.source}_unsupported", message, cure)
+            yield Refusal(f"{mount.source}_unsupported", message, cure, f"storage[{index}].{mount.source}")
 
 
 def engines(spec: ServiceSpec, capacity: Capacity) -> Iterator[Refusal]:
@@ -100,4 +103,4 @@ def sizes(spec: ServiceSpec, capacity: Capacity) -> Iterator[Refusal]:
         has = f"has {capacity.gpus}" if capacity.gpus else "has none"
         message = f"The service asks for {spec.gpu} GPU{'s' if spec.gpu > 1 else ''}; this machine {has}."
         cure = f"Set metadata.gpu to {capacity.gpus}, or use a machine with more."
-        yield Refusal("gpu_unavailable", message, cure)
+        yield Refusal("gpu_unavailable", message, cure, "metadata.gpu")

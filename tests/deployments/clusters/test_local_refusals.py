@@ -54,6 +54,12 @@ def test_refused(code: str, spec: Any) -> None:
     assert refusal.cure.endswith(".")
 
 
+def test_a_refusal_names_the_field_to_change() -> None:
+    refusal = cluster_of().refuse(mounted({"nfs": {"server": "s", "path": "/"}}))
+    assert refusal is not None
+    assert refusal.field == "storage[0].nfs"
+
+
 def test_a_ceiling_above_the_machine_harms_nothing() -> None:
     assert cluster_of().refuse(spec_of(metadata={"memory": 8_388_608, "cpu": 512})) is None
 
