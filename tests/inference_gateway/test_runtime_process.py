@@ -130,7 +130,7 @@ def test_the_openai_sdk_completes_text(client: openai.OpenAI) -> None:
 
 
 def test_fields_that_only_the_engine_knows_reach_it(client: openai.OpenAI) -> None:
-    schema = {"type": "object", "properties": {"age": {"type": "integer"}}, "required": ["age"]}
+    schema: dict[str, object] = {"type": "object", "properties": {"age": {"type": "integer"}}, "required": ["age"]}
     answer = client.chat.completions.create(
         model="m",
         messages=[{"role": "user", "content": "How old is a child? Answer in JSON."}],
@@ -260,6 +260,23 @@ def test_a_caller_that_leaves_frees_the_only_slot(one_slot: Runtime, leave: Any)
     leave(one_slot)
     answer = httpx.post(one_slot.url, json={"prompt": "Hi", "use_stream_chat": False, "max_new_tokens": 2}, timeout=15)
     assert answer.status_code == 200
+
+
+def test_a_caller_that_leaves_while_a_prompt_is_read_frees_the_slot(one_slot: Runtime) -> None:
+    """Looking at the slots is a result for the engine, as other dialogues' tokens are: it must notice all the same."""
+    pid = one_slot.find_engine_pid()
+    settings = json.loads(Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[3])
+    with httpx.Client(transport=httpx.HTTPTransport(uds=settings["socket"]), base_url="http://engine") as engine:
+
+        def is_busy() -> bool:
+            return bool(engine.get("/slots").json()[0]["is_processing"])
+
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            asking = pool.submit(httpx.post, one_slot.url, json={"prompt": "word " * 7500}, timeout=2)
+            wait_until(is_busy, "the prompt is read")
+            with pytest.raises(httpx.ReadTimeout):
+                asking.result()
+        wait_until(lambda: not is_busy(), "the slot is free", 5)
 
 
 def test_the_page_and_its_script_come_from_here(runtime: Runtime, one_slot: Runtime) -> None:

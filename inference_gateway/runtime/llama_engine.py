@@ -1,0 +1,46 @@
+"""What llama.cpp's server needs beside OpenAI's fields, so that a caller's leaving stops it at any time.
+
+While it reads a prompt it looks for a closed connection only after a second without any result, and the
+tokens of other dialogues are results too: beside one busy dialogue a prompt of thousands of tokens was read
+to its end for nobody. Asked to report its progress it writes after every step, and a write to a connection
+that is closed ends the request.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncGenerator
+from dataclasses import replace
+
+from inference_gateway.chat import Carried, ChatEvent, ChatRequest, Text
+from inference_gateway.engines.base import Engine
+
+_ASK, _ANSWER = "return_progress", "prompt_progress"
+
+
+class LlamaEngine:
+    """An ``Engine`` that asks llama.cpp's for its progress, and passes that on only if the caller asked too."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def generate(self, request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:
+        is_wanted = bool(request.extra.get(_ASK))
+        asked = replace(request, extra={**request.extra, _ASK: True})
+        async with contextlib.aclosing(self._engine.generate(asked)) as events:
+            async for event in events:
+                if is_wanted:
+                    yield event
+                elif (kept := without_progress(event)) is not None:
+                    yield kept
+
+
+def without_progress(event: ChatEvent) -> ChatEvent | None:
+    """The event less its report of progress; None where that was its news. Pure."""
+    carried = event.carried
+    if carried is None or _ANSWER not in carried.answer:
+        return event
+    if isinstance(event, Text) and not event.text:
+        return None
+    answer = {name: value for name, value in carried.answer.items() if name != _ANSWER}
+    return replace(event, carried=Carried(carried.delta, carried.choice, answer))
