@@ -37,6 +37,12 @@ LABELS = {
     "workspace": gettext_lazy("Workspace"),
 }
 TEXTS = ("service_name", "image", "port", "run_kind", "run", "instances", "cpu", "memory", "gpu", "workspace")
+ROW_LABELS = {
+    "name": gettext_lazy("Name"),
+    "value": gettext_lazy("Value"),
+    "path": gettext_lazy("OSS path"),
+    "mount_path": gettext_lazy("Mount path"),
+}
 #: Fields that are one value of the document.
 PATHS = {
     "service_name": "metadata.name",
@@ -243,10 +249,11 @@ def label_of(field: str) -> str:
 
 def worded(error: FieldError, field: str) -> str:
     """The sentence with the field's label in place of its path in the document."""
-    path = PATHS.get(field)
-    if path and error.message.startswith(f"{path} "):
-        return f"{label_of(field)}{error.message.removeprefix(path)}"
-    return error.message
+    if field == "document" or not error.message.startswith(f"{error.field} "):
+        return error.message
+    part = error.field.rsplit(".", 1)[-1]
+    label = ROW_LABELS.get(part, label_of(field)) if field in ("env", "mount") else label_of(field)
+    return f"{label}{error.message.removeprefix(error.field)}"
 
 
 def with_spare_rows(form: CustomForm, act: str = "") -> CustomForm:

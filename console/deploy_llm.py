@@ -132,9 +132,12 @@ def fill_in(typed: Typed, nodes: Sequence[Capacity], taken: Collection[str], fix
     request, errors = parse(form)
     shown = request or parse(without(form, errors, name))[0]
     if shown is None:
-        values = dict(typed.values) | {"service_name": chosen}
-        filled = dict(typed.filled) | {"service_name": name}
-        return Filled(values, filled, typed.filled_for, typed.before, None, errors)
+        # Nothing is known of the model yet: figures for another one must not stand there as recommended.
+        blank = {one: "" for one in FILLED if one not in touched}
+        before = {"model": typed.filled_for, **typed.filled} if typed.filled_for else typed.before
+        return Filled(
+            {**typed.values, **blank, "service_name": chosen}, {**blank, "service_name": name}, "", before, None, errors
+        )
     plain = recommend_for(replace(shown, context_tokens=None, users=None), nodes)
     filled = {
         "service_name": name,

@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from deployments.catalog import CatalogModel, load_catalog
 from deployments.clusters.base import Capacity, Refusal
 from deployments.engines import RECIPES, Recipe
-from deployments.recommendation import recommend, want_custom, want_model, why_not
+from deployments.recommendation import needed_gpu_gib, recommend, want_custom, want_model, why_not
 
 #: What stands in the way of an acceleration and is no matter of the machine's size.
 OF_ENGINE = ("acceleration_unsupported", "engine_missing", "gpu_unfit", "precision_unsupported")
@@ -87,9 +87,10 @@ def shortfall(model: CatalogModel, refusal: Refusal | None, nodes: Sequence[Capa
     """How much memory is missing here. Where there is no GPU at all, all that the model needs is."""
     if refusal is None:
         return ""
-    found = recommend(want_model(model, "none"), nodes)
+    wanted = want_model(model, "none")
     if refusal.code == "gpu_missing":
-        return _("%(gib)s GiB of GPU memory short") % {"gib": f"{found.bar.needed_gib:,.1f}"}
+        return _("%(gib)s GiB of GPU memory short") % {"gib": f"{needed_gpu_gib(wanted):,.1f}"}
+    found = recommend(wanted, nodes)
     if refusal.code in ("gpu_memory_short", "memory_short") and found.bar.shortfall_gib:
         return _("%(gib)s GiB short") % {"gib": f"{found.bar.shortfall_gib:,.1f}"}
     return ""

@@ -67,7 +67,7 @@ def deploy_custom(request: SignedInRequest) -> HttpResponse:
     spec, found = read(form)
     errors = [*located(found, form), *taken_or_unknown(form, spec, page)]
     if act_of(request) != DEPLOY:
-        return show(request, page, form, spec, visible(errors, request, form))
+        return show(request, page, form, spec, visible(errors, request))
     if errors or spec is None:
         return show(request, page, form, spec, errors, status=422)
     workspace = choose_workspace(spec.workspace or "", page.workspaces)
@@ -131,9 +131,9 @@ def taken_or_unknown(form: CustomForm, spec: ServiceSpec | None, page: Page) -> 
     return located(errors, form)
 
 
-def visible(errors: list[FormError], request: SignedInRequest, form: CustomForm) -> list[FormError]:
-    """While typing only what was left once is corrected; the JSON's errors always, for it is checked as a whole."""
-    if not is_scripted(request) or form.mode == custom.JSON:
+def visible(errors: list[FormError], request: SignedInRequest) -> list[FormError]:
+    """While typing only what was left once is corrected."""
+    if not is_scripted(request):
         return errors
     visited = visited_of(request.POST.dict())
     fields = {"env_name": "env", "env_value": "env", "mount_path": "mount", "mount_source": "mount"}
@@ -179,7 +179,8 @@ def show(
         "is_readable": not unreadable,
         "command": form.texts["run"],
         "document": form.text,
-        "valid": spec is not None and not errors,
+        "problems": located(read(form)[1], form),
+        "refusal": get_cluster().refuse(spec) if spec is not None else None,
         "effect": effect,
         "draft_store": "tab",
         "act": act,

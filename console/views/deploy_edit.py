@@ -102,7 +102,7 @@ def edit_custom(request: SignedInRequest, service: Service, lost: list[str]) -> 
     spec, found = deploy_custom.read(form)
     errors = deploy_custom.located([*found, *renamed(service, spec)], form)
     if act_of(request) != DEPLOY:
-        return show_custom(request, page, form, deploy_custom.visible(errors, request, form))
+        return show_custom(request, page, form, deploy_custom.visible(errors, request))
     if errors or spec is None:
         return show_custom(request, page, form, errors, status=422)
     try:

@@ -93,10 +93,11 @@ async function take(response, act, sent) {
   if (sent !== typed && act === "preview") {
     return; // typed on since: another question is on its way
   }
+  const title = fresh.getElementById("form-title")?.content.textContent;
   morph(document.getElementById("deploy"), document.adoptNode(now));
   settleFields();
   search();
-  document.title = fresh.getElementById("form-title")?.content.textContent || document.title;
+  document.title = title || document.title;
   document.getElementById("error-summary")?.focus();
   const added = act.startsWith("add-") ? document.querySelector(`[data-newest="${act}"]`) : null;
   added?.focus();
@@ -298,6 +299,7 @@ document.addEventListener("submit", (event) => {
   const button = event.submitter;
   if (button?.hasAttribute("data-leaves")) {
     leaving = true;
+    forgetDraft(); // the next form holds it
     return;
   }
   event.preventDefault();
@@ -310,6 +312,15 @@ document.addEventListener("submit", (event) => {
     }
   }
   ask(act);
+});
+
+document.addEventListener("click", (event) => {
+  const link = event.target.closest("#error-summary a");
+  const field = link && document.getElementById(link.hash.slice(1));
+  if (field) {
+    event.preventDefault();
+    field.focus();
+  }
 });
 
 document.addEventListener("slipway:signed-in", () => {
@@ -329,7 +340,10 @@ window.addEventListener("beforeunload", (event) => {
 if (form()) {
   document.getElementById("error-summary")?.focus();
   search();
-  document.querySelector(".model-row input:checked")?.closest(".model-row").scrollIntoView({ block: "nearest" });
+  const chosen = document.querySelector(".model-row input:checked")?.closest(".model-row");
+  if (chosen) {
+    document.getElementById("model-list").scrollTop = chosen.offsetTop - chosen.offsetHeight;
+  }
   if (form().dataset.dirty !== undefined) {
     saveDraft();
   } else {

@@ -114,7 +114,7 @@ def test_the_fields_keep_what_they_cannot_show(operator: Client) -> None:
         ({"cpu": "0"}, "f-cpu", "a number of cores over 0"),
         ({"memory": "much"}, "f-memory", "megabytes, from 1"),
         ({"gpu": "99"}, "f-gpu", "from 0 to 64"),
-        ({"env": [("", ""), ("1BAD", "x")]}, "env-1-name", "digit"),
+        ({"env": [("", ""), ("1BAD", "x")]}, "env-1-name", "Name must be a name of letters, digits"),
         ({"mounts": [("oss", "s3://x", "/mnt")]}, "mount-0-source", "oss://"),
         ({"mounts": [("oss", "", ""), ("empty_dir", "", "etc")]}, "mount-1-path", "/"),
         ({"mounts": [("empty_dir", "", "/etc/x")]}, "mount-0-path", "/etc"),

@@ -190,6 +190,16 @@ def test_changing_the_model_keeps_what_was_typed_and_lists_the_rest(operator: Cl
     assert "0 → 1" in text_of(operator.post(ADDRESS, again))
 
 
+def test_figures_of_the_last_model_do_not_stand_for_one_that_is_not_known_yet(operator: Client) -> None:
+    form = start(operator, cpu="1.5", model_source="custom", act="preview")
+    blank = fields_of(operator.post(ADDRESS, form).content.decode())
+    assert (blank["cpu"], blank["memory"], blank["users"]) == ("1.5", "", "")
+    known = blank | {"parameter_quantity": "0.5", "model_path": "oss://models/mine/", "act": "preview"}
+    page = text_of(operator.post(ADDRESS, known))
+    assert fields_of(page)["memory"] == "2560"
+    assert "2048 → 2560" in page[page.index('id="resets"') :]
+
+
 def test_an_emptied_figure_goes_back_to_the_recommendation(operator: Client) -> None:
     form = start(operator)
     page = operator.post(ADDRESS, form | {"memory": "", "act": "preview"}).content.decode()
