@@ -44,7 +44,7 @@ def _check_services() -> str | None:
     if settings.SLIPWAY_BOOT_AT is None:
         return None
     unseen = count_unobserved(settings.SLIPWAY_BOOT_AT)
-    return f"{unseen} services have not been looked at since the start. The sweep does so." if unseen else None
+    return f"Services not looked at since the start: {unseen}. The sweep does so." if unseen else None
 
 
 def _find_heartbeat_age() -> float | None:

@@ -1,7 +1,7 @@
 """``/ws/live``: one WebSocket a tab that says what changed; the page then fetches what it shows.
 
 Messages are hints, ``{"topic": "service:<name>"}`` for services the person may see and ``{"topic": "services"}``
-for the rest, never data. Hints that come close together are sent as one, after one question to the database.
+for the rest, never data; ``{"topic": "pong"}`` answers whatever the page says. Hints that come close together are sent as one, after one question to the database.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ GATHER_SECONDS = 0.1
 SIGNED_OUT, FOREIGN, BROKEN = 4401, 4403, 1011
 LIST_TOPIC = "services"
 PREFIX = "service:"
+PONG = "pong"
 
 
 class SignedOut(Exception):
@@ -53,7 +54,8 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):  # type: ignore[misc]  # Channel
             await self.close(SIGNED_OUT)
 
     async def receive_json(self, content: Any, **_: Any) -> None:
-        """Pages say nothing here; whatever comes is ignored."""
+        """A page only asks whether anybody is there: a server that hangs keeps its connections open."""
+        await self.send_json({"topic": PONG})
 
     async def hint(self, event: dict[str, Any]) -> None:
         """Called by Channels for each message of the group."""

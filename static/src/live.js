@@ -8,6 +8,8 @@ import { morph } from "./htmx.js";
 const GATHER_MS = 250;
 const LOOK_AGAIN_MS = 15_000;
 const SAY_PAUSED_MS = 3_000;
+const ASK_MS = 1_500;
+const SILENT_MS = 4_000;
 const RETRY_MS = [250, 500, 1_000, 2_000, 3_000];
 const SIGNED_OUT = 4401;
 
@@ -158,6 +160,8 @@ let failures = 0;
 let lostAt = null;
 let sayTimer = 0;
 let retryTimer = 0;
+let heardAt = 0;
+let isSilent = false;
 
 function connect() {
   clearTimeout(retryTimer);
@@ -174,15 +178,43 @@ function connect() {
 function opened() {
   const wasLost = lostAt !== null;
   failures = 0;
-  lostAt = null;
-  clearTimeout(sayTimer);
-  say("live", indicator?.dataset.liveWords ?? "");
+  heardAt = Date.now();
+  sayLive();
   document.dispatchEvent(new CustomEvent("slipway:live", { detail: { back: wasLost } }));
   refresh(); // also the first time: something may have changed between the page and its socket
 }
 
+function sayLive() {
+  lostAt = null;
+  isSilent = false;
+  clearTimeout(sayTimer);
+  say("live", indicator?.dataset.liveWords ?? "");
+}
+
+/** A server that hangs keeps its connections open, so the page asks whether anybody is there. */
+function ask() {
+  if (document.hidden || socket?.readyState !== WebSocket.OPEN) {
+    heardAt = Date.now(); // a hidden tab's clock is slow: silence counts from its waking
+    return;
+  }
+  socket.send("{}");
+  if (!isSilent && Date.now() - heardAt > SILENT_MS) {
+    isSilent = true;
+    lostAt = new Date(heardAt);
+    sayPaused();
+  }
+}
+
 function heard(event) {
   const { topic } = JSON.parse(event.data);
+  heardAt = Date.now();
+  if (isSilent) {
+    sayLive();
+    refresh();
+  }
+  if (topic === "pong") {
+    return;
+  }
   document.dispatchEvent(new CustomEvent("slipway:hint", { detail: { topic } }));
   if (page === "services") {
     if (topic.startsWith("service:")) {
@@ -236,6 +268,7 @@ if (main && indicator && !("ownSocket" in main.dataset)) {
   window.addEventListener("online", wake);
   window.addEventListener("pageshow", (event) => event.persisted && wake());
   setInterval(() => !document.hidden && refresh(), LOOK_AGAIN_MS);
+  setInterval(ask, ASK_MS);
 }
 
 // Seconds since an instant, counted on the page: <span data-since="…">.

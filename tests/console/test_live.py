@@ -52,6 +52,11 @@ async def socket(viewer: Client) -> AsyncIterator[ApplicationCommunicator]:
     await communicator.wait(5)
 
 
+async def test_a_page_that_asks_is_answered(socket: ApplicationCommunicator) -> None:
+    await socket.send_input({"type": "websocket.receive", "text": "{}"})
+    assert await told(socket) == {"topic": "pong"}
+
+
 async def hint(*topics: str) -> None:
     layer: Any = get_channel_layer()
     for topic in topics:
