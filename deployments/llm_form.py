@@ -73,7 +73,7 @@ def _render(request: LlmRequest, found: Recommendation) -> dict[str, Any]:
     metadata: dict[str, Any] = {
         "name": request.service_name,
         "instance": request.instances,
-        "cpu": found.cpu if request.cpu is None else request.cpu,
+        "cpu": plain_number(found.cpu if request.cpu is None else request.cpu),
         "memory": found.memory_mb if request.memory is None else request.memory,
         "gpu": gpus,
     }
@@ -93,6 +93,11 @@ def _render(request: LlmRequest, found: Recommendation) -> dict[str, Any]:
         if request.family:
             document["labels"][FAMILY_LABEL] = request.family
     return document
+
+
+def plain_number(value: float) -> float:
+    """Two cores are written 2, as people do, and not 2.0."""
+    return int(value) if value == int(value) else value
 
 
 def preview(request: LlmRequest, nodes: Sequence[Capacity]) -> dict[str, Any]:

@@ -350,10 +350,10 @@ def with_sentences(found: Recommendation, wanted: Wanted) -> Recommendation:
         f"{bar.runtime_gib:.1f} GiB: {rest} of {bar.total_gib:.1f} GiB on {describe(found)}."
     ]
     if found.fits:
-        sentences.append(
-            f"Room for {count(found.most_users, 'user')} of {found.context_tokens:,} tokens, or "
-            f"{count(found.users, 'user')} of {found.most_context_tokens:,}."
-        )
+        room = f"Room for {count(found.most_users, 'user')} of {found.context_tokens:,} tokens"
+        if found.most_context_tokens > found.context_tokens:
+            room += f", or {count(found.users, 'user')} of {found.most_context_tokens:,}"
+        sentences.append(f"{room}.")
     if found.precision is not wanted.precision:
         sentences.append(f"{found.machine.gpu_product} has no bfloat16: the weights are loaded as fp16.")
     if wanted.recipe.memory.weights_factor > 1:
