@@ -34,7 +34,7 @@ from tests.slipway_client import PASSWORD, SlipwayClient
 from tests.slipway_process import SlipwayProcess
 
 FORM = {"model_source": "open-source", "model": "SmolLM2-135M-Instruct", "acceleration": "none", "instances": 1}
-SERVED = re.compile(r"^(?P<at>\S+Z) .* is served on \S+ after (?P<total>[0-9.]+) s \(model (?P<model>[0-9.]+) s\)", re.M)
+SERVED = re.compile(r"^(?P<at>\S+Z) .* is served on \S+ after \S+ s \(model (?P<model>[0-9.]+) s\)", re.MULTILINE)
 COLUMNS = ("queue", "process", "load", "verdict", "running", "token")
 
 

@@ -1,7 +1,8 @@
 """``/ws/live``: one WebSocket a tab that says what changed; the page then fetches what it shows.
 
 Messages are hints, ``{"topic": "service:<name>"}`` for services the person may see and ``{"topic": "services"}``
-for the rest, never data; ``{"topic": "pong"}`` answers whatever the page says. Hints that come close together are sent as one, after one question to the database.
+for the rest, never data; ``{"topic": "pong"}`` answers whatever the page says. Hints that come close together
+are sent as one, after one question to the database.
 """
 
 from __future__ import annotations

@@ -142,7 +142,7 @@ def test_metadata_out_of_range_names_the_field(key: str, wrong: object) -> None:
     ],
 )
 def test_the_ends_of_the_ranges_pass(key: str, right: object) -> None:
-    ServiceSpec.parse(document(**{key: right}))
+    assert ServiceSpec.parse(document(**{key: right})).document["metadata"][key] == right
 
 
 @pytest.mark.parametrize("port", [8080, 9090])
@@ -211,7 +211,7 @@ def test_oss_paths_know_bucket_and_prefix() -> None:
 
 @pytest.mark.parametrize("wrong", [None, [], "text", 7, {"metadata": []}, {"metadata": None}, {}])
 def test_what_is_no_document_is_refused(wrong: object) -> None:
-    errors_of(wrong)
+    assert errors_of(wrong)
 
 
 def test_nesting_without_end_is_refused() -> None:
