@@ -200,13 +200,15 @@ def due_after_boot() -> int:
     return rows.filter(next_check_at__gt=timezone.now()).update(next_check_at=boot or timezone.now())
 
 
-def remove_orphans() -> tuple[str, ...]:
+def remove_orphans(cluster: Cluster) -> tuple[str, ...]:
     """Remove what the cluster holds of services that have no row (a database restored from before them).
 
     A row is written before anything of its service, so whatever has no row now is nobody's. Returns uids.
     """
-    cluster = get_cluster()
-    orphans = cluster.orphans(Service.objects.values_list("uid", flat=True))
+    found = cluster.orphans(Service.objects.values_list("uid", flat=True))
+    # Asked again: a service created between the two lists has its folder in one and no row in the other.
+    saved = set(Service.objects.filter(uid__in=found).values_list("uid", flat=True))
+    orphans = tuple(uid for uid in found if uid not in saved)
     for uid in orphans:
         logger.warning("service %s has no row: it is removed from the cluster", uid)
         try:

@@ -9,12 +9,12 @@ from celery import shared_task
 from celery.signals import worker_ready
 from django.db import close_old_connections, transaction
 
+from deployments.clusters import get_cluster
 from deployments.models import Service
 from deployments.readiness import stamp_worker_heartbeat
 from deployments.reconcile import due_after_boot, due_services, reconcile, remove_orphans
 
 logger = logging.getLogger(__name__)
-RETRY_CLAIM_SECONDS = 0.3
 
 
 @shared_task(name="deployments.tasks.reconcile_service")
@@ -40,7 +40,7 @@ def sweep() -> None:
 @shared_task(name="deployments.tasks.tidy")
 def tidy() -> None:
     """Every half minute: remove what the cluster holds of services that are gone."""
-    remove_orphans()
+    remove_orphans(get_cluster())
 
 
 @worker_ready.connect

@@ -2,7 +2,7 @@
 
 A backend is the only place that knows how instances run (operating-system processes, Kubernetes pods).
 It holds no opinion about a service's status: what an observation *means* is decided once, in
-``deployments.reconcile``, for every backend. A backend keeps no state in memory that matters: any process
+``deployments.assess``, for every backend. A backend keeps no state in memory that matters: any process
 may build one, use it, and be killed.
 
 Every verb is idempotent, returns at once (a rollout is observed, not awaited) and raises ``ClusterError``

@@ -6,16 +6,19 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import connection
 
 from deployments import lifecycle
 from deployments.clusters import get_cluster
+from deployments.clusters.base import InstancePhase
+from deployments.clusters.local.backend import LocalCluster
 from deployments.encryption import decrypt
 from deployments.leases import claim, release
 from deployments.lifecycle import Conflict, RevisionMissing
@@ -281,9 +284,22 @@ def test_a_failing_update_keeps_the_old_one_serving(create: Callable[..., Servic
 def test_instances_of_a_service_without_a_row_are_removed(create: Callable[..., Service]) -> None:
     service = driven(create("tiny_a"), Status.RUNNING)
     service.delete()
-    wait_until(lambda: not remove_orphans(), "nothing is left of the service")
+    wait_until(lambda: not remove_orphans(get_cluster()), "nothing is left of the service")
     there = get_cluster().observe(service.uid)
     assert (there.instances, there.leftovers) == ((), False)
+
+
+class LateCluster(LocalCluster):
+    """Its look at the folders comes after services were created that the list of rows does not have."""
+
+    def orphans(self, wanted: Iterable[str]) -> tuple[str, ...]:
+        return super().orphans(())
+
+
+def test_a_service_created_while_orphans_are_looked_for_stays(create: Callable[..., Service]) -> None:
+    service = driven(create("tiny_a"), Status.RUNNING)
+    assert remove_orphans(LateCluster(settings.SLIPWAY_DATA_DIR)) == ()
+    assert [seen.phase for seen in get_cluster().observe(service.uid).instances] == [InstancePhase.RUNNING]
 
 
 def test_two_reconciles_at_once_start_one_instance(create: Callable[..., Service]) -> None:
