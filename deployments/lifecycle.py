@@ -97,7 +97,7 @@ def update(
     if spec.name != service.name:
         message = f"A service keeps its name: metadata.name must stay {service.name}."
         raise SpecInvalid([FieldError("metadata.name", "name_fixed", message)])
-    with changing(service.pk, actor, "service.update") as change:
+    with changing(service, actor, "service.update") as change:
         row = change.row
         current = row.spec()
         if keep_instances:
@@ -133,14 +133,14 @@ def scale(service: Service, instances: int, actor: User) -> Service:
     if not 0 <= instances <= MAX_INSTANCES:
         message = f"metadata.instance must be a whole number from 0 to {MAX_INSTANCES}; got {instances}."
         raise SpecInvalid([FieldError("metadata.instance", "out_of_range", message)])
-    with changing(service.pk, actor, "service.scale") as change:
+    with changing(service, actor, "service.scale") as change:
         scale_row(change, instances)
     return change.row
 
 
 def stop(service: Service, actor: User) -> Service:
     """Want no instances, and keep everything else."""
-    with changing(service.pk, actor, "service.stop") as change:
+    with changing(service, actor, "service.stop") as change:
         if change.row.desired != Desired.STOPPED:
             change.set(desired=Desired.STOPPED)
             change.force(Status.STOPPING, "Stopping", "Stopping: instances finish what they are answering.")
@@ -149,7 +149,7 @@ def stop(service: Service, actor: User) -> Service:
 
 def start(service: Service, actor: User) -> Service:
     """Want the instances of a stopped service back."""
-    with changing(service.pk, actor, "service.start") as change:
+    with changing(service, actor, "service.start") as change:
         if change.row.desired == Desired.STOPPED:
             change.set(desired=Desired.RUNNING)
             change.force(Status.STARTING, "Starting", "Waiting for a worker. Usually under 1 s.")
@@ -161,7 +161,7 @@ def start(service: Service, actor: User) -> Service:
 
 def restart(service: Service, actor: User) -> Service:
     """Replace every instance by a new one of the same revision, one after another."""
-    with changing(service.pk, actor, "service.restart") as change:
+    with changing(service, actor, "service.restart") as change:
         row = change.row
         if row.desired == Desired.STOPPED:
             raise Conflict("stopped", f"{row.name} is stopped. Start it instead.")
@@ -173,7 +173,7 @@ def restart(service: Service, actor: User) -> Service:
 
 def switch_version(service: Service, number: int, actor: User) -> Service:
     """Want an earlier (or later) revision again. Raises ``RevisionMissing``."""
-    with changing(service.pk, actor, "service.switch_version") as change:
+    with changing(service, actor, "service.switch_version") as change:
         row = change.row
         revision = row.revisions.filter(number=number).first()
         if revision is None:
@@ -186,19 +186,24 @@ def switch_version(service: Service, number: int, actor: User) -> Service:
 
 
 def delete(service: Service, actor: User) -> Service:
-    """Want the service gone: instances end, then the row goes."""
-    with changing(service.pk, actor, "service.delete", deleting_is_fine=True) as change:
-        if change.row.desired != Desired.DELETED:
-            change.set(desired=Desired.DELETED)
-            change.force(Status.DELETING, "Deleting", "Deleting: instances end first.")
-        elif change.row.status == Status.DELETE_FAILED:
-            change.force(Status.DELETING, "Deleting", "Deleting: trying again.")
+    """Want the service gone: instances end, then the row goes. One that is gone by now is returned as it was."""
+    try:
+        with changing(service, actor, "service.delete", deleting_is_fine=True) as change:
+            if change.row.desired != Desired.DELETED:
+                change.set(desired=Desired.DELETED)
+                change.force(Status.DELETING, "Deleting", "Deleting: instances end first.")
+            elif change.row.status == Status.DELETE_FAILED:
+                change.force(Status.DELETING, "Deleting", "Deleting: trying again.")
+    except Conflict as conflict:
+        if conflict.code != "gone":
+            raise
+        return service
     return change.row
 
 
 def rotate_token(service: Service, actor: User) -> Service:
     """Give the service a new random token; the old one is refused from now on."""
-    with changing(service.pk, actor, "service.rotate_token") as change:
+    with changing(service, actor, "service.rotate_token") as change:
         change.set(token_encrypted=encrypt(new_service_token()))
         record_event(
             change.row,
@@ -257,10 +262,12 @@ class Change:
 
 
 @contextmanager
-def changing(service_id: int, actor: User, action: str, *, deleting_is_fine: bool = False) -> Iterator[Change]:
+def changing(service: Service, actor: User, action: str, *, deleting_is_fine: bool = False) -> Iterator[Change]:
     """Lock the row, let the body change it, then write row, event, audit entry and the call to reconcile."""
     with transaction.atomic():
-        row = Service.objects.select_for_update().get(pk=service_id)
+        row = Service.objects.select_for_update().filter(pk=service.pk).first()
+        if row is None:  # its last instance ended since the caller looked
+            raise Conflict("gone", f"{service.name} has been deleted meanwhile. Create it anew.")
         if row.desired == Desired.DELETED and not deleting_is_fine:
             raise Conflict("deleting", f"{row.name} is being deleted. Wait until it is gone, then create it anew.")
         change = Change(row)

@@ -289,6 +289,19 @@ def test_instances_of_a_service_without_a_row_are_removed(create: Callable[..., 
     assert (there.instances, there.leftovers) == ((), False)
 
 
+def test_what_is_asked_of_a_service_that_has_just_gone_is_a_conflict(
+    create: Callable[..., Service], operator: User
+) -> None:
+    service = create("tiny_a")
+    stale = Service.objects.get(pk=service.pk)
+    lifecycle.delete(service, operator)
+    assert drive(service, None) is None
+    with pytest.raises(Conflict) as caught:
+        lifecycle.stop(stale, operator)
+    assert caught.value.code == "gone"
+    assert lifecycle.delete(stale, operator).generation == stale.generation, "gone is what was wanted"
+
+
 class LateCluster(LocalCluster):
     """Its look at the folders comes after services were created that the list of rows does not have."""
 
