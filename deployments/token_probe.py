@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import socket
+import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +18,9 @@ import httpx
 from deployments.spec.document import Probe
 
 TOKEN_TIMEOUT_SECONDS = 8.0
+#: A program may trickle for ever, with each pause short enough, and would hold a worker's thread.
+PATIENCE_SECONDS = 60.0
+MAX_ANSWER_BYTES = 1024 * 1024
 CONNECT_TIMEOUT_SECONDS = 1.0
 
 
@@ -30,13 +35,23 @@ class Answer:
 NOT_LISTENING = Answer(False, "Starting the program: it does not listen yet.")
 
 
-def probe_token(host: str, port: int, *, timeout_seconds: float = TOKEN_TIMEOUT_SECONDS) -> Answer:
-    """Ask an OpenAI-style engine for one token. Loading engines answer 503 or refuse; neither is an error."""
+def probe_token(
+    host: str,
+    port: int,
+    *,
+    timeout_seconds: float = TOKEN_TIMEOUT_SECONDS,
+    patience_seconds: float = PATIENCE_SECONDS,
+) -> Answer:
+    """Ask an OpenAI-style engine for one token. Loading engines answer 503 or refuse; neither is an error.
+
+    ``timeout_seconds`` bounds each pause, ``patience_seconds`` the whole.
+    """
     base = f"http://{host}:{port}"
     timeout = httpx.Timeout(timeout_seconds, connect=CONNECT_TIMEOUT_SECONDS)
     try:
         with httpx.Client(base_url=base, timeout=timeout, trust_env=False) as client:
-            model = served_model(client)
+            deadline = time.monotonic() + patience_seconds
+            model = served_model(client, deadline)
             message = {"role": "user", "content": "Hi"}
             request = {
                 "model": model,
@@ -45,10 +60,10 @@ def probe_token(host: str, port: int, *, timeout_seconds: float = TOKEN_TIMEOUT_
                 "stream": True,
                 "temperature": 0,
             }
-            answer, status = first_token(client, "/v1/chat/completions", request)
+            answer, status = first_token(client, "/v1/chat/completions", request, deadline)
             if status in (400, 404):  # a base model has no chat template
                 request = {"model": model, "prompt": "Hi", "max_tokens": 1, "stream": True, "temperature": 0}
-                answer, status = first_token(client, "/v1/completions", request)
+                answer, status = first_token(client, "/v1/completions", request, deadline)
             return answer
     except (httpx.ConnectError, httpx.ConnectTimeout):
         return NOT_LISTENING
@@ -58,18 +73,29 @@ def probe_token(host: str, port: int, *, timeout_seconds: float = TOKEN_TIMEOUT_
         return Answer(False, f"The engine broke off: {type(error).__name__}.")
 
 
-def served_model(client: httpx.Client) -> str:
+def served_model(client: httpx.Client, deadline: float) -> str:
     """The name the engine serves its model under; "default" where it does not say."""
-    response = client.get("/v1/models")
-    if response.status_code != 200:
-        return "default"
+    with client.stream("GET", "/v1/models") as response:
+        if response.status_code != 200:
+            return "default"
+        body = b"".join(pieces(response, deadline))
     try:
-        return str(response.json()["data"][0]["id"])
+        return str(json.loads(body)["data"][0]["id"])
     except (ValueError, LookupError, TypeError):
         return "default"
 
 
-def first_token(client: httpx.Client, path: str, request: dict[str, Any]) -> tuple[Answer, int]:
+def pieces(response: httpx.Response, deadline: float) -> Iterator[bytes]:
+    """A body piece by piece. Raises ``httpx.ReadTimeout`` after ``deadline`` (monotonic), and for too much of it."""
+    size = 0
+    for piece in response.iter_bytes():
+        size += len(piece)
+        if size > MAX_ANSWER_BYTES or time.monotonic() > deadline:
+            raise httpx.ReadTimeout("the answer has no end", request=response.request)
+        yield piece
+
+
+def first_token(client: httpx.Client, path: str, request: dict[str, Any], deadline: float) -> tuple[Answer, int]:
     """Read a stream until its first token, then hang up. Returns the answer and the HTTP status."""
     with client.stream("POST", path, json=request) as response:
         if response.status_code == 503:
@@ -78,13 +104,22 @@ def first_token(client: httpx.Client, path: str, request: dict[str, Any]) -> tup
             return Answer(
                 False, f"The engine answers {response.status_code} to its first request."
             ), response.status_code
-        for line in response.iter_lines():
-            if line.startswith("data:") and carries_token(line[5:].strip()):
-                return Answer(True, "The model answers."), 200
+        lines = whole_lines(pieces(response, deadline))
+        if any(line.startswith(b"data:") and carries_token(line[5:].strip()) for line in lines):
+            return Answer(True, "The model answers."), 200
     return Answer(False, "The engine ended its first answer without a token."), 200
 
 
-def carries_token(data: str) -> bool:
+def whole_lines(stream: Iterable[bytes]) -> Iterator[bytes]:
+    """Each line as soon as it has come, the last one too where nothing ends it."""
+    rest = b""
+    for piece in stream:
+        *lines, rest = (rest + piece).split(b"\n")
+        yield from lines
+    yield rest
+
+
+def carries_token(data: bytes) -> bool:
     """Whether one SSE payload shows that a token was generated: text, or an end after exactly one token."""
     try:
         choice = json.loads(data)["choices"][0]
@@ -108,14 +143,16 @@ def probe_check(host: str, port: int, container_port: int, check: Probe | None) 
     target = port if place.port in (None, container_port) else int(place.port or port)
     url = f"{place.scheme.lower()}://{host}:{target}{place.path}"
     try:
-        response = httpx.get(url, timeout=timeout, trust_env=False, verify=False)  # noqa: S501 as the kubelet does
+        # As the kubelet does: any certificate. The status is all that counts, so no body is read.
+        with httpx.stream("GET", url, timeout=timeout, trust_env=False, verify=False) as response:  # noqa: S501
+            status = response.status_code
     except (httpx.ConnectError, httpx.ConnectTimeout):
         return NOT_LISTENING
     except httpx.HTTPError as error:
         return Answer(False, f"The check of {place.path} failed: {type(error).__name__}.")
-    if 200 <= response.status_code < 400:
+    if 200 <= status < 400:
         return Answer(True, "The check passes.")
-    return Answer(False, f"The check of {place.path} answers {response.status_code}.")
+    return Answer(False, f"The check of {place.path} answers {status}.")
 
 
 def probe_port(host: str, port: int, timeout_seconds: float) -> Answer:
