@@ -10,7 +10,7 @@ from django.http import HttpResponse, HttpResponseRedirect
 from django.utils.translation import gettext as _
 
 from console.access import SignedInRequest, is_scripted
-from deployments.accounts import CHANGERS, NotAllowed
+from deployments.accounts import NotAllowed, workspaces_to_change
 from deployments.models import Service, Workspace
 
 PREVIEW, DEPLOY = "preview", "deploy"
@@ -29,10 +29,7 @@ class FormError:
 
 def changeable_workspaces(user: User) -> list[Workspace]:
     """Where the person may deploy, by name. Raises ``NotAllowed`` where there is none."""
-    rows = Workspace.objects.order_by("name")
-    if not user.is_superuser:
-        rows = rows.filter(memberships__user=user, memberships__role__in=CHANGERS)
-    found = list(rows)
+    found = list(workspaces_to_change(user))
     if not found:
         raise NotAllowed(_("You may view services, not deploy them. Ask an owner to make you an operator."))
     return found

@@ -13,6 +13,7 @@ from django.conf import settings
 from django.contrib.auth import authenticate as check_password
 from django.contrib.auth.models import User
 from django.core.cache import cache
+from django.db.models import QuerySet
 from django.utils import timezone
 from redis.exceptions import RedisError
 
@@ -147,6 +148,12 @@ def workspaces_of(user: User) -> list[Workspace]:
     """The workspaces a person belongs to, by name; an administrator sees all."""
     rows = Workspace.objects.all() if user.is_superuser else Workspace.objects.filter(memberships__user=user)
     return list(rows.order_by("name"))
+
+
+def workspaces_to_change(user: User) -> QuerySet[Workspace]:
+    """Where a person may create and change things, by name; an administrator may everywhere."""
+    rows = Workspace.objects.order_by("name")
+    return rows if user.is_superuser else rows.filter(memberships__user=user, memberships__role__in=CHANGERS)
 
 
 def find_visible_service(user: User, name: str) -> Service | None:

@@ -215,11 +215,12 @@ INSTANCE_UNUSED = InstanceFieldsUnused(
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What is known of a service beside its row."""
+    """What is known of a service beside its row. ``may_change``: whoever asks may see its environment."""
 
     base_url: str
     ready_instances: int
     latest_version: int
+    may_change: bool = False
     access_token: str = ""
 
 
@@ -325,7 +326,7 @@ def service_fields(service: Service, seen: Seen) -> ServiceFields:
         AccessToken=seen.access_token,
         InternetEndpoint=url,
         IntranetEndpoint=url,
-        ServiceConfig=json.dumps(document, ensure_ascii=False),
+        ServiceConfig=json.dumps(document, ensure_ascii=False) if seen.may_change else "",
         WantedVersion=wanted,
         WantedStatus=str(service.desired),
         StatusTime=time_text(service.status_since),
@@ -371,7 +372,8 @@ def instance_fields(row: Instance, wanted_version: int) -> InstanceFields:
     )
 
 
-def event_fields(event: ServiceEvent) -> EventFields:
+def event_fields(event: ServiceEvent, *, may_change: bool) -> EventFields:
+    """An event; its lines of the log are not for viewers."""
     return EventFields(
         Time=time_text(event.created_at),
         Type=event.type,
@@ -381,5 +383,5 @@ def event_fields(event: ServiceEvent) -> EventFields:
         Cure=event.cure,
         InstanceName=event.instance,
         Version=event.revision_number or 0,
-        LogTail=event.log_tail.splitlines(),
+        LogTail=event.log_tail.splitlines() if may_change else [],
     )

@@ -12,7 +12,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from deployments.accounts import may_change
 from deployments.api import query
+from deployments.api.authentication import caller
 from deployments.api.errors import not_found
 from deployments.api.fields import (
     INSTANCE_STATUSES,
@@ -21,7 +23,7 @@ from deployments.api.fields import (
     event_fields,
     instance_fields,
 )
-from deployments.api.lookup import get_service
+from deployments.api.lookup import get_service, get_service_to_change
 from deployments.api.openapi import answers, paging, parameters
 from deployments.clusters import get_cluster
 from deployments.clusters.base import Cluster, LogPage, LogQuery
@@ -124,12 +126,12 @@ class LogsView(APIView):
         responses=answers(LogAnswer),
     )
     def get(self, request: Request, cluster: str, name: str) -> Response:
-        """The log of one instance, by default of the newest; also of one that has ended.
+        """The log of one instance, by default of the newest; also of one that has ended. Not for viewers.
 
         ``Tail`` takes the last lines instead of a page, ``FromLine`` those from a line on: pass on
         ``NextLine`` to follow a log.
         """
-        service = get_service(request, cluster, name)
+        service = get_service_to_change(request, cluster, name)
         page = query.page(request, number="PageNum", size=LOG_PAGE_SIZE)
         tail = query.whole(request, "Tail", 0, 1, query.MAX_PAGE_SIZE)
         from_line = query.whole(request, "FromLine", -1, 0, MAX_LINE)
@@ -210,9 +212,10 @@ class EventsView(APIView):
         if instance := query.text(request, "InstanceName"):
             rows = rows.filter(instance=instance)
         total = rows.count()
+        changes = may_change(caller(request), service.workspace)
         return Response(
             EventList(
-                Events=[event_fields(row) for row in page.of(rows)],
+                Events=[event_fields(row, may_change=changes) for row in page.of(rows)],
                 PageNum=page.number,
                 PageSize=page.size,
                 TotalCount=total,

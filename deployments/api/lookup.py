@@ -6,10 +6,10 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from rest_framework.request import Request
 
-from deployments.accounts import find_visible_service, require_change, workspaces_of
+from deployments.accounts import find_visible_service, require_change, workspaces_of, workspaces_to_change
 from deployments.api.authentication import caller
 from deployments.api.errors import ApiError, not_found, wrong
-from deployments.models import Membership, Role, Service, Workspace
+from deployments.models import Service, Workspace
 from deployments.spec import check_name
 
 
@@ -58,11 +58,7 @@ def workspace_for_create(user: User, parameter: str, in_document: str | None) ->
         workspace = get_workspace(user, parameter or in_document or "", field)
         require_change(user, workspace, f"workspace {workspace.slug}")
         return workspace
-    if user.is_superuser:
-        mine = Workspace.objects.order_by("name").first()
-    else:
-        changers = Membership.objects.filter(user=user, role__in=(Role.OWNER, Role.OPERATOR))
-        mine = Workspace.objects.filter(memberships__in=changers).order_by("name").first()
+    mine = workspaces_to_change(user).first()
     if mine is None:
         raise ApiError(403, "Forbidden", "You may change no workspace. Ask an owner to make you an operator of theirs.")
     return mine

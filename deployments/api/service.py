@@ -83,11 +83,12 @@ class ServiceView(APIView):
 
     @extend_schema(operation_id="DescribeService", responses=answers(ServiceFields))
     def get(self, request: Request, cluster: str, name: str) -> Response:
-        """A service. ``AccessToken`` is for owners and operators, "" for viewers."""
+        """A service. ``AccessToken`` and ``ServiceConfig`` are for owners and operators, "" for viewers."""
         service = get_service(request, cluster, name)
         ready, latest = counts_of([service])
-        token = token_of(service) if may_change(caller(request), service.workspace) else ""
-        seen = Seen(base_url(request), ready.get(service.pk, 0), latest.get(service.pk, 0), token)
+        changes = may_change(caller(request), service.workspace)
+        token = token_of(service) if changes else ""
+        seen = Seen(base_url(request), ready.get(service.pk, 0), latest.get(service.pk, 0), changes, token)
         fields = service_fields(service, seen)
         return Response(fields, headers={"ETag": f'"{fields["WantedVersion"]}"'})
 

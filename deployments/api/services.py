@@ -17,6 +17,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from deployments import lifecycle
+from deployments.accounts import workspaces_to_change
 from deployments.api import query
 from deployments.api.authentication import caller
 from deployments.api.body import read_document
@@ -108,11 +109,18 @@ class ServicesView(APIView):
         )
         seen = Seen(base_url(request), 0, 0)
         ready, latest = counts_of(services)
+        own = set(workspaces_to_change(caller(request)).values_list("pk", flat=True))
         return Response(
             ServiceList(
                 Services=[
                     service_fields(
-                        row, replace(seen, ready_instances=ready.get(row.pk, 0), latest_version=latest.get(row.pk, 0))
+                        row,
+                        replace(
+                            seen,
+                            ready_instances=ready.get(row.pk, 0),
+                            latest_version=latest.get(row.pk, 0),
+                            may_change=row.workspace_id in own,
+                        ),
                     )
                     for row in services
                 ],

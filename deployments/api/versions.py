@@ -81,8 +81,8 @@ class VersionView(APIView):
 
     @extend_schema(operation_id="DescribeServiceVersion", responses=answers(VersionDocument))
     def get(self, request: Request, cluster: str, name: str, number: str) -> Response:
-        """A version's document; it holds no token."""
-        service = get_service(request, cluster, name)
+        """A version's document; it holds no token, but the environment: not for viewers."""
+        service = get_service_to_change(request, cluster, name)
         row = None
         if number.isascii() and number.isdigit() and len(number) < 10:
             row = service.revisions.select_related("author").filter(number=int(number)).first()

@@ -12,7 +12,7 @@ from django.test import Client
 from django.utils import timezone
 
 from deployments.accounts import issue_personal_token
-from deployments.models import AuditEntry, PersonalToken, Service
+from deployments.models import AuditEntry, PersonalToken, Service, ServiceEvent
 from deployments.throttle import TRIES_A_NAME_AND_ADDRESS, TRIES_AN_ADDRESS
 from tests.deployments.api.conftest import PASSWORD, Api
 
@@ -154,6 +154,26 @@ def test_viewers_get_403_naming_the_owners_and_strangers_404(
     assert stranger.request(method, f"services/local/chat{part}", body)[0] == 404
     service.refresh_from_db()
     assert service.generation == 1
+
+
+@pytest.mark.parametrize("part", ["/logs", "/versions/1"])
+def test_logs_and_documents_are_not_for_viewers(owner: Api, viewer: Api, service: Service, part: str) -> None:
+    assert owner.get(f"services/local/chat{part}")[0] == 200
+    status, answer = viewer.get(f"services/local/chat{part}")
+    assert (status, answer["Code"]) == (403, "Forbidden")
+
+
+def test_viewers_see_neither_the_environment_nor_lines_of_the_log(
+    owner: Api, operator: Api, viewer: Api, service: Service
+) -> None:
+    ServiceEvent.objects.create(service=service, code="CrashLoopBackOff", message="It ended.", log_tail="secret\nline")
+    told = []
+    for person in (owner, operator, viewer):
+        described = person.get("services/local/chat")[1]["ServiceConfig"]
+        assert person.get("services")[1]["Services"][0]["ServiceConfig"] == described
+        events = person.get("services/local/chat/events")[1]["Events"]
+        told.append((bool(described), events[0]["LogTail"]))
+    assert told == [(True, ["secret", "line"]), (True, ["secret", "line"]), (False, [])]
 
 
 def test_viewers_create_nothing_and_are_told_whom_to_ask(viewer: Api, workspace: object) -> None:
