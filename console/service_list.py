@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy
 
 from console.badges import Badge, badge_of, step_of
 from deployments.models import Desired, Instance, Membership, Role, Service, ServiceQuerySet, Status
-from deployments.spec.spec import LLM_ENGINES
+from deployments.spec import ENGINE_LABEL, LLM_ENGINES
 from deployments.status import IN_MOTION
 
 PAGE_SIZES = (25, 50, 100)
@@ -218,7 +218,7 @@ def engine_words(service: Service) -> str:
     if service.wanted_revision is None:
         return ""
     document = service.wanted_revision.document
-    label = (document.get("labels") or {}).get("ServiceEngineType")
+    label = (document.get("labels") or {}).get(ENGINE_LABEL)
     if label:
         return str(label).lower()
     containers = document.get("containers") or [{}]

@@ -18,8 +18,7 @@ from deployments.engines.commands import container_words
 from deployments.llm_request import CUSTOM, DEFAULT_MOUNT_PATH, FIELDS, OPEN_SOURCE, FormInvalid, LlmRequest
 from deployments.machines import find_instance_type
 from deployments.recommendation import Recommendation, Wanted, recommend, want_custom, want_model
-from deployments.spec import suggest_name
-from deployments.spec.spec import ENGINE_LABEL
+from deployments.spec import ENGINE_LABEL, suggest_name
 
 __all__ = [
     "FIELDS", "FormInvalid", "LlmRequest", "llm_request_of", "preview", "recommend_for", "refuse_request",

@@ -20,6 +20,7 @@ from deployments.api.query import label_text
 from deployments.clusters.base import InstancePhase
 from deployments.encryption import SecretUnreadable, decrypt
 from deployments.models import Desired, Instance, Service, ServiceEvent
+from deployments.spec import ENGINE_LABEL, LLM_ENGINES
 
 logger = logging.getLogger(__name__)
 
@@ -271,8 +272,8 @@ def service_type(document: Mapping[str, Any]) -> str:
     said = part(document, "metadata").get("type")
     if isinstance(said, str) and said:
         return said
-    engine = str(part(document, "labels").get("ServiceEngineType", "")).lower()
-    return "LLM" if engine in {"chat-llm", "vllm", "bladellm"} else "Standard"
+    engine = str(part(document, "labels").get(ENGINE_LABEL, "")).lower()
+    return "LLM" if engine in LLM_ENGINES else "Standard"
 
 
 def eas_message(service: Service) -> str:

@@ -26,7 +26,7 @@ from deployments.api.fields import Seen, ServiceFields, base_url, endpoint, serv
 from deployments.api.lookup import find_workspace, workspace_for_create
 from deployments.api.openapi import answers, paging, parameters
 from deployments.models import Instance, Revision, Service, ServiceQuerySet
-from deployments.spec import ServiceSpec
+from deployments.spec import ENGINE_LABEL, LLM_ENGINES, ServiceSpec
 from deployments.spec.document import ServiceDocument
 
 #: Every status of EAS (eas.md §4.3): asking for one that Slipway never has finds nothing.
@@ -45,7 +45,6 @@ SORTS = {
     "ServiceStatus": "status",
     "Status": "status",
 }
-LLM_LABELS = ("chat-llm", "vllm", "bladellm")
 WANTED = "wanted_revision__document"
 #: Parameters that compare with one text of the document.
 DOCUMENT_PARAMETERS = {
@@ -231,8 +230,8 @@ def in_workspace(rows: ServiceQuerySet, user: User, said: str) -> ServiceQuerySe
 def of_type(rows: ServiceQuerySet, kind: str) -> ServiceQuerySet:
     """By ``fields.service_type``: what the document says, else whether its label names an engine."""
     engine = Q()
-    for label in LLM_LABELS:
-        engine |= Q(**{f"{WANTED}__labels__ServiceEngineType__iexact": label})
+    for label in LLM_ENGINES:
+        engine |= Q(**{f"{WANTED}__labels__{ENGINE_LABEL}__iexact": label})
     said = Q(**{f"{WANTED}__metadata__type__isnull": False})
     found = Q(**{f"{WANTED}__metadata__type": kind})
     if kind == "LLM":

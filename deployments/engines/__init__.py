@@ -17,16 +17,15 @@ from deployments.engines.chat_llm import CHAT_LLM
 from deployments.engines.commands import Arguments, container_words, match_program, read_arguments
 from deployments.engines.recipe import MODEL, EngineMemory, Launch, Recipe, is_flag_value
 from deployments.engines.vllm import VLLM
+from deployments.spec import ENGINE_LABEL
 
 __all__ = [
     "RECIPES", "EngineCommand", "EngineMemory", "Launch", "Recipe", "engine_of", "find_recipe",
-    "find_recipe_by_label", "image_name", "is_recipe_command", "read_command", "served_model_of",
+    "find_recipe_by_label", "is_recipe_command", "read_command",
 ]  # fmt: skip
 
 #: In the order of the form.
 RECIPES: tuple[Recipe, ...] = (CHAT_LLM, VLLM, BLADELLM)
-
-ENGINE_LABEL = "ServiceEngineType"
 
 #: Where EAS keeps its images (eas.md §1.11); the image is the same with and without this in front.
 _REGISTRY = re.compile(r"eas-registry(-vpc)?\.[a-z0-9-]+\.cr\.aliyuncs\.com/pai-eas/")
@@ -64,11 +63,6 @@ def find_recipe_by_label(label: str) -> Recipe | None:
     return next((recipe for recipe in RECIPES if recipe.label == label.lower()), None)
 
 
-def image_name(image: str) -> str:
-    """An image without EAS's registry and without its tag: ``chat-llm-webui`` of ``…/chat-llm-webui:3.0``."""
-    return _REGISTRY.sub("", image, count=1).split(":", 1)[0]
-
-
 def read_command(container: Mapping[str, Any]) -> EngineCommand | None:
     """The engine that a container starts, also as a later line of a script; None for any other program."""
     for words in container_words(container):
@@ -95,14 +89,6 @@ def engine_of(document: Mapping[str, Any]) -> str | None:
         return None
     command = read_command(containers[0])
     return command.recipe.label if command else None
-
-
-def served_model_of(container: Mapping[str, Any]) -> str:
-    """What to put in ``model`` when calling the engine a container runs (eas.md §1.9)."""
-    command = read_command(container)
-    if command is None or command.recipe.accepts_any_model:
-        return "default"
-    return command.arguments.find("served-model-name") or command.model or "default"
 
 
 def is_recipe_command(container: Mapping[str, Any]) -> bool:
@@ -150,7 +136,7 @@ def _is_image_of(recipe: Recipe, image: object) -> bool:
     if not isinstance(image, str):
         return False
     name, _, tag = _REGISTRY.sub("", image, count=1).partition(":")
-    return name == image_name(recipe.image) and _TAG.fullmatch(tag) is not None
+    return name == recipe.image.partition(":")[0] and _TAG.fullmatch(tag) is not None
 
 
 def _are_recipe_arguments(recipe: Recipe, program: tuple[str, ...], arguments: Arguments, port: object) -> bool:

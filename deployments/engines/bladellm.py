@@ -38,6 +38,5 @@ BLADELLM = Recipe(
     # Its documentation asks for 1.7 times the weights, of which cache and activations are part (eas.md §5.2).
     memory=EngineMemory(runtime_gib=1.5, weights_factor=1.7),
     splits_heads=True,
-    accepts_any_model=True,
     unfit_gpus=("P100", "P4", "V100", "T4"),
 )

@@ -59,5 +59,4 @@ CHAT_LLM = Recipe(
     # 814 of them weights and cache; a quarter GiB covers the rest.
     memory=EngineMemory(runtime_gib=1.5, cpu_runtime_gib=0.25),
     splits_heads=False,
-    accepts_any_model=True,
 )

@@ -74,7 +74,6 @@ class Recipe:
     memory: EngineMemory
     #: Its weights are cut into equal parts by attention heads, so the number of GPUs must divide them.
     splits_heads: bool
-    accepts_any_model: bool  # what a request may put in ``model``: anything, or the served name alone
     unfit_gpus: tuple[str, ...] = ()  # GPU products it does not run on
 
     def is_unfit(self, gpu_product: str) -> bool:

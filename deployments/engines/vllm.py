@@ -49,5 +49,4 @@ VLLM = Recipe(
     # the server process.
     memory=EngineMemory(runtime_gib=1.0, reserved_share=0.1, cpu_runtime_gib=3.0),
     splits_heads=True,
-    accepts_any_model=False,
 )

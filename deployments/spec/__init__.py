@@ -5,10 +5,11 @@
 
 from deployments.spec.errors import FieldError, SpecInvalid
 from deployments.spec.names import NAME_RULE, check_name, suggest_name
-from deployments.spec.spec import ENGINE_LABEL, ServiceSpec, merge_documents
+from deployments.spec.spec import ENGINE_LABEL, LLM_ENGINES, ServiceSpec, merge_documents
 
 __all__ = [
     "ENGINE_LABEL",
+    "LLM_ENGINES",
     "NAME_RULE",
     "FieldError",
     "ServiceSpec",

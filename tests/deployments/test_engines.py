@@ -13,10 +13,8 @@ from deployments.engines import (
     Recipe,
     engine_of,
     find_recipe,
-    image_name,
     is_recipe_command,
     read_command,
-    served_model_of,
 )
 from deployments.engines.chat_llm import GGUF_SLOTS
 from deployments.spec.spec import LLM_ENGINES, ServiceSpec
@@ -192,18 +190,6 @@ def test_a_flag_is_read_in_every_spelling() -> None:
         command = read_command(container(script=f"python webui/webui_server.py {script}"))
         assert command is not None
         assert command.model == "m", script
-
-
-def test_the_name_to_call_an_engine_by_is_known_from_its_command() -> None:
-    assert served_model_of(recipe("vllm").render(FOLDER)) == "chat"
-    assert served_model_of(container(script="vllm serve /model_dir")) == "/model_dir"
-    assert served_model_of(recipe("none").render(BUNDLED)) == "default"
-
-
-def test_an_image_is_the_same_with_eas_registry_in_front() -> None:
-    assert image_name("eas-registry-vpc.cn-hangzhou.cr.aliyuncs.com/pai-eas/chat-llm-webui:3.0") == "chat-llm-webui"
-    assert image_name("chat-llm-webui:3.0") == "chat-llm-webui"
-    assert image_name("evil.example/chat-llm-webui:3.0") == "evil.example/chat-llm-webui"
 
 
 WEBUI = "python webui/webui_server.py --port=8000 --model-path=SmolLM2-135M-Instruct"

@@ -81,13 +81,13 @@ def engines(spec: ServiceSpec, capacity: Capacity) -> Iterator[Refusal]:
     image = image_name(spec.container.image)
     if spec.engine == "bladellm" or image.startswith("blade"):
         message = "BladeLLM runs on Kubernetes only: it exists as an image, and not as a program of this machine."
-        yield Refusal("engine_unavailable", message, "Choose no acceleration, or a Kubernetes cluster.")
+        yield Refusal("engine_missing", message, "Choose no acceleration, or a Kubernetes cluster.")
     elif uses_vllm(spec) and "vllm" not in capacity.images:
         message = "vLLM is not installed on this machine."
-        yield Refusal("engine_unavailable", message, "Install vLLM so that `vllm` is found, or choose no acceleration.")
+        yield Refusal("engine_missing", message, "Install vLLM so that `vllm` is found, or choose no acceleration.")
     elif image == "chat-llm-webui" and "chat-llm" not in capacity.images:
         message = "The chat-llm engine's library xllamacpp is not installed."
-        yield Refusal("engine_unavailable", message, "Run `make run` again: it installs all that is needed.")
+        yield Refusal("engine_missing", message, "Run `make run` again: it installs all that is needed.")
     launchers = find_launchers(spec.container.image)
     if launchers is not None and not os.access(launchers / "python", os.X_OK):
         message = f"The launcher {launchers / 'python'} of image {image} cannot be executed."

@@ -40,9 +40,9 @@ def mounted(source: dict[str, Any]) -> ServiceSpec:
         ("dataset_unsupported", lambda: mounted({"dataset": {"id": "d-1"}})),
         ("gpu_unavailable", lambda: spec_of(metadata={"gpu": 2})),
         ("exec_check_unsupported", lambda: spec_of(container={"health_check": {"exec": {"command": ["true"]}}})),
-        ("engine_unavailable", lambda: spec_of(labels={"ServiceEngineType": "bladellm"})),
-        ("engine_unavailable", lambda: spec_of(labels={"ServiceEngineType": "vllm"})),
-        ("engine_unavailable", lambda: spec_of(container={"image": "r/vllm:0.14.0-gpu"})),
+        ("engine_missing", lambda: spec_of(labels={"ServiceEngineType": "bladellm"})),
+        ("engine_missing", lambda: spec_of(labels={"ServiceEngineType": "vllm"})),
+        ("engine_missing", lambda: spec_of(container={"image": "r/vllm:0.14.0-gpu"})),
     ],
 )  # fmt: skip
 def test_refused(code: str, spec: Any) -> None:
