@@ -13,11 +13,8 @@ from typing import Any
 
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
 from django.conf import settings
-from django.contrib.auth import get_user
-from django.contrib.auth.models import User
-from django.contrib.sessions.backends.db import SessionStore
-from django.http import HttpRequest
 
+from deployments.accounts import find_user_by_session
 from deployments.hints import GROUP
 from deployments.models import Service
 from inference_gateway.database import in_database
@@ -97,10 +94,8 @@ def visible_names(session_key: str, names: set[str]) -> set[str]:
 
     Asked anew each time: a session ends, and rights are taken, while a tab stays open.
     """
-    request = HttpRequest()
-    request.session = SessionStore(session_key or None)
-    user = get_user(request)
-    if not isinstance(user, User) or not user.is_active:
+    user = find_user_by_session(session_key)
+    if user is None:
         raise SignedOut
     if not names:
         return set()

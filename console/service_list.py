@@ -17,7 +17,8 @@ from django.db.models import Count, Q
 from django.utils.translation import gettext_lazy
 
 from console.badges import Badge, badge_of, step_of
-from deployments.models import Desired, Instance, Membership, Role, Service, ServiceQuerySet, Status
+from deployments.accounts import workspaces_to_change
+from deployments.models import Desired, Instance, Service, ServiceQuerySet, Status
 from deployments.spec import ENGINE_LABEL, LLM_ENGINES
 from deployments.status import IN_MOTION
 
@@ -197,7 +198,7 @@ class ServiceList:
                 step=step_of(service),
                 ready=ready.get(service.pk, 0),
                 engine=engine_words(service),
-                may_change=self.user.is_superuser or service.workspace_id in changeable,
+                may_change=service.workspace_id in changeable,
             )
             for service in services
         ]
@@ -207,10 +208,7 @@ class ServiceList:
 
     @cached_property
     def changeable_workspaces(self) -> frozenset[int]:
-        if self.user.is_superuser:
-            return frozenset()
-        mine = Membership.objects.filter(user=self.user, role__in=(Role.OWNER, Role.OPERATOR))
-        return frozenset(mine.values_list("workspace_id", flat=True))
+        return frozenset(workspaces_to_change(self.user).values_list("pk", flat=True))
 
 
 def engine_words(service: Service) -> str:

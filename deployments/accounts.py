@@ -11,12 +11,17 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.contrib.auth import authenticate as check_password
+from django.contrib.auth import get_user
 from django.contrib.auth.models import User
+from django.contrib.sessions.backends.db import SessionStore
 from django.core.cache import cache
+from django.db import transaction
 from django.db.models import QuerySet
+from django.http import HttpRequest
 from django.utils import timezone
 from redis.exceptions import RedisError
 
+from deployments.audit import record_audit
 from deployments.encryption import digest_of
 from deployments.models import Membership, PersonalToken, Role, Service, Workspace
 from deployments.throttle import claim_try, forget_tries
@@ -25,11 +30,19 @@ TOKEN_PREFIX = "slp_"
 #: A password hash costs a quarter of a second of CPU, so a verified pair is remembered this long.
 REMEMBER_SECONDS = 60
 TOUCH_EVERY = timedelta(minutes=1)
+MAX_TOKENS = 100  # a person
 CHANGERS = (Role.OWNER, Role.OPERATOR)
 
 
 class NotAllowed(Exception):
     """The person is known and may see the thing, but not do this. The message names who may."""
+
+
+class TooManyTokens(Exception):
+    """A person has as many personal tokens as anybody may."""
+
+    def __init__(self) -> None:
+        super().__init__(f"You have {MAX_TOKENS} tokens. Delete one first.")
 
 
 class TooManyTries(Exception):
@@ -116,11 +129,30 @@ def find_user_by_token(token: str) -> User | None:
     return row.user
 
 
+def find_user_by_session(session_key: str) -> User | None:
+    """The person whose session that is now, for sockets: they outlive sessions, so they ask again each time."""
+    request = HttpRequest()
+    request.session = SessionStore(session_key or None)
+    user = get_user(request)
+    return user if isinstance(user, User) and user.is_active else None
+
+
 def issue_personal_token(user: User, name: str, expires_at: datetime | None = None) -> tuple[PersonalToken, str]:
-    """Make a token; the secret is returned this once and never again."""
+    """Make a token; the secret is returned this once and never again. Raises ``TooManyTokens``."""
     secret = TOKEN_PREFIX + secrets.token_urlsafe(30)
-    row = PersonalToken.objects.create(user=user, name=name, digest=digest_of(secret), expires_at=expires_at)
+    with transaction.atomic():
+        if PersonalToken.objects.filter(user=user).count() >= MAX_TOKENS:
+            raise TooManyTokens
+        row = PersonalToken.objects.create(user=user, name=name, digest=digest_of(secret), expires_at=expires_at)
+        record_audit(user, "token.create", name, None)
     return row, secret
+
+
+def delete_personal_token(row: PersonalToken) -> None:
+    """Whoever uses it is refused from now on."""
+    with transaction.atomic():
+        record_audit(row.user, "token.delete", row.name, None)
+        row.delete()
 
 
 def role_in(user: User, workspace: Workspace) -> Role | None:

@@ -39,7 +39,7 @@ def services(request: SignedInRequest) -> HttpResponse:
         ],
         "workspaces": workspaces_of(request.user),
         "bundled": find_bundled() if not listing.counts[""] and not query.is_narrowed else None,
-        "may_deploy": request.user.is_superuser or bool(listing.changeable_workspaces),
+        "may_deploy": bool(listing.changeable_workspaces),
     }
     return render(request, "console/services.html", context)
 

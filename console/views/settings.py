@@ -23,7 +23,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from console.access import SignedInRequest, signed_in
 from console.page_context import DENSITIES, DENSITY_COOKIE, THEME_COOKIE, THEMES, chosen
-from deployments.accounts import issue_personal_token
+from deployments.accounts import TooManyTokens, delete_personal_token, issue_personal_token
 from deployments.audit import record_audit
 from deployments.models import AuditEntry, PersonalToken, Role
 
@@ -70,17 +70,18 @@ def security(request: SignedInRequest) -> HttpResponse:
 def create_token(request: SignedInRequest) -> HttpResponse:
     """Make a personal token and show it in this answer only."""
     name, days = request.POST.get("name", "").strip(), request.POST.get("days", "90")
-    if not name or len(name) > 120:
+    if not name.isprintable() or not 1 <= len(name) <= 120:
         message = gettext("Give the token a name of 1 to 120 characters, so that you know it later.")
         return show_security(request, {"errors": {"name": [message]}, "token_name": name}, status=422)
-    if not days.isdecimal() or int(days) not in TOKEN_DAYS:
+    if days not in {str(one) for one in TOKEN_DAYS}:
         return show_security(
             request, {"errors": {"days": [gettext("Choose how long the token is valid.")]}}, status=422
         )
     expires_at = timezone.now() + timedelta(days=int(days)) if int(days) else None
-    with transaction.atomic():
+    try:
         row, secret = issue_personal_token(request.user, name, expires_at)
-        record_audit(request.user, "token.create", row.name, None)
+    except TooManyTokens as refusal:
+        return show_security(request, {"errors": {"name": [str(refusal)]}, "token_name": name}, status=409)
     return show_security(request, {"new_token": secret, "new_token_name": row.name}, status=201)
 
 
@@ -89,9 +90,7 @@ def create_token(request: SignedInRequest) -> HttpResponse:
 def revoke_token(request: SignedInRequest, token_id: int) -> HttpResponse:
     """End a personal token at once."""
     row = get_object_or_404(PersonalToken, pk=token_id, user=request.user)
-    with transaction.atomic():
-        record_audit(request.user, "token.revoke", row.name, None)
-        row.delete()
+    delete_personal_token(row)
     messages.success(request, gettext("Token %(name)s no longer works.") % {"name": row.name})
     return HttpResponseRedirect("/settings/security")
 

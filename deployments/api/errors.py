@@ -14,7 +14,7 @@ from django.http import Http404
 from rest_framework import exceptions
 from rest_framework.response import Response
 
-from deployments.accounts import NotAllowed, TooManyTries
+from deployments.accounts import NotAllowed, TooManyTokens, TooManyTries
 from deployments.clusters.base import ClusterError
 from deployments.encryption import SecretUnreadable
 from deployments.lifecycle import Conflict, RevisionMissing
@@ -74,6 +74,8 @@ def answer_error(error: Exception, context: Mapping[str, Any]) -> Response | Non
         return refusal(409, error.code, error.message)
     if isinstance(error, RevisionMissing):
         return refusal(404, "VersionNotFound", str(error))
+    if isinstance(error, TooManyTokens):
+        return refusal(409, "too_many_tokens", str(error))
     if isinstance(error, TooManyTries):
         return refusal(429, "Throttling", str(error), {"Retry-After": str(error.wait_seconds)})
     if isinstance(error, NotAllowed | PermissionDenied):

@@ -6,7 +6,6 @@ from datetime import timedelta
 from typing import TypedDict
 
 from django.contrib.auth.models import User
-from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
@@ -15,7 +14,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from deployments.accounts import issue_personal_token
+from deployments.accounts import delete_personal_token, issue_personal_token
 from deployments.api import query
 from deployments.api.authentication import caller
 from deployments.api.body import read_object, text, whole
@@ -24,11 +23,9 @@ from deployments.api.fields import text_of, time_text
 from deployments.api.lookup import get_workspace
 from deployments.api.openapi import answers, body, paging, parameters
 from deployments.api.service import MessageAnswer
-from deployments.audit import record_audit
 from deployments.models import AuditEntry, Membership, PersonalToken, Role, Workspace
 
 MAX_TOKEN_DAYS = 3650
-MAX_TOKENS = 100
 
 
 class WorkspaceFields(TypedDict):
@@ -171,11 +168,7 @@ class TokensView(APIView):
         name = text(given, "Name", 120)
         days = whole(given, "ExpiresInDays", 1, MAX_TOKEN_DAYS) if given.get("ExpiresInDays") is not None else None
         expires_at = timezone.now() + timedelta(days=days) if days else None
-        with transaction.atomic():
-            if PersonalToken.objects.filter(user=user).count() >= MAX_TOKENS:
-                raise ApiError(409, "too_many_tokens", f"You have {MAX_TOKENS} tokens. Delete one first.")
-            row, secret = issue_personal_token(user, name, expires_at)
-            record_audit(user, "token.create", name, None)
+        row, secret = issue_personal_token(user, name, expires_at)
         return Response(NewToken(**token_fields(row), Token=secret), status=201)
 
 
@@ -187,12 +180,10 @@ class PersonalTokenView(APIView):
         """Delete a token: whoever uses it is refused from now on."""
         user = caller(request)
         is_number = token_id.isascii() and token_id.isdigit() and len(token_id) < 16
-        with transaction.atomic():
-            row = PersonalToken.objects.filter(user=user, pk=int(token_id)).first() if is_number else None
-            if row is None:
-                raise not_found("TokenNotFound", "You have no such token. List them all.")
-            row.delete()
-            record_audit(user, "token.delete", row.name, None)
+        row = PersonalToken.objects.filter(user=user, pk=int(token_id)).first() if is_number else None
+        if row is None:
+            raise not_found("TokenNotFound", "You have no such token. List them all.")
+        delete_personal_token(row)
         return Response(MessageAnswer(Message=f"Token [{row.name}] is deleted."))
 
 

@@ -15,12 +15,9 @@ from typing import Any
 
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
-from django.contrib.auth import get_user
 from django.contrib.auth.models import User
-from django.contrib.sessions.backends.db import SessionStore
-from django.http import HttpRequest
 
-from deployments.accounts import find_visible_service
+from deployments.accounts import find_user_by_session, find_visible_service
 from deployments.models import Service
 from inference_gateway.answer import INTERNAL_ERROR
 from inference_gateway.chat import ChatError
@@ -179,9 +176,5 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels ha
 
 def admit(session_key: str, name: str) -> tuple[User | None, Service | None]:
     """The person whose session that is and the service of that name, if they may see it; else None."""
-    request = HttpRequest()
-    request.session = SessionStore(session_key or None)
-    user = get_user(request)
-    if not isinstance(user, User) or not user.is_active:
-        return None, None
-    return user, find_visible_service(user, name)
+    user = find_user_by_session(session_key)
+    return (None, None) if user is None else (user, find_visible_service(user, name))

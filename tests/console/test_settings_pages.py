@@ -6,7 +6,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from deployments.accounts import find_user_by_token
+from deployments.accounts import MAX_TOKENS, find_user_by_token
 from deployments.audit import record_audit
 from deployments.models import PersonalToken, Workspace
 from tests.console.conftest import ServiceMaker
@@ -49,8 +49,19 @@ def test_a_personal_token_is_shown_once_works_and_is_revoked(owner: Client, oper
 
 def test_a_token_needs_a_name_and_a_known_end(owner: Client) -> None:
     assert owner.post("/settings/tokens", {"name": " ", "days": "30"}).status_code == 422
-    assert owner.post("/settings/tokens", {"name": "x", "days": "31"}).status_code == 422
+    assert owner.post("/settings/tokens", {"name": "a\0b", "days": "30"}).status_code == 422
+    for days in ("31", "", "9" * 5000):
+        assert owner.post("/settings/tokens", {"name": "x", "days": days}).status_code == 422
     assert not PersonalToken.objects.exists()
+
+
+def test_nobody_has_more_tokens_than_the_limit(owner: Client) -> None:
+    user = User.objects.get(username="olga")
+    PersonalToken.objects.bulk_create(
+        PersonalToken(user=user, name=f"t{number}", digest=str(number)) for number in range(MAX_TOKENS)
+    )
+    assert owner.post("/settings/tokens", {"name": "one more", "days": "30"}).status_code == 409
+    assert PersonalToken.objects.count() == MAX_TOKENS
 
 
 def test_the_theme_is_in_the_first_byte_of_html(owner: Client) -> None:
