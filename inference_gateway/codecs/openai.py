@@ -152,6 +152,9 @@ def _decode(
     options = values.get("stream_options")
     if options is not None and not isinstance(options, Mapping):
         refuse("stream_options", 'stream_options must be an object, such as {"include_usage": true}.')
+    tools = values.get("tools")
+    if tools is not None and not (isinstance(tools, list) and all(isinstance(tool, dict) for tool in tools)):
+        refuse("tools", 'tools must be a list of objects, such as {"type": "function", "function": {"name": "f"}}.')
     model = fields.read_text("model") or "default"
     request = ChatRequest(
         messages=messages,
@@ -197,8 +200,11 @@ def _check_message(where: str, message: Any) -> None:
         known = ", ".join(ROLES)
         refuse(f"{where}.role", f"{where}.role must be one of {known}.", "unknown_role")
     content = message.get("content")
+    calls = message.get("tool_calls")
+    if calls is not None and not (isinstance(calls, list) and all(isinstance(call, dict) for call in calls)):
+        refuse(f"{where}.tool_calls", f"{where}.tool_calls must be a list of objects.")
     if content is None:
-        if role == "assistant" and (message.get("tool_calls") or message.get("function_call")):
+        if role == "assistant" and (calls or message.get("function_call")):
             return
         if role != "assistant" or "content" not in message:
             refuse(f"{where}.content", f"{where}.content is missing. Give the message's text.")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from typing import Any
 
 import aiohttp
@@ -55,7 +55,8 @@ class OpenAiEngine:
     """An ``Engine`` behind ``<base_url>/v1``. It holds no connection of its own and costs nothing to make.
 
     ``model`` is the name the engine serves under; None passes the caller's name on. A pause of more than
-    ``read_timeout_seconds`` between two bytes ends an answer.
+    ``read_timeout_seconds`` between two bytes ends an answer. Some engines answer 500 to questions that they
+    cannot read: those whose message ``is_refusal`` knows become 400.
     """
 
     def __init__(
@@ -65,10 +66,12 @@ class OpenAiEngine:
         model: str | None = None,
         connect_timeout_seconds: float = 5.0,
         read_timeout_seconds: float = 600.0,
+        is_refusal: Callable[[str], bool] = lambda message: False,
     ) -> None:
         self._session = session
         self._base_url = base_url.rstrip("/")
         self._model = model
+        self._is_refusal = is_refusal
         self._timeout = aiohttp.ClientTimeout(
             total=None, sock_connect=connect_timeout_seconds, sock_read=read_timeout_seconds
         )
@@ -83,7 +86,8 @@ class OpenAiEngine:
         try:
             response = await self._post(request)
             if response.status != 200:
-                raise _read_refusal(response.status, await response.content.read(MAX_ERROR_BYTES))
+                body = await response.content.read(MAX_ERROR_BYTES)
+                raise _read_refusal(response.status, body, self._is_refusal)
             stream = _Stream()
             async for piece in response.content.iter_any():
                 for event in stream.feed(piece):
@@ -267,11 +271,14 @@ def _parse_choice(choice: Mapping[str, Any], beside: Mapping[str, Any]) -> Itera
         yield Text("", index=index, carried=carried)
 
 
-def _read_refusal(status: int, body: bytes) -> ChatError:
+def _read_refusal(status: int, body: bytes, is_refusal: Callable[[str], bool]) -> ChatError:
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):
         value = {}
+    error = value.get("error") if isinstance(value, dict) else None
+    if status == 500 and isinstance(error, dict) and is_refusal(str(error.get("message"))):
+        return ChatError(400, "invalid_request", str(error["message"])[:2000])
     return _read_error(status, value if isinstance(value, dict) else {})
 
 

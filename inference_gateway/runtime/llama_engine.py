@@ -1,4 +1,4 @@
-"""What llama.cpp's server needs beside OpenAI's fields, so that a caller's leaving stops it at any time.
+"""What is peculiar about llama.cpp's server: its progress, asked for so that leaving stops it, and its 500s.
 
 While it reads a prompt it looks for a closed connection only after a second without any result, and the
 tokens of other dialogues are results too: beside one busy dialogue a prompt of thousands of tokens was read
@@ -16,6 +16,21 @@ from inference_gateway.chat import Carried, ChatEvent, ChatRequest, Text
 from inference_gateway.engines.base import Engine
 
 _ASK, _ANSWER = "return_progress", "prompt_progress"
+
+#: How its errors begin where a question cannot be read; it answers them with 500, like its own failures.
+_REFUSALS = (
+    "Failed to parse",
+    "image input is not supported",
+    "audio input is not supported",
+    "video input is not supported",
+    "Unknown reasoning format",
+    "Cannot use ",
+)
+
+
+def is_refusal(message: str) -> bool:
+    """Whether an error of llama.cpp's server is about the question, not about itself. Pure."""
+    return message.startswith(_REFUSALS)
 
 
 class LlamaEngine:

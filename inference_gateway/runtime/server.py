@@ -15,7 +15,7 @@ from inference_gateway.engines.openai_http import OpenAiEngine, open_session
 from inference_gateway.http import MAX_BODY_BYTES
 from inference_gateway.runtime.app import RuntimeApp
 from inference_gateway.runtime.flags import Flags
-from inference_gateway.runtime.llama_engine import LlamaEngine
+from inference_gateway.runtime.llama_engine import LlamaEngine, is_refusal
 from inference_gateway.runtime.llamacpp import LlamaProcess
 from inference_gateway.runtime.model_files import ModelFile
 from inference_gateway.runtime.prompting import PromptedEngine, Prompting
@@ -63,9 +63,8 @@ async def _serve(
 ) -> None:
     async with open_session(process.socket_path) as session:
         name = flags.served_model_name or model.name
-        engine = PromptedEngine(
-            LlamaEngine(OpenAiEngine(session, "http://engine", name)), build_prompting(flags, model)
-        )
+        computing = OpenAiEngine(session, "http://engine", name, is_refusal=is_refusal)
+        engine = PromptedEngine(LlamaEngine(computing), build_prompting(flags, model))
         app = RuntimeApp(
             engine,
             name,

@@ -76,6 +76,10 @@ def test_max_completion_tokens_is_the_newer_name() -> None:
         ({"stream_options": True}, "stream_options"),
         ({"model": 5}, "model"),
         ({"chat_template": "{{ x }}"}, "chat_template"),
+        ({"tools": "search"}, "tools"),
+        ({"tools": [1]}, "tools"),
+        ({"messages": [{"role": "assistant", "tool_calls": "x"}]}, "messages[0].tool_calls"),
+        ({"messages": [{"role": "assistant", "content": "x", "tool_calls": [1]}]}, "messages[0].tool_calls"),
     ],
 )
 def test_a_wrong_value_is_refused_by_the_field_s_name(fields: dict[str, Any], field: str) -> None:

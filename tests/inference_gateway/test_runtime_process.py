@@ -162,6 +162,22 @@ def test_an_error_speaks_the_dialect_of_its_path(
 
 
 @pytest.mark.parametrize("is_stream", [True, False])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:,"}}]}]},
+        {"messages": [{"role": "user", "content": "Hi"}], "tools": [{"type": "function"}]},
+        {"messages": [{"role": "assistant", "tool_calls": [{"id": "1"}]}, {"role": "user", "content": "Hi"}]},
+    ],
+)
+def test_a_question_that_the_engine_cannot_read_is_the_caller_s_fault(
+    runtime: Runtime, fields: dict[str, Any], is_stream: bool
+) -> None:
+    answer = _post(runtime, "/v1/chat/completions", json={**fields, "stream": is_stream})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_request")
+
+
+@pytest.mark.parametrize("is_stream", [True, False])
 def test_a_prompt_longer_than_the_context_is_refused_with_numbers(runtime: Runtime, is_stream: bool) -> None:
     answer = _post(runtime, json={"prompt": "word " * 2500, "use_stream_chat": is_stream})
     assert (answer.status_code, answer.json()["code"]) == (400, "context_length_exceeded")
