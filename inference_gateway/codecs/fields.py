@@ -20,9 +20,9 @@ def refuse(field: str | None, message: str, code: str = "invalid_parameter") -> 
 
 
 def decode_text(body: bytes) -> str:
-    """The body as text. Raises ChatError 400 ``invalid_encoding``."""
+    """The body as text, less a byte order mark. Raises ChatError 400 ``invalid_encoding``."""
     try:
-        return body.decode("utf-8")
+        return body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         refuse(
             None,
