@@ -95,7 +95,7 @@ def render_response_headers(raw: Iterable[tuple[bytes, bytes]]) -> list[tuple[by
         for name, value in given
         if name not in HOP_BY_HOP
         and name not in named
-        and name != b"x-request-id"
+        and name not in (b"x-request-id", b"date")  # Both are ours; a second Date would be no date at all.
         and not (name == b"set-cookie" and value.strip().lower().startswith(OWN_COOKIES.encode()))
     ]
 

@@ -148,6 +148,7 @@ def test_neither_the_token_nor_the_consoles_cookies_nor_hop_by_hop_headers_come_
     assert "x-drop" not in seen
     assert seen["x-keep"] == "kept"
     assert response.headers.get_list("set-cookie") == ["mine=1"]
+    assert len(response.headers.get_list("date")) == 1
     assert "x-private" not in response.headers
     assert response.headers["x-request-id"] == seen["x-request-id"]
 
