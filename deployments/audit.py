@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.contrib.auth.models import User
+from django.db.models import Count
 
 from deployments.models import AuditEntry, Workspace
 
-MAX_ENTRIES_A_WORKSPACE = 100_000
+MAX_ENTRIES = 100_000  # of one workspace, and of what belongs to none
 
 
 def record_audit(
@@ -30,3 +31,14 @@ def record_audit(
         before=before,
         after=after,
     )
+
+
+def prune_audit(most: int = MAX_ENTRIES) -> int:
+    """Keep the newest ``most`` entries of each workspace; returns how many went."""
+    counts = AuditEntry.objects.order_by().values_list("workspace").annotate(entries=Count("pk"))
+    gone = 0
+    for workspace_id, entries in counts.filter(entries__gt=most):
+        rows = AuditEntry.objects.filter(workspace=workspace_id)
+        oldest_kept = rows.order_by("-pk").values_list("pk", flat=True)[most - 1]
+        gone += rows.filter(pk__lt=oldest_kept).delete()[0]
+    return gone

@@ -9,6 +9,7 @@ from celery import shared_task
 from celery.signals import worker_ready
 from django.db import close_old_connections, transaction
 
+from deployments.audit import prune_audit
 from deployments.clusters import get_cluster
 from deployments.models import Service
 from deployments.readiness import stamp_worker_heartbeat
@@ -39,8 +40,9 @@ def sweep() -> None:
 
 @shared_task(name="deployments.tasks.tidy")
 def tidy() -> None:
-    """Every half minute: remove what the cluster holds of services that are gone."""
+    """Every half minute: remove what the cluster holds of services that are gone, and the oldest of the audit trail."""
     remove_orphans(get_cluster())
+    prune_audit()
 
 
 @worker_ready.connect
