@@ -13,7 +13,7 @@ from console.access import SignedInRequest, is_scripted
 from deployments.accounts import NotAllowed, workspaces_to_change
 from deployments.models import Service, Workspace
 
-PREVIEW, DEPLOY = "preview", "deploy"
+DEPLOY = "deploy"  # the other act, "preview", is whatever is not this
 
 
 @dataclass(frozen=True, slots=True)

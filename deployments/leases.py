@@ -11,29 +11,26 @@ import socket
 import threading
 from datetime import timedelta
 from functools import lru_cache
-from pathlib import Path
 
 from django.db.models import Q
 from django.utils import timezone
 
+from deployments.clusters.local.processes import find_process
 from deployments.models import Service
 
 LEASE_SECONDS = 30.0
-
-
-def process_start(pid: int) -> str | None:
-    """When a process began, in clock ticks since boot (proc(5), field 22); None where it cannot be told."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return None
-    return stat.rpartition(")")[2].split()[19]
 
 
 @lru_cache(maxsize=8)
 def process_name(pid: int) -> str:
     """``host:pid:start``, the same for a process's life and never again."""
     return f"{socket.gethostname()}:{pid}:{process_start(pid) or 0}"
+
+
+def process_start(pid: int) -> str:
+    """When a process began, opaque; "" where there is none. Colons separate the parts of a lease's name."""
+    found = find_process(pid)
+    return "" if found is None else found.start.replace(":", ".")
 
 
 def is_gone(holder: str) -> bool:

@@ -8,9 +8,6 @@ from django.utils.translation import gettext as _
 
 from deployments.models import Service, Status
 
-#: Which a message does not outlive by itself: somebody has to act.
-NEEDS_SOMEBODY = frozenset({Status.STOPPED, Status.STOPPING, Status.FAILED, Status.DELETE_FAILED})
-
 
 @dataclass(frozen=True, slots=True)
 class ServiceState:

@@ -22,7 +22,7 @@ const escapes = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&
 const escapeHtml = (text) => text.replace(/[&<>"']/g, (character) => escapes[character]);
 
 // An address that may be followed, or null: http(s), a host, and nobody's name or password before it.
-export function parseLink(address) {
+function parseLink(address) {
   let url;
   try {
     url = new URL(address);

@@ -146,7 +146,7 @@ export class TurnView {
 }
 
 // "First token 240 ms · 31.2 tokens/s · 24 tokens in, 130 out · r3"
-export function statsLine(stats, words) {
+function statsLine(stats, words) {
   const parts = [];
   if (stats.first_token_ms !== null) {
     const wait = stats.first_token_ms < 1000

@@ -5,7 +5,7 @@ import { announce } from "./announce.js";
 const words = document.body.dataset;
 
 /** Put text on the clipboard. `text` may be a promise. Resolves to whether it got there. */
-export async function copyText(text) {
+async function copyText(text) {
   if (navigator.clipboard && window.isSecureContext) {
     try {
       if (text instanceof Promise && window.ClipboardItem) {

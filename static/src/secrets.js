@@ -100,7 +100,7 @@ function openTab(tab) {
   }
 }
 
-export function enableTabs(root) {
+function enableTabs(root) {
   for (const list of root.querySelectorAll("[data-snippets] [role=tablist]")) {
     list.closest("[data-snippets]").classList.add("snippets-tabbed");
     openTab(list.querySelector("[aria-selected=true]"));
