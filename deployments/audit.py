@@ -37,7 +37,7 @@ def prune_audit(most: int = MAX_ENTRIES) -> int:
     """Keep the newest ``most`` entries of each workspace; returns how many went."""
     counts = AuditEntry.objects.order_by().values_list("workspace").annotate(entries=Count("pk"))
     gone = 0
-    for workspace_id, entries in counts.filter(entries__gt=most):
+    for workspace_id, _ in counts.filter(entries__gt=most):
         rows = AuditEntry.objects.filter(workspace=workspace_id)
         oldest_kept = rows.order_by("-pk").values_list("pk", flat=True)[most - 1]
         gone += rows.filter(pk__lt=oldest_kept).delete()[0]
