@@ -27,11 +27,6 @@ class Snippet:
         return self.text.split(TOKEN_MARK)
 
 
-def endpoint_of(base: str, name: str) -> str:
-    """The service's address below an address of Slipway (eas.md §1.1)."""
-    return f"{base.rstrip('/')}/api/predict/{name}"
-
-
 def websocket_of(endpoint: str) -> str:
     """The same address for WebSocket: ``http`` becomes ``ws`` (eas.md §1.1)."""
     parts = urlsplit(endpoint)

@@ -13,8 +13,9 @@ from django.views.decorators.http import require_POST, require_safe
 
 from console.access import SignedInRequest, get_service, is_scripted, refuse, signed_in
 from console.service_view import page_of
-from console.snippets import endpoint_of, snippets_of, websocket_of
+from console.snippets import snippets_of, websocket_of
 from deployments.accounts import require_change
+from deployments.addresses import address_of, endpoint_of
 from deployments.audit import record_audit
 from deployments.encryption import SecretUnreadable, decrypt
 from deployments.models import Service, Status
@@ -49,8 +50,7 @@ def token(request: SignedInRequest, name: str) -> HttpResponse:
 
 def show(request: SignedInRequest, service: Service, revealed: str = "") -> HttpResponse:
     context = page_of(request.user, service, "invocation")
-    address = settings.SLIPWAY_PUBLIC_URL or f"{request.scheme}://{request.get_host()}"
-    endpoint = endpoint_of(address, service.name)
+    endpoint = endpoint_of(address_of(request), service.name)
     context |= {
         "endpoints": [
             {"id": "endpoint-public", "word": _("Public endpoint"), "url": endpoint},

@@ -14,8 +14,8 @@ from datetime import UTC, datetime
 from typing import Any, TypedDict
 
 from django.conf import settings
-from rest_framework.request import Request
 
+from deployments.addresses import endpoint_of
 from deployments.api.query import label_text
 from deployments.clusters.base import InstancePhase
 from deployments.encryption import SecretUnreadable, decrypt
@@ -230,15 +230,6 @@ def time_text(instant: datetime | None) -> str:
     return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if instant else ""
 
 
-def base_url(request: Request) -> str:
-    """The address people use: the configured one, else the one this request came by."""
-    return settings.SLIPWAY_PUBLIC_URL or request.build_absolute_uri("/").rstrip("/")
-
-
-def endpoint(base: str, name: str) -> str:
-    return f"{base}/api/predict/{name}"
-
-
 def token_of(service: Service) -> str:
     """The service token; "" where it was encrypted with another secret key."""
     try:
@@ -289,7 +280,7 @@ def service_fields(service: Service, seen: Seen) -> ServiceFields:
     wanted = service.wanted_revision.number if service.wanted_revision else 0
     wants_instances = service.wanted_instances if service.desired == Desired.RUNNING else 0
     ready = seen.ready_instances
-    url = endpoint(seen.base_url, service.name)
+    url = endpoint_of(seen.base_url, service.name)
     resource = text_of(metadata.get("resource"))
     return ServiceFields(
         **SERVICE_UNUSED,

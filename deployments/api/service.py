@@ -14,11 +14,12 @@ from rest_framework.views import APIView
 
 from deployments import lifecycle
 from deployments.accounts import may_change
+from deployments.addresses import address_of, endpoint_of
 from deployments.api import query
 from deployments.api.authentication import caller
 from deployments.api.body import read_document, read_object, whole
 from deployments.api.errors import wrong
-from deployments.api.fields import Seen, ServiceFields, base_url, endpoint, part, service_fields, token_of
+from deployments.api.fields import Seen, ServiceFields, part, service_fields, token_of
 from deployments.api.lookup import get_service, get_service_to_change
 from deployments.api.openapi import answers, body, parameters
 from deployments.api.services import counts_of
@@ -88,7 +89,7 @@ class ServiceView(APIView):
         ready, latest = counts_of([service])
         changes = may_change(caller(request), service.workspace)
         token = token_of(service) if changes else ""
-        seen = Seen(base_url(request), ready.get(service.pk, 0), latest.get(service.pk, 0), changes, token)
+        seen = Seen(address_of(request), ready.get(service.pk, 0), latest.get(service.pk, 0), changes, token)
         fields = service_fields(service, seen)
         return Response(fields, headers={"ETag": f'"{fields["WantedVersion"]}"'})
 
@@ -215,7 +216,7 @@ class EndpointsView(APIView):
     def get(self, request: Request, cluster: str, name: str) -> Response:
         """The addresses of a service."""
         service = get_service(request, cluster, name)
-        url = endpoint(base_url(request), service.name)
+        url = endpoint_of(address_of(request), service.name)
         token = token_of(service) if may_change(caller(request), service.workspace) else ""
         gateway = Endpoint(
             EndpointType="DefaultGateway",
@@ -230,6 +231,6 @@ class EndpointsView(APIView):
 
 def port_of(request: Request) -> int:
     """The port in the address, or its scheme's."""
-    scheme, _, host = base_url(request).partition("://")
+    scheme, _, host = address_of(request).partition("://")
     match = re.search(r":([0-9]+)$", host)
     return int(match[1]) if match else 443 if scheme == "https" else 80

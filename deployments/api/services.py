@@ -18,11 +18,12 @@ from rest_framework.views import APIView
 
 from deployments import lifecycle
 from deployments.accounts import workspaces_to_change
+from deployments.addresses import address_of, endpoint_of
 from deployments.api import query
 from deployments.api.authentication import caller
 from deployments.api.body import read_document
 from deployments.api.errors import wrong
-from deployments.api.fields import Seen, ServiceFields, base_url, endpoint, service_fields
+from deployments.api.fields import Seen, ServiceFields, service_fields
 from deployments.api.lookup import find_workspace, workspace_for_create
 from deployments.api.openapi import answers, paging, parameters
 from deployments.models import Instance, Revision, Service, ServiceQuerySet
@@ -106,7 +107,7 @@ class ServicesView(APIView):
                 "workspace", "wanted_revision", "serving_revision", "created_by"
             )
         )
-        seen = Seen(base_url(request), 0, 0)
+        seen = Seen(address_of(request), 0, 0)
         ready, latest = counts_of(services)
         own = set(workspaces_to_change(caller(request)).values_list("pk", flat=True))
         return Response(
@@ -156,7 +157,7 @@ def create(request: Request, spec: ServiceSpec) -> Response:
     user = caller(request)
     workspace = workspace_for_create(user, query.text(request, "WorkspaceId"), spec.workspace)
     service = lifecycle.create(workspace, user, spec)
-    url = endpoint(base_url(request), service.name)
+    url = endpoint_of(address_of(request), service.name)
     answer = CreateAnswer(
         ServiceId=service.uid,
         ServiceName=service.name,

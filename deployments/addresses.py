@@ -1,0 +1,16 @@
+"""Where Slipway and its services are called, as pages and REST tell it."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.http import HttpRequest
+
+
+def address_of(request: HttpRequest) -> str:
+    """The address people use, without a slash at its end: the configured one, else the one they came by."""
+    return settings.SLIPWAY_PUBLIC_URL or f"{request.scheme}://{request.get_host()}"
+
+
+def endpoint_of(base: str, name: str) -> str:
+    """The service's address below an address of Slipway (eas.md §1.1)."""
+    return f"{base.rstrip('/')}/api/predict/{name}"
