@@ -212,8 +212,8 @@ class Oss(Part):
     @field_validator("path")
     @classmethod
     def check_path(cls, value: str) -> str:
-        match = re.fullmatch(r"oss://([a-z0-9][a-z0-9-]{1,61}[a-z0-9])(/[^\0\\]*)?", value)
-        if not match or ".." in (match.group(2) or "").split("/"):
+        match = re.fullmatch(r"oss://([a-z0-9](?:[a-z0-9.-]{0,61}[a-z0-9])?)(/[^\0\\]*)?", value)
+        if not match or ".." in match.group(1) or ".." in (match.group(2) or "").split("/"):
             raise PydanticCustomError("oss_path", "bad path")
         return value
 

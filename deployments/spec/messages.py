@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from typing import Any, get_args
 
@@ -19,7 +20,7 @@ SENTENCES = {
     "storage_source": "{path} needs exactly one source: oss, nfs, git, dataset or empty_dir.",
     "mount_path": "{path}.mount_path must be an absolute path, without spaces and `..`, such as /model_dir.",
     "mount_system": "{path}.mount_path would cover {path_given}, a system folder. Use another, such as /model_dir.",
-    "oss_path": "{path} must look like oss://BUCKET/FOLDER/, without `..`.",
+    "oss_path": "{path} must look like oss://BUCKET/FOLDER/, the bucket of a-z, 0-9, - and ., without `..`.",
     "image_name": "{path} must be the name of an image, such as chat-llm-webui:3.0.",
     "text_nul": "{path} holds a NUL character. Remove it.",
 }
@@ -67,6 +68,7 @@ def locate(loc: Iterable[int | str], model: type[BaseModel]) -> tuple[str, str]:
     for step in loc:
         if isinstance(step, int):
             path += f"[{step}]"
+            description = "an object" if place is not None else "a text"
             continue
         field = find_field(place, step) if place is not None else None
         if place is not None and field is None:
@@ -99,5 +101,8 @@ def inner_model(annotation: Any) -> Any:
 
 
 def shorten(value: object) -> str:
-    text = repr(value) if not isinstance(value, dict | list) else f"{type(value).__name__} of {len(value)}"
+    """The value in JSON's words, cut where it is long."""
+    if isinstance(value, dict | list):
+        return "an object" if isinstance(value, dict) else f"a list of {len(value)}"
+    text = json.dumps(value) if value is None or isinstance(value, bool) else repr(value)
     return text if len(text) <= 60 else text[:57] + "…"

@@ -6,6 +6,7 @@ import re
 import unicodedata
 
 from deployments.spec.errors import FieldError
+from deployments.spec.messages import shorten
 
 NAME_PATTERN = re.compile(r"[a-z0-9_]{3,63}")  # eas.md §3.2
 NAME_RULE = "Use a-z, 0-9 and _, 3 to 63 characters."
@@ -20,7 +21,9 @@ def suggest_name(wrong: str) -> str:
 
 def check_name(name: object, field: str = "metadata.name") -> FieldError | None:
     """Return what is wrong with a service name, or None (console.md §7, "name")."""
-    if not isinstance(name, str) or not name:
+    if name is not None and not isinstance(name, str):
+        return FieldError(field, "name_invalid", f"{field} must be a text; got {shorten(name)}. {NAME_RULE}")
+    if not name:
         return FieldError(field, "name_missing", f"{field} is missing. {NAME_RULE}")
     if NAME_PATTERN.fullmatch(name):
         return None

@@ -48,7 +48,9 @@ class ServiceSpec:
         try:
             parsed = ServiceDocument.model_validate(canonical)
         except ValidationError as problem:
-            raise SpecInvalid([*errors, *explain(problem, ServiceDocument)]) from None
+            told = {error.field for error in errors}
+            explained = [error for error in explain(problem, ServiceDocument) if error.field not in told]
+            raise SpecInvalid([*errors, *explained]) from None
         errors += across_parts(parsed)
         if errors:
             raise SpecInvalid(errors)
@@ -110,7 +112,9 @@ class ServiceSpec:
     @property
     def concurrency_limit(self) -> int | None:
         """Requests in flight over the whole service (eas.md §2.5), None for no limit."""
-        policy = self.document.get("networking", {}).get("gateway_policy", {}).get("concurrency_limit", {})
+        policy: Any = self.document
+        for key in ("networking", "gateway_policy", "concurrency_limit"):
+            policy = policy.get(key) or {}  # null is as good as absent
         return int(policy["limit"]) if policy.get("enable") else None
 
     @cached_property

@@ -181,7 +181,7 @@ def test_mounts_over_the_system_are_refused(path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["http://b/x", "oss://", "oss://B/x", "oss://bucket/../x", "oss:/bucket/x", "bucket/x"]
+    "path", ["http://b/x", "oss://", "oss://B/x", "oss://a..b/x", "oss://bucket/../x", "oss:/bucket/x", "bucket/x"]
 )
 def test_wrong_oss_paths_are_refused(path: str) -> None:
     wrong = with_storage({"mount_path": "/model_dir", "oss": {"path": path}})
@@ -207,6 +207,35 @@ def test_oss_paths_know_bucket_and_prefix() -> None:
     oss = spec.mounts[0].oss
     assert oss is not None
     assert (oss.bucket, oss.prefix, oss.read_only) == ("bucket", "a/b", True)
+
+
+@pytest.mark.parametrize("path", ["oss://b/p", "oss://b", "oss://a.b-c/", "oss://" + 63 * "b" + "/p"])
+def test_a_bucket_is_named_as_short_or_as_long_as_one_likes(path: str) -> None:
+    oss = ServiceSpec.parse(with_storage({"mount_path": "/m", "oss": {"path": path}})).mounts[0].oss
+    assert oss is not None
+    assert oss.bucket == path.removeprefix("oss://").split("/")[0]
+
+
+@pytest.mark.parametrize(
+    "networking", [None, {}, {"gateway_policy": None}, {"gateway_policy": {"concurrency_limit": None}}]
+)
+def test_a_concurrency_limit_of_null_is_none(networking: object) -> None:
+    assert ServiceSpec.parse(document() | {"networking": networking}).concurrency_limit is None
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (document() | {"containers": [5]}, "containers[0] must be an object; got 5."),
+        (document() | {"containers": {}}, "containers must be a list of containers; got an object."),
+        (with_container(args=[None]), "containers[0].args[0] must be a text; got null."),
+        (document(name=5), "metadata.name must be a text; got 5. Use a-z, 0-9 and _, 3 to 63 characters."),
+    ],
+)
+def test_a_wrong_type_is_told_once_and_in_the_words_of_json(wrong: Document, message: str) -> None:
+    with pytest.raises(SpecInvalid) as caught:
+        ServiceSpec.parse(wrong)
+    assert [error.message for error in caught.value.errors] == [message]
 
 
 @pytest.mark.parametrize("wrong", [None, [], "text", 7, {"metadata": []}, {"metadata": None}, {}])
