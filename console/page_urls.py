@@ -37,9 +37,7 @@ urlpatterns = [
     path("services/<str:name>/events/raw", service_pages.events_raw, name="service-events-raw"),
     path("services/<str:name>/versions", service_pages.versions, name="service-versions"),
     path("services/<str:name>/versions/<int:number>", service_pages.version, name="service-version"),
-    path(
-        "services/<str:name>/versions/<int:number>/switch", service_actions.switch_version, name="service-switch"
-    ),
+    path("services/<str:name>/versions/<int:number>/switch", service_actions.switch_version, name="service-switch"),
     path("services/<str:name>/logs", logs.logs, name="service-logs"),
     path("services/<str:name>/logs/lines", logs.log_lines, name="service-log-lines"),
     path("services/<str:name>/logs/download", logs.log_download, name="service-log-download"),

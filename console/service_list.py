@@ -142,17 +142,13 @@ class ServiceList:
             Status(one["status"]): one["number"]
             for one in self.searched().order_by().values("status").annotate(number=Count("pk"))
         }
-        counts = {
-            state: sum(by_status.get(status, 0) for status in statuses) for state, statuses in STATES.items()
-        }
+        counts = {state: sum(by_status.get(status, 0) for status in statuses) for state, statuses in STATES.items()}
         return {"": sum(by_status.values()), **counts}
 
     @cached_property
     def filters(self) -> list[StateFilter]:
         return [
-            StateFilter(
-                state, str(word), self.counts[state], self.query.encode(state=state), state == self.query.state
-            )
+            StateFilter(state, str(word), self.counts[state], self.query.encode(state=state), state == self.query.state)
             for state, word in STATE_WORDS.items()
         ]
 

@@ -34,8 +34,7 @@ def services(request: SignedInRequest) -> HttpResponse:
         "query_string": query.encode(),
         "sorts": {name: sort_link(query, name) for name in ("name", "status", "created", "updated")},
         "page_sizes": [
-            {"rows": size, "query": query.encode(rows=size), "current": size == query.rows}
-            for size in PAGE_SIZES
+            {"rows": size, "query": query.encode(rows=size), "current": size == query.rows} for size in PAGE_SIZES
         ],
         "workspaces": workspaces_of(request.user),
         "bundled": find_bundled() if not listing.counts[""] and not query.is_narrowed else None,

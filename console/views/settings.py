@@ -95,9 +95,7 @@ def revoke_token(request: SignedInRequest, token_id: int) -> HttpResponse:
     return HttpResponseRedirect("/settings/security")
 
 
-def show_security(
-    request: SignedInRequest, context: dict[str, Any] | None = None, status: int = 200
-) -> HttpResponse:
+def show_security(request: SignedInRequest, context: dict[str, Any] | None = None, status: int = 200) -> HttpResponse:
     rows = PersonalToken.objects.filter(user=request.user)
     base: dict[str, Any] = {
         "section": "settings",
@@ -143,9 +141,7 @@ def audit(request: SignedInRequest) -> HttpResponse:
         raise Http404
     entries = AuditEntry.objects.select_related("workspace")
     if not request.user.is_superuser:
-        entries = entries.filter(
-            workspace__memberships__user=request.user, workspace__memberships__role=Role.OWNER
-        )
+        entries = entries.filter(workspace__memberships__user=request.user, workspace__memberships__role=Role.OWNER)
     wanted = request.GET.get("q", "").strip()[:120]
     if wanted:
         entries = entries.filter(target__icontains=wanted)

@@ -179,8 +179,7 @@ def _decode(
 
 def _is_prompt_list(prompt: list[Any]) -> bool:
     return any(
-        all(isinstance(item, kind) and not isinstance(item, bool) for item in prompt)
-        for kind in (str, int, list)
+        all(isinstance(item, kind) and not isinstance(item, bool) for item in prompt) for kind in (str, int, list)
     )
 
 

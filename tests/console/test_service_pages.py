@@ -155,9 +155,7 @@ def test_switching_wants_an_older_version_again(operator: Client, make_service: 
     assert wanted.number == 1
 
 
-def test_the_failure_card_shows_cause_cure_and_twenty_log_lines(
-    operator: Client, make_service: ServiceMaker
-) -> None:
+def test_the_failure_card_shows_cause_cure_and_twenty_log_lines(operator: Client, make_service: ServiceMaker) -> None:
     service = make_service("chat_a", Status.FAILED, reason="CrashLoopBackOff")
     lines = "\n".join(f"line {number}<b>" for number in range(40))
     ServiceEvent.objects.create(

@@ -91,9 +91,7 @@ def test_the_badge_says_what_is_known_now(owner: Client, make_service: ServiceMa
     ]
 
 
-def test_a_live_refetch_gets_the_rows_it_names_and_the_order_of_all(
-    owner: Client, make_service: ServiceMaker
-) -> None:
+def test_a_live_refetch_gets_the_rows_it_names_and_the_order_of_all(owner: Client, make_service: ServiceMaker) -> None:
     for name in ("aaa", "bbb", "ccc"):
         make_service(name)
     answer = owner.get("/?sort=name", headers={"X-Slipway-Live": "bbb,gone"})

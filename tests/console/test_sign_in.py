@@ -19,7 +19,6 @@ def user() -> User:
     return User.objects.create_user("admin", password=PASSWORD)
 
 
-
 def test_a_right_password_opens_the_page_one_came_for(client: Client, user: User) -> None:
     answer = client.get("/services/chat?x=1")
     assert answer["Location"] == "/sign-in?next=%2Fservices%2Fchat%3Fx%3D1"
@@ -81,9 +80,7 @@ def test_a_script_without_a_session_gets_the_form_and_not_a_redirect(client: Cli
 
 
 def test_signing_in_again_over_a_page_hands_out_the_new_csrf_token(client: Client, user: User) -> None:
-    answer = client.post(
-        "/sign-in", {"username": "admin", "password": PASSWORD}, headers={"HX-Request": "true"}
-    )
+    answer = client.post("/sign-in", {"username": "admin", "password": PASSWORD}, headers={"HX-Request": "true"})
     assert answer.status_code == 204
     assert json.loads(answer["HX-Trigger"])["slipway:signed-in"]["csrf"]
 
