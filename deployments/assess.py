@@ -69,13 +69,23 @@ def is_current(wanted: Wanted, one: Seen) -> bool:
 
 def running_words(answering: int, instances: int) -> str:
     """How many answer (console.md §7, "running" and "degraded")."""
-    sentence = f"{answering} of {instances} instances answer."
+    sentence = answering_words(answering, instances)
     return f"Running. {sentence}" if answering >= instances else sentence
+
+
+def answering_words(answering: int, instances: int) -> str:
+    noun, verb = "instance" if instances == 1 else "instances", "answers" if answering == 1 else "answer"
+    return f"{answering} of {instances} {noun} {verb}."
+
+
+def new_words(new: int, instances: int) -> str:
+    return f"{new} of {instances} {'instance' if instances == 1 else 'instances'} {'is' if new == 1 else 'are'} new."
 
 
 def assess_ending(wanted: Wanted, seen: Sequence[Seen]) -> Verdict:
     if seen:
-        return Verdict(Status.STOPPING, "Stopping", f"Stopping: {len(seen)} instances finish what they are answering.")
+        who, verb = ("1 instance", "finishes") if len(seen) == 1 else (f"{len(seen)} instances", "finish")
+        return Verdict(Status.STOPPING, "Stopping", f"Stopping: {who} {verb} what is being answered.")
     if wanted.desired == Desired.STOPPED:
         return Verdict(Status.STOPPED, "Stopped", "Stopped. Start it to serve again.")
     return Verdict(Status.STOPPED, "ScaledToZero", "Stopped: scaled to 0 instances. Scale to 1 or more to serve.")
@@ -87,9 +97,9 @@ def assess_motion(wanted: Wanted, current: Sequence[Seen], answering: int, servi
     step = waiting[0].step if waiting else "Replacing instances one after another."
     if serving_others or (wanted.status == Status.UPDATING and answering < wanted.instances):
         reason = wanted.reason if wanted.status == Status.UPDATING else "Updating"
-        return Verdict(Status.UPDATING, reason, f"{answering} of {wanted.instances} instances are new. {step}".strip())
+        return Verdict(Status.UPDATING, reason, f"{new_words(answering, wanted.instances)} {step}".strip())
     if wanted.status == Status.SCALING:
-        return Verdict(Status.SCALING, "Scaling", f"{answering} of {wanted.instances} instances answer. {step}".strip())
+        return Verdict(Status.SCALING, "Scaling", f"{answering_words(answering, wanted.instances)} {step}".strip())
     if answering:
         return Verdict(Status.RUNNING, "RUNNING", running_words(answering, wanted.instances))
     if not current and wanted.status in {Status.CREATING, Status.STARTING}:

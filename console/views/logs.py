@@ -117,5 +117,5 @@ def log_query(request: SignedInRequest, instance: str) -> LogQuery:
 
 
 def clean(page: LogPage) -> list[tuple[int, str]]:
-    """The lines without what only a terminal understands."""
-    return [(number, ESCAPES.sub("", text)) for number, text in page.lines]
+    """The lines without what only a terminal understands, numbered from 1 as editors do."""
+    return [(number + 1, ESCAPES.sub("", text)) for number, text in page.lines]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+
 from deployments.assess import Seen, Wanted, assess
 from deployments.clusters.base import InstanceObservation, InstancePhase, ProgramExit
 from deployments.models import Desired, Status
@@ -48,7 +50,16 @@ def test_running_once_it_answers() -> None:
 
 def test_one_of_three_answering_is_running_and_says_how_many() -> None:
     verdict = assess(wanted(instances=3, status=Status.WAITING), [seen(ready=True), seen("b"), seen("c")], NOW)
-    assert (verdict.status, verdict.message) == (Status.RUNNING, "1 of 3 instances answer.")
+    assert (verdict.status, verdict.message) == (Status.RUNNING, "1 of 3 instances answers.")
+
+
+@pytest.mark.parametrize(
+    ("ready", "of", "words"),
+    [(1, 1, "Running. 1 of 1 instance answers."), (2, 2, "Running. 2 of 2 instances answer.")],
+)
+def test_one_instance_is_not_spoken_of_as_many(ready: int, of: int, words: str) -> None:
+    instances = [seen(name, ready=True) for name in "ab"[:ready]]
+    assert assess(wanted(instances=of, status=Status.WAITING), instances, NOW).message == words
 
 
 def test_an_answer_of_the_old_revision_does_not_make_the_new_one_running() -> None:
