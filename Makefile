@@ -1,7 +1,7 @@
 # Everything sets itself up: a Python of at least 3.11 and Node.js are all that has to be there.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run password test lint bench clean setup python
+.PHONY: help run password test lint bench screenshots clean setup python
 
 BIN := .venv/bin
 
@@ -15,6 +15,7 @@ help:
 	@echo "make test      run the tests; ARGS='tests/x.py -k name' chooses"
 	@echo "make lint      ruff and mypy"
 	@echo "make bench     measure"
+	@echo "make screenshots  take the pictures of docs/screenshots anew"
 	@echo "make clean     remove what make has built (not the data)"
 
 python:
@@ -41,6 +42,9 @@ lint: setup
 
 bench: setup
 	@set -e; for program in bench/bench_*.py; do $(BIN)/python "$$program" $(ARGS); done
+
+screenshots: setup
+	@$(BIN)/python -m tests.browser.screenshots $(ARGS)
 
 clean:
 	rm -rf .venv node_modules static/dist static/collected .mypy_cache .ruff_cache .pytest_cache .setup.lock

@@ -1,0 +1,132 @@
+"""Pictures of every page for the documentation: a real Slipway, a real model, taken anew by ``make screenshots``.
+
+``python -m tests.browser.screenshots [FOLDER]`` writes ``<page>[-dark][-phone].png`` into FOLDER, which is
+``docs/screenshots`` when none is named.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import httpx
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from console.environment import REPOSITORY
+from tests.browser.conftest import CHROMIUM_FLAGS, PASSWORD, build_static_files, sign_in, wait_status
+from tests.programs import require_program
+from tests.slipway_process import SlipwayProcess
+
+#: Width and height in CSS pixels, and what it adds to a picture's name.
+WIDE, PHONE = ((1280, 800), ""), ((375, 760), "-phone")
+#: What a page is called, and its address.
+PAGES = {
+    "services": "/",
+    "llm-deployment": "/deploy/llm",
+    "custom-deployment": "/deploy/custom",
+    "overview": "/services/chat",
+    "failed": "/services/reranker",
+    "invocation": "/services/chat/invocation",
+    "logs": "/services/chat/logs",
+    "events": "/services/chat/events",
+    "versions": "/services/summaries/versions",
+    "update": "/services/chat/edit",
+    "settings": "/settings/security",
+    "audit": "/settings/audit",
+}
+QUESTION = "Write a Python function that adds two numbers."
+
+
+def main() -> None:
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else REPOSITORY / "docs" / "screenshots"
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="slipway-pictures-") as temporary:
+        data_dir = Path(temporary) / "data"
+        build_static_files(data_dir)
+        slipway = SlipwayProcess(data_dir, SLIPWAY_ADMIN_PASSWORD=PASSWORD)
+        try:
+            slipway.start()
+            with sync_playwright() as playwright:
+                program = str(require_program("chromium"))
+                browser = playwright.chromium.launch(executable_path=program, args=CHROMIUM_FLAGS)
+                take_all(browser, slipway.address, folder)
+                browser.close()
+        finally:
+            slipway.end_everything()
+    size = sum(picture.stat().st_size for picture in folder.glob("*.png"))
+    print(f"{len(list(folder.glob('*.png')))} pictures, {size / 1024:.0f} KiB, in {folder}")
+
+
+def take_all(browser: Browser, address: str, folder: Path) -> None:
+    expect.set_options(timeout=60_000)
+    with httpx.Client(base_url=f"{address}/api/v2", auth=("admin", PASSWORD), timeout=30) as api:
+        first = open_tab(browser, address, WIDE[0], "light")
+        first.goto("/sign-in")
+        first.screenshot(path=folder / "sign-in.png")
+        sign_in(first)
+        first.screenshot(path=folder / "first-run.png")
+        furnish(api)
+        conversation = talk(first)
+    for scheme in ("light", "dark"):
+        for size, suffix in (WIDE, PHONE):
+            tab = open_tab(browser, address, size, scheme)
+            sign_in(tab)
+            name_end = ("-dark" if scheme == "dark" else "") + suffix
+            for name, path in {**PAGES, "web-chat": conversation}.items():
+                tab.goto(path, wait_until="networkidle")
+                tab.screenshot(path=folder / f"{name}{name_end}.png")
+            tab.context.close()
+
+
+def open_tab(browser: Browser, address: str, size: tuple[int, int], scheme: str) -> Page:
+    context = browser.new_context(
+        base_url=address,
+        viewport={"width": size[0], "height": size[1]},
+        color_scheme="dark" if scheme == "dark" else "light",
+        reduced_motion="reduce",
+        has_touch=size[0] < 900,
+    )
+    context.set_default_timeout(60_000)
+    return context.new_page()
+
+
+def furnish(api: httpx.Client) -> None:
+    """A few services as people have them: some run, one is stopped, one has failed."""
+    model = {"model": "SmolLM2-135M-Instruct", "users": 1, "context_tokens": 2048}
+    for name, instances in (("chat", 1), ("summaries", 2), ("translator", 1)):
+        answer = api.post("/llm-services", json={"service_name": name, "instances": instances, **model})
+        answer.raise_for_status()
+    broken = document_of(api, "reranker", model)
+    broken["containers"][0]["script"] += " --tensor-paralel=2"
+    api.post("/services", json=broken).raise_for_status()
+    for name in ("chat", "summaries", "translator"):
+        wait_status(api, name, "Running")
+    changed = document_of(api, "summaries", model)
+    changed["containers"][0]["env"] = [{"name": "LANG", "value": "C.UTF-8"}]
+    changed["metadata"]["instance"] = 2
+    api.put("/services/local/summaries", json=changed).raise_for_status()
+    api.put("/services/local/translator/stop").raise_for_status()
+    wait_status(api, "summaries", "Running")
+    wait_status(api, "translator", "Stopped")
+    wait_status(api, "reranker", "Failed")
+
+
+def document_of(api: httpx.Client, name: str, model: dict[str, Any]) -> dict[str, Any]:
+    answer = api.post("/llm-services?dry_run=true", json={"service_name": name, **model})
+    document: dict[str, Any] = answer.raise_for_status().json()["document"]
+    return document
+
+
+def talk(tab: Page) -> str:
+    """Ask a question in the web chat and return the conversation's address, once it is answered."""
+    tab.goto("/services/chat/chat")
+    tab.get_by_label("Message", exact=True).fill(QUESTION)
+    tab.get_by_role("button", name="Send", exact=True).click()
+    expect(tab.get_by_role("button", name="Regenerate")).to_be_visible()
+    return tab.url
+
+
+if __name__ == "__main__":
+    main()
