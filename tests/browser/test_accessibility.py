@@ -1,0 +1,149 @@
+"""axe-core on every page and dialog, in both themes, wide and narrow: nothing serious (console.md §9, check 29)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import httpx
+import pytest
+from playwright.sync_api import Page
+
+from console.environment import REPOSITORY
+from tests.waiting import wait_until
+
+AXE = REPOSITORY / "node_modules" / "axe-core" / "axe.min.js"
+NARROW = {"width": 375, "height": 720}
+WIDE = {"width": 1280, "height": 800}
+
+LOOKS = pytest.mark.parametrize(
+    ("theme", "size"),
+    [("light", WIDE), ("dark", WIDE), ("light", NARROW), ("dark", NARROW)],
+    ids=["light-wide", "dark-wide", "light-narrow", "dark-narrow"],
+)
+Theme = Literal["light", "dark"]
+
+#: ``{chat}`` is a service that runs, ``{failed}`` one in a crash loop.
+PAGES = [
+    "/",
+    "/?q=nothing_like_it",
+    "/deploy/llm",
+    "/deploy/custom",
+    "/settings/security",
+    "/settings/appearance",
+    "/settings/audit",
+    "/no-such-page",
+    "/services/{chat}",
+    "/services/{chat}/invocation",
+    "/services/{chat}/events",
+    "/services/{chat}/logs",
+    "/services/{chat}/versions",
+    "/services/{chat}/versions/1",
+    "/services/{chat}/edit",
+    "/services/{chat}/chat",
+    "/services/{chat}/stop",
+    "/services/{chat}/restart",
+    "/services/{chat}/scale",
+    "/services/{chat}/delete",
+    "/services/{chat}/token/rotate",
+    "/services/{failed}",
+    "/services/{failed}/events",
+    "/services/{failed}/logs",
+    "/services/{failed}/edit",
+]
+
+#: The elements, as words for the report, that a finger could miss. A link within a sentence is as high as its line,
+#: and a radio button or checkbox is as large as its label.
+SMALL_TARGETS = """() => [...document.querySelectorAll("a, button, input, select, textarea, summary")].filter((one) => {
+  if (one.closest("[popover]:not(:popover-open), dialog:not([open]), [aria-hidden='true']")) return false;
+  const style = getComputedStyle(one);
+  if (style.display === "inline" || style.visibility === "hidden" || style.clipPath !== "none") return false;
+  const labelled = ["radio", "checkbox"].includes(one.type) ? one.closest("label, .model-row") : one;
+  const box = (labelled ?? one).getBoundingClientRect();
+  return box.width > 0 && box.height > 0 && (box.height < 43.5 || box.width < 43.5);
+}).map((one) => `${one.tagName} ${one.id} "${one.textContent.trim().slice(0, 40)}"`)"""
+
+
+@pytest.fixture(scope="module")
+def failed_service(api: httpx.Client) -> str:
+    """The name of a service whose program ends at once, when it is Failed."""
+    name = "axe_failed"
+    document = {
+        "metadata": {"name": name, "instance": 1, "cpu": 1, "memory": 256},
+        "containers": [{"image": "any:1", "script": "echo 'unknown flag --tensor-paralel' >&2; exit 3", "port": 8000}],
+    }
+    answer = api.post("/services", json=document)
+    assert answer.status_code == 201, answer.text
+    wait_until(lambda: api.get(f"/services/local/{name}").json().get("Status") == "Failed", f"{name} is Failed", 90)
+    return name
+
+
+def serious_findings(page: Page, where: str) -> list[str]:
+    """What axe calls serious or critical, a line for each rule with its first elements."""
+    page.evaluate(Path(AXE).read_text())
+    violations: list[dict[str, Any]] = page.evaluate(
+        "async () => (await axe.run(document, {resultTypes: ['violations']})).violations"
+    )
+    return [
+        f"{where}: {one['id']} ({one['help']}): {[node['html'][:160] for node in one['nodes'][:3]]}"
+        for one in violations
+        if one["impact"] in ("serious", "critical")
+    ]
+
+
+def overflow(page: Page, where: str) -> list[str]:
+    """A line when the page scrolls sideways."""
+    wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+    return [f"{where}: {wide} px too wide"] if wide > 0 else []
+
+
+@LOOKS
+def test_no_page_has_a_serious_finding_or_scrolls_sideways(
+    signed_in: Page, chat_service: str, failed_service: str, theme: Theme, size: dict[str, int]
+) -> None:
+    signed_in.emulate_media(color_scheme=theme, reduced_motion="reduce")
+    signed_in.set_viewport_size({"width": size["width"], "height": size["height"]})
+    found: list[str] = []
+    for pattern in PAGES:
+        path = pattern.format(chat=chat_service, failed=failed_service)
+        signed_in.goto(path)
+        found += serious_findings(signed_in, path) + overflow(signed_in, path)
+        if size is NARROW:
+            found += [f"{path}: smaller than 44 px: {one}" for one in signed_in.evaluate(SMALL_TARGETS)]
+    assert not found, "\n".join(found)
+
+
+@LOOKS
+def test_no_dialog_or_menu_has_a_serious_finding(
+    signed_in: Page, chat_service: str, theme: Theme, size: dict[str, int]
+) -> None:
+    signed_in.emulate_media(color_scheme=theme, reduced_motion="reduce")
+    signed_in.set_viewport_size({"width": size["width"], "height": size["height"]})
+    signed_in.goto(f"/services/{chat_service}")
+    signed_in.get_by_role("button", name="More", exact=True).click()
+    found = serious_findings(signed_in, "the menu")
+    signed_in.keyboard.press("Escape")
+    for name in ("Stop", "Restart", "Scale", "Delete"):
+        signed_in.get_by_role("button", name="More", exact=True).click()
+        signed_in.get_by_role("link", name=name, exact=True).click()
+        signed_in.get_by_role("dialog").wait_for()
+        found += serious_findings(signed_in, f"the dialog of {name}") + overflow(signed_in, name)
+        signed_in.keyboard.press("Escape")
+        signed_in.get_by_role("dialog").wait_for(state="detached")
+    signed_in.get_by_role("link", name="Invocation Information", exact=True).click()
+    signed_in.get_by_role("dialog").wait_for()
+    found += serious_findings(signed_in, "Invocation Information") + overflow(signed_in, "Invocation Information")
+    assert not found, "\n".join(found)
+
+
+@LOOKS
+def test_the_sign_in_page_has_no_serious_finding(page: Page, theme: Theme, size: dict[str, int]) -> None:
+    page.emulate_media(color_scheme=theme)
+    page.set_viewport_size({"width": size["width"], "height": size["height"]})
+    page.goto("/sign-in")
+    page.get_by_label("User name").fill("nobody")
+    page.get_by_label("Password", exact=True).fill("wrong")
+    page.get_by_role("button", name="Sign in", exact=True).click()
+    page.get_by_role("alert").wait_for()
+    found = serious_findings(page, "sign-in") + overflow(page, "sign-in")
+    assert not found, "\n".join(found)
