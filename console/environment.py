@@ -1,9 +1,8 @@
 """Slipway's settings, read once from environment variables.
 
-``Environment.parse`` is a function of the mapping it is given: it opens nothing and changes nothing. Every
-process of Slipway (supervisor, server, worker, beat, management commands) reads its settings here, so a
-wrong value is found before anything starts. ``SETTINGS`` is also where the table in ``docs/settings.md``
-comes from.
+``Environment.parse`` is a function of the mapping it is given: it opens nothing and changes nothing. Every process of
+Slipway (supervisor, server, worker, beat, management commands) reads its settings here, so a wrong value is found
+before anything starts. ``SETTINGS`` is also where the table in ``docs/settings.md`` comes from.
 """
 
 from __future__ import annotations
@@ -134,6 +133,12 @@ def _parse_local_commands(value: str) -> str:
     return value
 
 
+def _parse_switch(value: str) -> bool:
+    if value not in ("on", "off"):
+        raise _Wrong("is unknown. Use on or off.")
+    return value == "on"
+
+
 def _parse_boot_at(value: str) -> datetime:
     try:
         return datetime.fromtimestamp(float(value), UTC)
@@ -221,6 +226,12 @@ SETTINGS: tuple[Setting, ...] = (
         _parse_local_commands,
     ),
     Setting(
+        "SLIPWAY_HMAC_SHA1",
+        "on",
+        "`off` refuses requests signed with HMAC-SHA1, as `alipai`'s: it does not cover the body. Use it without TLS.",
+        _parse_switch,
+    ),
+    Setting(
         "SLIPWAY_BOOT_AT",
         "none",
         "Set by the supervisor for its parts: when this start began, in seconds since 1970.",
@@ -257,6 +268,7 @@ class Environment:
     region: str
     public_url: str | None
     local_commands: str  # "recipes" | "any"
+    hmac_sha1: bool  # REST takes that signature
     boot_at: datetime | None
     admin_password: str | None = field(repr=False)
     secret_key: str | None = field(repr=False)
@@ -293,6 +305,7 @@ class Environment:
             region=values.get("SLIPWAY_REGION", "local"),
             public_url=values.get("SLIPWAY_PUBLIC_URL"),
             local_commands=values.get("SLIPWAY_LOCAL_COMMANDS", "any" if _is_loopback(host) else "recipes"),
+            hmac_sha1=values.get("SLIPWAY_HMAC_SHA1", True),
             boot_at=values.get("SLIPWAY_BOOT_AT"),
             admin_password=values.get("SLIPWAY_ADMIN_PASSWORD"),
             secret_key=values.get("SLIPWAY_SECRET_KEY"),

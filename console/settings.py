@@ -27,6 +27,7 @@ SLIPWAY_REGION: str = SLIPWAY.region
 SLIPWAY_PUBLIC_URL: str | None = SLIPWAY.public_url
 SLIPWAY_ADDRESS: str = SLIPWAY.address
 SLIPWAY_LOCAL_COMMANDS: str = SLIPWAY.local_commands
+SLIPWAY_HMAC_SHA1: bool = SLIPWAY.hmac_sha1
 SLIPWAY_REDIS_URL: str = SLIPWAY.redis_url
 SLIPWAY_BOOT_AT = SLIPWAY.boot_at
 SLIPWAY_VERSION = "0.1.0"
@@ -52,6 +53,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "console.request_id.RequestIdMiddleware",
+    "console.host_header.HostHeaderMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -219,6 +221,7 @@ REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "deployments.api.authentication.ProgramAuthentication",
+        "deployments.api.authentication.SignatureAuthentication",
         "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],

@@ -46,10 +46,10 @@ class TooManyTokens(Exception):
 
 
 class TooManyTries(Exception):
-    """Too many wrong passwords came from there; ``wait_seconds`` until the next is looked at."""
+    """Too many wrong passwords or signatures came from there; ``wait_seconds`` until the next is looked at."""
 
-    def __init__(self, wait_seconds: int) -> None:
-        super().__init__(f"Too many wrong passwords. Wait {wait_seconds} s, then try again.")
+    def __init__(self, wait_seconds: int, what: str = "passwords") -> None:
+        super().__init__(f"Too many wrong {what}. Wait {wait_seconds} s, then try again.")
         self.wait_seconds = wait_seconds
 
 

@@ -1,4 +1,7 @@
-"""Secrets at rest: service tokens are shown again in Invocation Information, so they are encrypted, not hashed."""
+"""Secrets at rest that are needed again, and so are encrypted, not hashed.
+
+Service tokens are shown in Invocation Information; the secrets of access keys verify signatures.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import base64
 import hashlib
 import hmac
 import secrets
+import string
 from functools import lru_cache
 
 from cryptography.fernet import Fernet, InvalidToken
@@ -40,6 +44,11 @@ def decrypt(stored: str) -> str:
 def new_service_token() -> str:
     """A service token as EAS's look: base64 of 40 hex digits (eas.md §2.1), 160 random bits."""
     return base64.b64encode(secrets.token_hex(20).encode()).decode()
+
+
+def new_access_key_secret() -> str:
+    """The secret of an access key: 30 letters and digits as Alibaba's, 178 random bits."""
+    return "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(30))
 
 
 def digest_of(high_entropy_secret: str) -> str:

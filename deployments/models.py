@@ -18,6 +18,7 @@ from django.utils import timezone
 from deployments.spec import ServiceSpec
 
 UID_LETTERS = string.ascii_lowercase + string.digits
+KEY_LETTERS = string.ascii_letters + string.digits
 
 
 class Role(models.TextChoices):
@@ -72,6 +73,51 @@ class PersonalToken(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+def new_access_key_id() -> str:
+    """Shaped as Alibaba's, ``LTAI`` and 20 letters or digits."""
+    return "LTAI" + "".join(secrets.choice(KEY_LETTERS) for _ in range(20))
+
+
+class AccessKey(models.Model):
+    """An id and a secret that sign one person's requests (sdk-wire.md §1).
+
+    A signature is checked with the secret itself, so it is encrypted, not hashed. Revoking forgets it; the row stays
+    a while, so that a program that still uses the key is told why it is refused.
+    """
+
+    key_id = models.CharField(max_length=32, unique=True, default=new_access_key_id)
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="access_keys")
+    name = models.CharField(max_length=120)
+    secret_encrypted = models.TextField()  # "" once revoked
+    created_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    last_used_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ("-created_at", "-pk")
+
+    def __str__(self) -> str:
+        return self.key_id
+
+
+class UsedNonce(models.Model):
+    """A signed request that was taken, remembered until its date alone would refuse it.
+
+    A row and not an entry of the cache: a restart that empties the cache must not let old requests in again.
+    """
+
+    access_key = models.ForeignKey(AccessKey, on_delete=models.CASCADE, related_name="+")
+    nonce = models.CharField(max_length=128)
+    expires_at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=("access_key", "nonce"), name="nonces_once"),)
+
+    def __str__(self) -> str:
+        return self.nonce
 
 
 class Status(models.TextChoices):

@@ -9,6 +9,7 @@ from celery import shared_task
 from celery.signals import worker_ready
 from django.db import close_old_connections, transaction
 
+from deployments.access_keys import forget_old_keys
 from deployments.audit import prune_audit
 from deployments.clusters import get_cluster
 from deployments.models import Service
@@ -40,9 +41,10 @@ def sweep() -> None:
 
 @shared_task(name="deployments.tasks.tidy")
 def tidy() -> None:
-    """Every half minute: remove what the cluster holds of services that are gone, and the oldest of the audit trail."""
+    """Every half minute: remove what outlived its use, in the cluster and in the database."""
     remove_orphans(get_cluster())
     prune_audit()
+    forget_old_keys()
 
 
 @worker_ready.connect

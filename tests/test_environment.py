@@ -118,6 +118,14 @@ def test_other_machines_may_only_run_recipes_unless_told_otherwise(host: str, co
     assert Environment.parse({"SLIPWAY_HOST": host, "SLIPWAY_LOCAL_COMMANDS": "recipes"}).local_commands == "recipes"
 
 
+def test_the_older_signature_is_taken_unless_switched_off() -> None:
+    assert Environment.parse({}).hmac_sha1
+    assert Environment.parse({"SLIPWAY_HMAC_SHA1": "on"}).hmac_sha1
+    assert not Environment.parse({"SLIPWAY_HMAC_SHA1": "off"}).hmac_sha1
+    with pytest.raises(EnvironmentError_, match="on or off"):
+        Environment.parse({"SLIPWAY_HMAC_SHA1": "no"})
+
+
 def test_a_public_https_address_is_accepted_and_trusted() -> None:
     environment = Environment.parse({"SLIPWAY_PUBLIC_URL": "https://Slipway.example.com/"})
     assert environment.is_https

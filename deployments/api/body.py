@@ -12,14 +12,20 @@ from rest_framework.request import Request
 from deployments.api.errors import ApiError, wrong
 
 
-def read_json(request: Request) -> Any:
-    """The body's JSON value, None for an empty body. Raises ``ApiError`` 400 or 413."""
+def read_bytes(request: Request) -> bytes:
+    """The body as it came. Raises ``ApiError`` 400 or 413."""
     try:
-        raw = request.body
+        raw: bytes = request.body
     except RequestDataTooBig:
         raise ApiError(413, "BodyTooLarge", "The body is too large: at most 4 MiB.") from None
     except RawPostDataException:  # a form with files, which the check of the CSRF token has read
         raise ApiError(400, "InvalidJson", "Send the body as JSON.") from None
+    return raw
+
+
+def read_json(request: Request) -> Any:
+    """The body's JSON value, None for an empty body. Raises ``ApiError`` 400 or 413."""
+    raw = read_bytes(request)
     if not raw.strip():
         return None
     try:

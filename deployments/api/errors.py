@@ -14,10 +14,12 @@ from django.http import Http404
 from rest_framework import exceptions
 from rest_framework.response import Response
 
+from deployments.access_keys import TooManyAccessKeys
 from deployments.accounts import NotAllowed, TooManyTokens, TooManyTries
 from deployments.clusters.base import ClusterError
 from deployments.encryption import SecretUnreadable
 from deployments.lifecycle import Conflict, RevisionMissing
+from deployments.signatures import SignatureRefused
 from deployments.spec import FieldError, SpecInvalid
 
 logger = logging.getLogger(__name__)
@@ -76,8 +78,14 @@ def answer_error(error: Exception, context: Mapping[str, Any]) -> Response | Non
         return refusal(404, "VersionNotFound", str(error))
     if isinstance(error, TooManyTokens):
         return refusal(409, "too_many_tokens", str(error))
+    if isinstance(error, TooManyAccessKeys):
+        return refusal(409, "too_many_access_keys", str(error))
+    if isinstance(error, SignatureRefused):
+        return refusal(401, error.code, error.message, {"WWW-Authenticate": 'ACS3-HMAC-SHA256 realm="Slipway"'})
     if isinstance(error, TooManyTries):
-        return refusal(429, "Throttling", str(error), {"Retry-After": str(error.wait_seconds)})
+        # The second header is in milliseconds, and tells Alibaba's SDKs that they were throttled (sdk-wire.md §4).
+        waits = {"Retry-After": str(error.wait_seconds), "x-acs-retry-after": str(error.wait_seconds * 1000)}
+        return refusal(429, "Throttling", str(error), waits)
     if isinstance(error, NotAllowed | PermissionDenied):
         return refusal(403, "Forbidden", str(error) or "Your role does not allow this.")
     if isinstance(error, Http404):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.urls import path, re_path
 
+from deployments.api.access_keys import AccessKeysView, AccessKeyView
 from deployments.api.instances import EventsView, InstancesView, InstanceView, LogsView
 from deployments.api.llm import LlmServicesView, ModelsView
 from deployments.api.nowhere import NowhereView
@@ -33,6 +34,8 @@ urlpatterns = [
     path("me", MeView.as_view()),
     path("tokens", TokensView.as_view()),
     path("tokens/<str:token_id>", PersonalTokenView.as_view()),
+    path("access-keys", AccessKeysView.as_view()),
+    path("access-keys/<str:key_id>", AccessKeyView.as_view()),
     path("workspaces", WorkspacesView.as_view()),
     path("audit", AuditView.as_view()),
     re_path(r"", NowhereView.as_view()),
