@@ -6,7 +6,6 @@ Lenient (eas.md §1.3, §1.9): booleans as strings, numbers as strings, null as 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
@@ -93,7 +92,7 @@ class Fields:
         value = self._read_numeric(name)
         if value is None:
             return None
-        if not math.isfinite(value) or not low <= value <= high:
+        if not low <= value <= high:  # so is no infinity, and NaN, which no comparison holds for
             refuse(name, f"{name} must be a number from {low:g} to {high:g}.")
         return float(value)
 
@@ -101,7 +100,7 @@ class Fields:
         value = self._read_numeric(name)
         if value is None:
             return None
-        if not math.isfinite(value) or value != int(value):
+        if isinstance(value, float) and not value.is_integer():  # nor are infinity and NaN
             refuse(name, f"{name} must be a whole number.")
         if not low <= value <= high:
             refuse(name, f"{name} must be from {low} to {high}.")
