@@ -7,8 +7,8 @@ import uuid
 from dataclasses import dataclass
 
 from inference_gateway.chat import ChatError
-from inference_gateway.codecs import JSON_TYPE, eas, openai
-from inference_gateway.http import Message, Receive, Scope, Send, find_header, read_body, send_body
+from inference_gateway.codecs import eas, openai
+from inference_gateway.http import Message, Receive, Scope, Send, find_header, read_body, send_refusal
 from inference_gateway.targets import Target
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -95,14 +95,4 @@ async def refuse(call: Call, error: ChatError) -> None:
     if call.has_begun:
         return
     body = openai.encode_error(error) if call.target.is_openai else eas.encode_error(error)
-    if call.scope["type"] == "http":
-        await send_body(call.answer, error.status, body, JSON_TYPE)
-    elif "websocket.http.response" in call.scope.get("extensions", {}):
-        prefix = "websocket."
-
-        async def send(message: Message) -> None:
-            await call.answer({**message, "type": prefix + message["type"]})
-
-        await send_body(send, error.status, body, JSON_TYPE)
-    else:
-        await call.send({"type": "websocket.close", "code": 1008, "reason": error.code})
+    await send_refusal(call.scope, call.receive, call.answer, error, body)

@@ -27,9 +27,22 @@ Headers = Iterable[tuple[bytes, bytes]]
 #: EAS's limit for a request (eas.md §1.1).
 MAX_BODY_BYTES = 1024 * 1024
 
+#: How long what a caller still sends is read after it was refused. Closed at once, the connection is reset, and
+#: a caller that sends its whole request before it looks sees that instead of the refusal.
+LINGER_SECONDS = 10.0
+
 
 class ClientGoneError(Exception):
     """The caller left before the whole request had come. There is nobody to answer."""
+
+
+class BodyTooLargeError(ChatError):
+    """413 ``body_too_large``. ``has_rest``: the caller is still sending."""
+
+    def __init__(self, limit_bytes: int, has_rest: bool) -> None:
+        limit = f"{limit_bytes // 1024} KiB"
+        super().__init__(413, "body_too_large", f"The body is over {limit}. Send a shorter prompt or history.")
+        self.has_rest = has_rest
 
 
 class Ending(enum.StrEnum):
@@ -49,10 +62,11 @@ def find_header(scope: Scope, name: bytes) -> str | None:
 
 
 async def read_body(scope: Scope, receive: Receive, limit_bytes: int = MAX_BODY_BYTES) -> bytes:
-    """The whole body. Raises ChatError 413 ``body_too_large`` as soon as it is known, and ClientGoneError."""
+    """The whole body. Raises BodyTooLargeError as soon as it is known, and ClientGoneError."""
     declared = find_header(scope, b"content-length")
     if declared is not None and declared.isdigit() and int(declared[:20]) > limit_bytes:
-        raise _too_large(limit_bytes)
+        # Who asks before sending waits for our word, and then sends nothing.
+        raise BodyTooLargeError(limit_bytes, has_rest=find_header(scope, b"expect") is None)
     parts: list[bytes] = []
     size = 0
     while True:
@@ -62,15 +76,10 @@ async def read_body(scope: Scope, receive: Receive, limit_bytes: int = MAX_BODY_
         part = message.get("body", b"")
         size += len(part)
         if size > limit_bytes:
-            raise _too_large(limit_bytes)
+            raise BodyTooLargeError(limit_bytes, has_rest=message.get("more_body", False))
         parts.append(part)
         if not message.get("more_body", False):
             return b"".join(parts)
-
-
-def _too_large(limit_bytes: int) -> ChatError:
-    limit = f"{limit_bytes // 1024} KiB"
-    return ChatError(413, "body_too_large", f"The body is over {limit}. Send a shorter prompt or history.")
 
 
 async def send_body(
@@ -84,6 +93,46 @@ async def send_body(
     ]
     await send({"type": "http.response.start", "status": status, "headers": start_headers})
     await send({"type": "http.response.body", "body": body})
+
+
+async def send_refusal(
+    scope: Scope, receive: Receive, send: Send, error: ChatError, body: bytes, headers: Headers = ()
+) -> None:
+    """An error instead of an answer: ``body`` in the caller's dialect.
+
+    To a request, or to a WebSocket's handshake whose connect message came.
+
+    A server that can only close a handshake answers it with its own 403.
+    """
+    if scope["type"] == "http":
+        has_rest = isinstance(error, BodyTooLargeError) and error.has_rest
+        refusing = _ending_with_the_request(receive, send) if has_rest else send
+        await send_body(refusing, error.status, body, headers=headers)
+    elif "websocket.http.response" in scope.get("extensions", {}):
+
+        async def send_response(message: Message) -> None:
+            await send({**message, "type": f"websocket.{message['type']}"})
+
+        await send_body(send_response, error.status, body, headers=headers)
+    else:
+        await send({"type": "websocket.close", "code": 1008, "reason": ""})
+
+
+def _ending_with_the_request(receive: Receive, send: Send) -> Send:
+    """``send`` for one whole answer, ended only once the rest of the request was read and dropped."""
+
+    async def send_then_read(message: Message) -> None:
+        if message["type"] != "http.response.body":
+            await send(message)
+            return
+        await send({**message, "more_body": True})
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LINGER_SECONDS):
+                while (part := await receive())["type"] == "http.request" and part.get("more_body", False):
+                    pass
+        await send({"type": "http.response.body", "body": b""})
+
+    return send_then_read
 
 
 async def send_json(send: Send, status: int, value: Any, headers: Headers = ()) -> None:

@@ -26,6 +26,7 @@ from inference_gateway.http import (
     read_body,
     send_body,
     send_json,
+    send_refusal,
 )
 from inference_gateway.websocket import Dialogue
 
@@ -88,8 +89,7 @@ class RuntimeApp:
         try:
             await self._route(scope, path, receive, send)
         except ChatError as error:
-            encode = openai.encode_error if path.startswith("/v1/") else eas.encode_error
-            await send_body(send, error.status, encode(error), headers=_error_headers(error, path))
+            await _refuse(scope, receive, send, error)
         except ClientGoneError:
             return
 
@@ -139,7 +139,7 @@ class RuntimeApp:
                 raise ChatError(404, "api_disabled", "This service was started with --no-api: it has a page only.")
             self._check_is_serving()
         except ChatError as error:
-            await refuse_websocket(scope, send, error)
+            await _refuse(scope, receive, send, error)
             return
         dialogue = Dialogue(
             receive,
@@ -192,15 +192,12 @@ class RuntimeApp:
             self.idle.set()
 
 
-async def refuse_websocket(scope: Scope, send: Send, error: ChatError) -> None:
-    """Answer a handshake with an HTTP error. The connect message must have been received."""
-    if "websocket.http.response" not in scope.get("extensions", {}):
-        await send({"type": "websocket.close", "code": 1008, "reason": error.message})
-        return
-    headers = [(b"content-type", b"application/json")]
-    start = {"type": "websocket.http.response.start", "status": error.status, "headers": headers}
-    await send(start)
-    await send({"type": "websocket.http.response.body", "body": eas.encode_error(error)})
+async def _refuse(scope: Scope, receive: Receive, send: Send, error: ChatError) -> None:
+    """Answer with an error in the dialect of the path, as the gateway does."""
+    path = scope["path"]
+    is_openai = path == "/v1" or path.startswith("/v1/")
+    body = openai.encode_error(error) if is_openai else eas.encode_error(error)
+    await send_refusal(scope, receive, send, error, body, _error_headers(error, path))
 
 
 def _check_method(method: str, allowed: tuple[str, ...]) -> None:

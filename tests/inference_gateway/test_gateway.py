@@ -6,9 +6,9 @@ import base64
 import hashlib
 import hmac
 import http.client
+import itertools
 import json
 from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
 from typing import Any
 
 import httpx
@@ -47,7 +47,7 @@ def test_a_prompt_as_the_whole_body_streams_cumulative_frames(chat: Deployed) ->
     texts = [frame["response"] for frame in frames]
     assert response.status_code == 200
     assert len(texts) > 1
-    assert all(later.startswith(earlier) for earlier, later in pairwise(texts))
+    assert all(later.startswith(earlier) for earlier, later in itertools.pairwise(texts))
     assert frames[-1]["history"] == [["Say hello, 世界!", texts[-1]]]
 
 
@@ -256,6 +256,15 @@ def test_a_body_over_one_mebibyte_is_413_with_and_without_a_declared_length(chat
     for content in (big, iter([big[:500_000], big[500_000:]])):
         response = httpx.post(chat.url, content=content, headers=chat.auth, timeout=30)
         assert (response.status_code, code_of(response)) == (413, "body_too_large")
+
+
+@pytest.mark.parametrize("is_chunked", [False, True])
+def test_who_sends_ten_megabytes_before_looking_sees_the_413(server: Server, chat: Deployed, is_chunked: bool) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    body = itertools.repeat(b"x" * 100_000, 100) if is_chunked else b"x" * 10_000_000
+    connection.request("POST", chat.path, body, chat.auth, encode_chunked=is_chunked)
+    response = connection.getresponse()
+    assert (response.status, json.loads(response.read())["code"]) == (413, "body_too_large")
 
 
 @pytest.mark.parametrize(
