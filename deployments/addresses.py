@@ -14,3 +14,8 @@ def address_of(request: HttpRequest) -> str:
 def endpoint_of(base: str, name: str) -> str:
     """The service's address below an address of Slipway (eas.md §1.1)."""
     return f"{base.rstrip('/')}/api/predict/{name}"
+
+
+def render_host(host: str) -> str:
+    """A host's name or address as URLs write it: an IPv6 address has brackets."""
+    return f"[{host}]" if ":" in host else host

@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx
 
+from deployments.addresses import render_host
 from deployments.spec.document import Probe
 
 TOKEN_TIMEOUT_SECONDS = 8.0
@@ -46,7 +47,7 @@ def probe_token(
 
     ``timeout_seconds`` bounds each pause, ``patience_seconds`` the whole.
     """
-    base = f"http://{host}:{port}"
+    base = f"http://{render_host(host)}:{port}"
     timeout = httpx.Timeout(timeout_seconds, connect=CONNECT_TIMEOUT_SECONDS)
     try:
         with httpx.Client(base_url=base, timeout=timeout, trust_env=False) as client:
@@ -141,7 +142,7 @@ def probe_check(host: str, port: int, container_port: int, check: Probe | None) 
         return probe_port(host, port, timeout)
     place = check.http_get
     target = port if place.port in (None, container_port) else int(place.port or port)
-    url = f"{place.scheme.lower()}://{host}:{target}{place.path}"
+    url = f"{place.scheme.lower()}://{render_host(host)}:{target}{place.path}"
     try:
         # As the kubelet does: any certificate. The status is all that counts, so no body is read.
         with httpx.stream("GET", url, timeout=timeout, trust_env=False, verify=False) as response:  # noqa: S501

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from channels.layers import get_channel_layer
 from django.db import DatabaseError
 
+from deployments.addresses import render_host
 from deployments.encryption import SecretUnreadable, decrypt, digest_of
 from deployments.engines.commands import container_words, match_program
 from deployments.hints import GROUP
@@ -54,8 +55,7 @@ class Route:
 
     @property
     def address(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self.port}"
+        return f"http://{render_host(self.host)}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 import socketserver
 import threading
 from collections.abc import Callable, Iterator
@@ -19,7 +20,7 @@ Answer = Callable[[socketserver.StreamRequestHandler, bytes], None]
 
 
 @contextlib.contextmanager
-def serving(answer: Answer) -> Iterator[int]:
+def serving(answer: Answer, host: str = "127.0.0.1") -> Iterator[int]:
     """A server on a free port; ``answer`` writes everything, and may go on until the caller hangs up."""
 
     class Handler(socketserver.StreamRequestHandler):
@@ -32,8 +33,9 @@ def serving(answer: Answer) -> Iterator[int]:
 
     class Server(socketserver.ThreadingTCPServer):
         daemon_threads = True
+        address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
 
-    with Server(("127.0.0.1", 0), Handler) as server:
+    with Server((host, 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         try:
             yield server.server_address[1]
@@ -64,6 +66,13 @@ def one_token_then_pings(handler: socketserver.StreamRequestHandler, request: by
 def test_the_first_token_counts_whatever_follows() -> None:
     with serving(one_token_then_pings) as port:
         assert probe_token("127.0.0.1", port).ok
+
+
+def test_an_instance_at_an_ipv6_address_is_asked_like_any_other() -> None:
+    check = Probe.model_validate({"http_get": {"path": "/health", "port": 8000}})
+    with serving(one_token_then_pings, "::1") as port:
+        assert probe_token("::1", port).ok
+        assert probe_check("::1", port, 8000, check).ok
 
 
 @pytest.mark.parametrize("answer", [pings_for_ever, body_for_ever])
