@@ -10,10 +10,20 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+import websocket
 
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
+#: Never ends by itself within a test: the end mark is forbidden.
+ENDLESS: dict[str, Any] = {
+    "messages": [{"role": "user", "content": "Tell a story."}],
+    "max_tokens": 8000,
+    "ignore_eos": True,
+}
+
 _SERVED = re.compile(r"is served on 127\.0\.0\.1:(\d+) ")
 
 
@@ -87,3 +97,11 @@ def is_alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] != "Z"
     except (ProcessLookupError, FileNotFoundError):
         return False
+
+
+def receive_round(connection: websocket.WebSocket) -> str:
+    """The text of one answer of a dialogue."""
+    pieces: list[str] = []
+    while (piece := connection.recv()) != "<EOS>":
+        pieces.append(str(piece))
+    return "".join(pieces)
