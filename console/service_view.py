@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -71,3 +72,7 @@ def page_of(user: User, service: Service, tab: str) -> dict[str, Any]:
         "tab": tab,
         "now": now,
     }
+
+
+def document_text(document: dict[str, Any]) -> str:
+    return json.dumps(document, indent=2, ensure_ascii=False)

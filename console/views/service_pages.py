@@ -1,4 +1,4 @@
-"""A service's pages that only read: Overview, Events, Versions and one version's document."""
+"""A service's pages that only read: Overview and Events."""
 
 from __future__ import annotations
 
@@ -9,18 +9,17 @@ from typing import Any
 from django.core.paginator import Paginator
 from django.core.serializers.json import DjangoJSONEncoder
 from django.http import Http404, HttpResponse
-from django.shortcuts import get_object_or_404, render
+from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from console.access import SignedInRequest, get_service, signed_in
-from console.service_view import is_ready, page_of
+from console.service_view import document_text, is_ready, page_of
 from deployments.accounts import require_change
 from deployments.models import Instance, Service, ServiceEvent, Status
 from deployments.status import IN_MOTION
 
 EVENTS_A_PAGE = 50
 RAW_EVENTS = 1000
-VERSIONS_A_PAGE = 25
 LOG_LINES_ON_CARD = 20
 RECENT_EVENTS = 6
 PHASE_LOOKS = {"BackOff": ("octagon-x", "bad"), "Failed": ("octagon-x", "bad"), "Stopping": ("square", "idle")}
@@ -79,29 +78,6 @@ def events_raw(request: SignedInRequest, name: str) -> HttpResponse:
     return HttpResponse("\n".join(lines), content_type="text/plain; charset=utf-8")
 
 
-@require_safe
-@signed_in
-def versions(request: SignedInRequest, name: str) -> HttpResponse:
-    """The revisions, newest first; the wanted and the serving one are marked."""
-    service = get_service(request, name)
-    revisions = service.revisions.select_related("author").defer("document")
-    context = page_of(request.user, service, "versions")
-    context["page"] = Paginator(revisions, VERSIONS_A_PAGE).get_page(request.GET.get("page"))
-    return render(request, "console/service/versions.html", context)
-
-
-@require_safe
-@signed_in
-def version(request: SignedInRequest, name: str, number: int) -> HttpResponse:
-    """One revision's document."""
-    service = get_service(request, name)
-    require_change(request.user, service.workspace, service.name)
-    revision = get_object_or_404(service.revisions.select_related("author"), number=number)
-    context = page_of(request.user, service, "versions")
-    context |= {"revision": revision, "document": document_text(revision.document)}
-    return render(request, "console/service/version.html", context)
-
-
 def find_failure(service: Service, events: list[ServiceEvent]) -> ServiceEvent | None:
     """The event that explains a failure: the newest warning of the service's present reason."""
     if service.status not in (Status.FAILED, Status.DELETE_FAILED) and service.reason != "UpdateHalted":
@@ -132,10 +108,6 @@ def seconds_between(first: datetime | None, second: datetime | None) -> float | 
     if first is None or second is None or second < first:
         return None
     return (second - first).total_seconds()
-
-
-def document_text(document: dict[str, Any]) -> str:
-    return json.dumps(document, indent=2, ensure_ascii=False)
 
 
 def command_of(service: Service) -> str:

@@ -28,6 +28,7 @@ const actions = {
   "/": () => (document.getElementById("list-q") ?? document.getElementById("top-search"))?.focus(),
   "?": () => document.getElementById("shortcuts")?.showModal(),
   d: () => location.assign("/deploy/llm"),
+  c: () => document.getElementById("compare")?.click(),
   "g s": () => location.assign("/"),
   j: () => moveRow(1),
   k: () => moveRow(-1),

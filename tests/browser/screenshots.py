@@ -32,6 +32,7 @@ PAGES = {
     "logs": "/services/chat/logs",
     "events": "/services/chat/events",
     "versions": "/services/summaries/versions",
+    "compare": "/services/summaries/versions/compare",
     "update": "/services/chat/edit",
     "settings": "/settings/security",
     "audit": "/settings/audit",

@@ -15,7 +15,17 @@ from deployments.models import AuditEntry, Desired, Revision, Service, ServiceEv
 from tests.console.conftest import TOKEN, ServiceMaker, document
 
 READ = ("", "/events", "/versions", "/invocation")
-CHANGERS_READ = ("/logs", "/versions/1", "/events/raw", "/stop", "/restart", "/scale", "/delete", "/token/rotate")
+CHANGERS_READ = (
+    "/logs",
+    "/versions/1",
+    "/versions/compare",
+    "/events/raw",
+    "/stop",
+    "/restart",
+    "/scale",
+    "/delete",
+    "/token/rotate",
+)
 POSTS = ("/stop", "/start", "/restart", "/scale", "/delete", "/token", "/token/rotate", "/versions/1/switch")
 MOST_QUERIES = 10
 
@@ -153,6 +163,45 @@ def test_switching_wants_an_older_version_again(operator: Client, make_service: 
     wanted = Service.objects.get().wanted_revision
     assert wanted is not None
     assert wanted.number == 1
+
+
+def test_any_two_versions_are_compared_and_secrets_only_said_to_differ(
+    operator: Client, make_service: ServiceMaker
+) -> None:
+    service = make_service("chat_a")
+    for number, letter in ((2, "b"), (3, "c")):
+        changed = document("chat_a", SECRET_SAUCE=f"{letter}-sauce")
+        changed["metadata"]["cpu"] = number * 4
+        Revision.objects.create(service=service, number=number, document=changed)
+    page = operator.get("/services/chat_a/versions/compare?from=1&to=3").content.decode()
+    assert "From r1 to r3" in page
+    assert "metadata.cpu" in page
+    assert ">2</del>" in page.replace("before: </span>", ">")
+    assert ">12</ins>" in page.replace("after: </span>", ">")
+    assert "containers[0].env[0].value" in page
+    assert "sauce" not in page.lower().replace("secret_sauce", "")
+    same = operator.get("/services/chat_a/versions/compare?from=r2&to=2").content.decode()
+    assert "are the same document" in same
+
+
+def test_without_a_choice_the_wanted_version_is_compared_with_the_one_before(
+    operator: Client, make_service: ServiceMaker
+) -> None:
+    service = make_service("chat_a")
+    newer = Revision.objects.create(service=service, number=2, document=document("chat_a", A="b"))
+    Service.objects.filter(pk=service.pk).update(wanted_revision=newer)
+    assert "From r1 to r2" in operator.get("/services/chat_a/versions/compare").content.decode()
+
+
+@pytest.mark.parametrize("number", ["9", "", "x", "-1", "1" * 400, "²", "%00"])
+def test_comparing_with_a_version_that_is_not_there_names_the_end(
+    operator: Client, make_service: ServiceMaker, number: str
+) -> None:
+    make_service("chat_a")
+    answer = operator.get(f"/services/chat_a/versions/compare?from={number}&to=1")
+    assert answer.status_code == 400
+    assert "from: there is no version" in answer.content.decode()
+    assert "to: there is no version" not in answer.content.decode()
 
 
 def test_the_failure_card_shows_cause_cure_and_twenty_log_lines(operator: Client, make_service: ServiceMaker) -> None:
