@@ -165,9 +165,9 @@ def stats_line(turn: Turn) -> str:
 def find_defaults(service: Service) -> tuple[EasDefaults, str]:
     """What a service does where a message says nothing: parameters, and the system prompt."""
     revision = service.serving_revision or service.wanted_revision
-    if revision is None:
+    spec = service.find_spec()
+    if revision is None or spec is None:
         return PAGE_DEFAULTS, ""
-    spec = service.spec()
     defaults = read_traits(spec).eas_defaults
     command = read_command(spec.document["containers"][0])
     named = (command.model if command else None) or ""

@@ -38,12 +38,12 @@ class Effect:
 
 def effect_of(service: Service, spec: ServiceSpec, *, token_changes: bool) -> Effect:
     """Compare a spec with what is wanted of the service now."""
-    current = service.spec()
-    changes = tuple(compare(current.document, spec.document))
+    current = service.find_spec()
+    changes = tuple(compare(current.document if current else service.document, spec.document))
     if token_changes:
         changes = (*changes, Change("token", "", "", is_secret=True))
     counts = {"before": service.wanted_instances, "after": spec.instances}
-    if not spec.differs_only_in_instances(current):
+    if current is None or not spec.differs_only_in_instances(current):
         kind, sentences = "restart", [restart_words(service, spec)]
     elif counts["before"] != counts["after"]:
         kind = "scale"

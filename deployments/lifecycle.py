@@ -99,13 +99,13 @@ def update(
         raise SpecInvalid([FieldError("metadata.name", "name_fixed", message)])
     with changing(service, actor, "service.update") as change:
         row = change.row
-        current = row.spec()
+        current = row.find_spec()
         if keep_instances:
             spec = replace(spec.with_instances(row.wanted_instances), token=spec.token)
         token = spec.token or decrypt(row.token_encrypted)
         if token != decrypt(row.token_encrypted):
             change.set(token_encrypted=encrypt(token))
-        if spec.differs_only_in_instances(current):
+        if current is not None and spec.differs_only_in_instances(current):
             scale_row(change, spec.instances)
             return row
         wanted = row.wanted_revision

@@ -15,7 +15,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
-from deployments.spec import ServiceSpec
+from deployments.spec import ServiceSpec, SpecInvalid
 
 UID_LETTERS = string.ascii_lowercase + string.digits
 KEY_LETTERS = string.ascii_letters + string.digits
@@ -216,8 +216,17 @@ class Service(models.Model):
         return document
 
     def spec(self) -> ServiceSpec:
-        """The wanted document, parsed. It was valid when it was stored."""
+        """The wanted document, parsed. It was valid when it was stored; raises ``SpecInvalid`` where newer rules
+        refuse it.
+        """
         return ServiceSpec.parse(self.document)
+
+    def find_spec(self) -> ServiceSpec | None:
+        """The same, or None for a document that newer rules refuse."""
+        try:
+            return self.spec()
+        except SpecInvalid:
+            return None
 
 
 class Revision(models.Model):

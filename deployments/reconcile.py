@@ -21,7 +21,7 @@ from deployments.hints import hint_service, send_hint
 from deployments.instances import look_at, ready_names
 from deployments.leases import claim, release
 from deployments.models import Desired, Instance, Service, Status
-from deployments.spec import ServiceSpec
+from deployments.spec import ServiceSpec, SpecInvalid
 from deployments.status import IN_MOTION, Verdict, prune_events, transition
 
 logger = logging.getLogger(__name__)
@@ -71,6 +71,19 @@ def reconcile_claimed(service: Service, cluster: Cluster) -> Step:
         transition(service, Verdict(Status(service.status), error.code, error.message, error.cure))
         note_checked(service, RUNNING_CHECK_SECONDS, observed=False)
         return Step(claimed=True)
+    except SpecInvalid as error:
+        return tell_refused(service, error)
+
+
+def tell_refused(service: Service, error: SpecInvalid) -> Step:
+    """The document was stored under older rules and is refused now: nothing is touched, and the operator told."""
+    if service.reason != "DocumentRefused":
+        logger.warning("service %s: its document is refused: %s", service.name, error)
+    status = Status.FAILED if service.status in IN_MOTION else Status(service.status)
+    message = f"This version refuses the service's document, so what runs is left as it is. {error}"
+    transition(service, Verdict(status, "DocumentRefused", message, "Update the service with a corrected document."))
+    note_checked(service, FAILED_CHECK_SECONDS, observed=True)
+    return Step(claimed=True)
 
 
 def reconcile_instances(service: Service, cluster: Cluster) -> Step:
@@ -170,9 +183,9 @@ def reconcile_deletion(service: Service, cluster: Cluster) -> Step:
         send_hint(f"service:{service.name}")
         return Step(claimed=True)
     Instance.objects.filter(service=service).update(phase="Stopping", ready_at=None)
-    if now - service.progress_since > timedelta(
-        seconds=DELETE_PATIENCE_SECONDS + service.spec().termination_grace_seconds
-    ):
+    spec = service.find_spec()
+    grace_seconds = spec.termination_grace_seconds if spec else 0
+    if now - service.progress_since > timedelta(seconds=DELETE_PATIENCE_SECONDS + grace_seconds):
         names = ", ".join(seen.name for seen in there.instances) or "its folder"
         cure = "See the log of the worker, then delete it again."
         transition(service, Verdict(Status.DELETE_FAILED, "DeleteFailed", f"Cannot be removed: {names}.", cure))

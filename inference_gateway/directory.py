@@ -22,7 +22,7 @@ from deployments.encryption import SecretUnreadable, decrypt, digest_of
 from deployments.engines.commands import container_words, match_program
 from deployments.hints import GROUP
 from deployments.models import Desired, Instance, Revision, Service
-from deployments.spec import ServiceSpec
+from deployments.spec import ServiceSpec, SpecInvalid
 from deployments.spec.names import NAME_PATTERN
 from inference_gateway.chat import ChatError
 from inference_gateway.codecs.eas import PAGE_DEFAULTS, EasDefaults
@@ -68,6 +68,10 @@ class Traits:
     eas_defaults: EasDefaults
 
 
+#: Of a service whose document cannot be read. It has no routes.
+UNREADABLE = Traits(engine=None, keepalive_seconds=600.0, concurrency_limit=None, eas_defaults=PAGE_DEFAULTS)
+
+
 @dataclass(frozen=True, slots=True)
 class ServiceEntry:
     """One look at one service."""
@@ -94,19 +98,20 @@ def read_service(name: str) -> ServiceEntry | None:
     if revision is None:
         return None
     ready = Instance.objects.filter(Instance.routable(), service=row).exclude(port=0)
+    traits = _remember_traits(revision)
     return ServiceEntry(
         id=row.pk,
         uid=row.uid,
         name=row.name,
         workspace_id=row.workspace_id,
         token=find_token(row.name, row.token_encrypted),
-        traits=_remember_traits(revision),
+        traits=traits or UNREADABLE,
         is_stopped=row.desired == Desired.STOPPED,
         wanted_instances=row.wanted_instances,
         status=row.status,
-        message=row.message,
+        message=row.message if traits else "This version refuses its document. Update the service with a correct one.",
         routes=tuple(Route(one.name, one.host, one.port, one.revision_number) for one in ready)
-        if row.desired == Desired.RUNNING
+        if row.desired == Desired.RUNNING and traits
         else (),
     )
 
@@ -129,10 +134,15 @@ def read_token_digests() -> dict[str, str]:
 _traits: OrderedDict[tuple[int, float], Traits] = OrderedDict()
 
 
-def _remember_traits(revision: Revision) -> Traits:
+def _remember_traits(revision: Revision) -> Traits | None:
+    """None for a document that was stored under older rules and is refused now."""
     key = (revision.pk, revision.created_at.timestamp())
     if key not in _traits:
-        _traits[key] = read_traits(ServiceSpec.parse(revision.document))
+        try:
+            _traits[key] = read_traits(ServiceSpec.parse(revision.document))
+        except SpecInvalid as error:
+            logger.error("revision %s: its document is refused: %s", revision.pk, error)
+            return None
         if len(_traits) > MAX_NAMES:
             _traits.popitem(last=False)
     return _traits[key]

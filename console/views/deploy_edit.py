@@ -85,7 +85,8 @@ def merged(service: Service, llm: LlmRequest, wanted: LlmRequest, page: deploy_l
 
 def has_moved(service: Service, spec: ServiceSpec | None) -> bool:
     """Whether more than the number of instances changes: a service that runs may always be scaled."""
-    return spec is None or not spec.differs_only_in_instances(service.spec())
+    current = service.find_spec()
+    return spec is None or current is None or not spec.differs_only_in_instances(current)
 
 
 def llm_context(service: Service, spec: ServiceSpec | None) -> dict[str, Any]:

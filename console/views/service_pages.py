@@ -22,6 +22,8 @@ EVENTS_A_PAGE = 50
 RAW_EVENTS = 1000
 LOG_LINES_ON_CARD = 20
 RECENT_EVENTS = 6
+#: Reasons to act on even while the service runs.
+TOLD_ON_TOP = ("UpdateHalted", "DocumentRefused")
 PHASE_LOOKS = {"BackOff": ("octagon-x", "bad"), "Failed": ("octagon-x", "bad"), "Stopping": ("square", "idle")}
 
 
@@ -80,7 +82,7 @@ def events_raw(request: SignedInRequest, name: str) -> HttpResponse:
 
 def find_failure(service: Service, events: list[ServiceEvent]) -> ServiceEvent | None:
     """The event that explains a failure: the newest warning of the service's present reason."""
-    if service.status not in (Status.FAILED, Status.DELETE_FAILED) and service.reason != "UpdateHalted":
+    if service.status not in (Status.FAILED, Status.DELETE_FAILED) and service.reason not in TOLD_ON_TOP:
         return None
     found = next((event for event in events if event.code == service.reason and event.cure), None)
     if found is None:

@@ -163,7 +163,8 @@ def parse_update(service: Service, document: dict[str, Any]) -> ServiceSpec:
     if isinstance(document.get("metadata", {}), dict) and "name" not in document:
         document = {**document, "metadata": {"name": service.name, **document.get("metadata", {})}}
     spec = ServiceSpec.parse(document)
-    own = {service.workspace.slug, str(service.workspace.pk), service.spec().workspace, None}
+    before = service.find_spec()
+    own = {service.workspace.slug, str(service.workspace.pk), before.workspace if before else None, None}
     if spec.workspace not in own:
         message = f"A service keeps its workspace: metadata.workspace_id must stay {service.workspace.slug}."
         raise wrong("metadata.workspace_id", "workspace_fixed", message)
