@@ -1,5 +1,7 @@
 // The list of conversations: rename in place, delete with Undo, older ones on demand.
 
+import { csrfToken } from "./csrf.js";
+
 const UNDO_MS = 15_000;
 
 export class Conversations {
@@ -164,7 +166,7 @@ export class Conversations {
     try {
       return await fetch(`${this.base}/${row.dataset.conversation}/${act}`, {
         method: "POST",
-        headers: { "Content-Type": "application/json", "X-CSRFToken": this.panel.dataset.csrf },
+        headers: { "Content-Type": "application/json", "X-CSRFToken": csrfToken() || this.panel.dataset.csrf },
         body: JSON.stringify(body),
       });
     } catch {

@@ -1,6 +1,7 @@
 // What every page loads: htmx, live updates, dialogs, menus, copying, shortcuts, the log viewer.
 // Pages work without all this; here they become quick. No inline code anywhere: the CSP forbids it.
 
+import "./csrf.js";
 import "./htmx.js";
 import "./dialogs.js";
 import "./live.js";

@@ -3,6 +3,7 @@
 // The server decides everything. What one is typing in is never overwritten: an answer to what is no longer
 // on the page is thrown away, and of a newer one the focused field takes nothing.
 
+import { renewTokens } from "./csrf.js";
 import { askToSignIn } from "./dialogs.js";
 import { morph } from "./htmx.js";
 
@@ -48,6 +49,7 @@ async function ask(act) {
   running?.abort();
   running = new AbortController();
   const sent = typed;
+  renewTokens();
   const body = new FormData(form());
   body.delete("act");
   body.set("act", act);
@@ -87,7 +89,7 @@ async function take(response, act, sent) {
   const fresh = new DOMParser().parseFromString(text, "text/html");
   const now = fresh.getElementById("deploy");
   if (!now) {
-    unreachable(fresh.querySelector(".notice p")?.textContent);
+    unreachable(fresh.querySelector(".notice p, .error-page > p[dir]")?.textContent);
     return;
   }
   if (sent !== typed && act === "preview") {
