@@ -1,13 +1,15 @@
-"""Pictures of every page for the documentation: a real Slipway, a real model, taken anew by ``make screenshots``.
+"""Pictures of the pages, of a real Slipway with a real model, taken anew by ``make screenshots``.
 
-``python -m tests.browser.screenshots [FOLDER]`` writes ``<page>[-dark][-phone].png`` into FOLDER, which is
-``docs/screenshots`` when none is named.
+Without a FOLDER those that ``docs/tour.md`` shows, into ``docs/screenshots``; ``python -m tests.browser.screenshots
+FOLDER`` writes every page there, light and dark, at both widths: ``<page>[-dark][-phone].png``.
 """
 
 from __future__ import annotations
 
+import re
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +42,27 @@ PAGES = {
 QUESTION = "Write a Python function that adds two numbers."
 
 
+@dataclass(frozen=True, slots=True)
+class Camera:
+    """Writes pictures into ``folder``: those of ``shown``, or all."""
+
+    folder: Path
+    shown: set[str] | None
+
+    def wants(self, name: str) -> bool:
+        return self.shown is None or name in self.shown
+
+    def take(self, tab: Page, name: str) -> None:
+        if self.wants(name):
+            tab.screenshot(path=self.folder / f"{name}.png")
+
+
 def main() -> None:
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else REPOSITORY / "docs" / "screenshots"
+    docs = REPOSITORY / "docs"
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else docs / "screenshots"
+    shown = None if len(sys.argv) > 1 else set(re.findall(r"screenshots/([\w-]+)\.png", (docs / "tour.md").read_text()))
     folder.mkdir(parents=True, exist_ok=True)
+    camera = Camera(folder, shown)
     with tempfile.TemporaryDirectory(prefix="slipway-pictures-") as temporary:
         data_dir = Path(temporary) / "data"
         build_static_files(data_dir)
@@ -52,7 +72,7 @@ def main() -> None:
             with sync_playwright() as playwright:
                 program = str(require_program("chromium"))
                 browser = playwright.chromium.launch(executable_path=program, args=CHROMIUM_FLAGS)
-                take_all(browser, slipway.address, folder)
+                take_all(browser, slipway.address, camera)
                 browser.close()
         finally:
             slipway.end_everything()
@@ -60,14 +80,14 @@ def main() -> None:
     print(f"{len(list(folder.glob('*.png')))} pictures, {size / 1024:.0f} KiB, in {folder}")
 
 
-def take_all(browser: Browser, address: str, folder: Path) -> None:
+def take_all(browser: Browser, address: str, camera: Camera) -> None:
     expect.set_options(timeout=60_000)
     with httpx.Client(base_url=f"{address}/api/v2", auth=("admin", PASSWORD), timeout=30) as api:
         first = open_tab(browser, address, WIDE[0], "light")
         first.goto("/sign-in")
-        first.screenshot(path=folder / "sign-in.png")
+        camera.take(first, "sign-in")
         sign_in(first)
-        first.screenshot(path=folder / "first-run.png")
+        camera.take(first, "first-run")
         furnish(api)
         conversation = talk(first)
     for scheme in ("light", "dark"):
@@ -76,8 +96,10 @@ def take_all(browser: Browser, address: str, folder: Path) -> None:
             sign_in(tab)
             name_end = ("-dark" if scheme == "dark" else "") + suffix
             for name, path in {**PAGES, "web-chat": conversation}.items():
-                tab.goto(path, wait_until="networkidle")
-                tab.screenshot(path=folder / f"{name}{name_end}.png")
+                if camera.wants(f"{name}{name_end}"):
+                    tab.goto(path, wait_until="networkidle")
+                    tab.evaluate("document.fonts.ready")
+                    camera.take(tab, f"{name}{name_end}")
             tab.context.close()
 
 
