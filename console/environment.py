@@ -26,6 +26,19 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 LONGEST_SOCKET_PATH = 100
 
 
+#: What ``slipway`` on the command line reads (docs/cli.md). Both run on one machine: none of these is a typing error.
+CLIENT_VARIABLES = frozenset(
+    {
+        "SLIPWAY_CONFIG",
+        "SLIPWAY_OUTPUT",
+        "SLIPWAY_PROFILE",
+        "SLIPWAY_SERVICE_TOKEN",
+        "SLIPWAY_TOKEN",
+        "SLIPWAY_URL",
+    }
+)
+
+
 class EnvironmentError_(Exception):  # noqa: N801 - the plain name is Python's own alias of OSError
     """One or more settings are wrong. ``problems`` has one sentence for each."""
 
@@ -383,7 +396,7 @@ def _find_unknown_names(variables: Mapping[str, str]) -> list[str]:
     public = [setting.name for setting in SETTINGS if not setting.is_internal]
     problems = []
     for name in sorted(variables):
-        if name.startswith("SLIPWAY_") and name not in known:
+        if name.startswith("SLIPWAY_") and name not in known and name not in CLIENT_VARIABLES:
             nearest = difflib.get_close_matches(name, public, n=1, cutoff=0.0)[0]
             problems.append(f"{name} is not a setting. Did you mean {nearest}?")
     return problems

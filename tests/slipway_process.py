@@ -14,7 +14,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from console.environment import REPOSITORY, SETTINGS
+from console.environment import CLIENT_VARIABLES, REPOSITORY, SETTINGS
 from deployments.clusters.local.processes import find_process, process_table, read_text
 from tests.waiting import wait_until
 
@@ -36,7 +36,7 @@ def free_port() -> int:
 
 def process_environment(**variables: str) -> dict[str, str]:
     """This process's environment with these settings and no others."""
-    names = {setting.name for setting in SETTINGS} | {"DJANGO_SETTINGS_MODULE"}
+    names = {setting.name for setting in SETTINGS} | CLIENT_VARIABLES | {"DJANGO_SETTINGS_MODULE"}
     return {name: value for name, value in os.environ.items() if name not in names} | variables
 
 

@@ -43,6 +43,19 @@ def test_imports_go_one_way(package: str) -> None:
     assert wrong == []
 
 
+def test_the_command_line_imports_nothing_of_the_server() -> None:
+    files = sorted((REPOSITORY / "console" / "cli").rglob("*.py"))
+    assert files
+    own = (*MAY_IMPORT, "django", "rest_framework", "celery", "channels")
+    wrong = [
+        f"{file.relative_to(REPOSITORY)}:{line} imports {name}"
+        for file in files
+        for line, name in imported_modules(file)
+        if name.split(".")[0] in own and not f"{name}.".startswith("console.cli.")
+    ]
+    assert wrong == []
+
+
 @pytest.mark.parametrize(
     "module",
     [
@@ -51,6 +64,7 @@ def test_imports_go_one_way(package: str) -> None:
         "deployments.clusters.local.shim",
         "deployments.clusters.local.stopping",
         "console.supervisor.supervisor",
+        "console.cli.__main__",
     ],
 )
 def test_a_process_that_runs_without_the_console_loads_no_django(module: str) -> None:

@@ -1,0 +1,147 @@
+"""A dialogue against a server that answers as it is told: what is sent, what is read, what is kept."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from console.cli.dialogue import Dialogue, Endpoint, Piece, Statistics, read_pieces, refusal
+from console.cli.errors import CliError
+
+
+class Scripted(ThreadingHTTPServer):
+    """Answers each request with the next (status, body) and keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.answers: list[tuple[int, str]] = []
+        self.asked: list[dict[str, Any]] = []
+        super().__init__(("127.0.0.1", 0), ScriptedHandler)
+
+
+class ScriptedHandler(BaseHTTPRequestHandler):
+    """One request of ``Scripted``."""
+
+    def do_POST(self) -> None:
+        assert isinstance(self.server, Scripted)
+        self.server.asked.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        status, body = self.server.answers.pop(0)
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body.encode())))
+        self.end_headers()
+        self.wfile.write(body.encode())
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def server() -> Iterator[Scripted]:
+    with Scripted() as running:
+        thread = threading.Thread(target=running.serve_forever)
+        thread.start()
+        try:
+            yield running
+        finally:
+            running.shutdown()
+            thread.join()
+
+
+@pytest.fixture
+def dialogue(server: Scripted) -> Iterator[Dialogue]:
+    one = Dialogue(Endpoint(f"http://127.0.0.1:{server.server_port}/api/predict/chat", "token"), system="Be brief.")
+    yield one
+    one.close()
+
+
+def frame(**delta: str) -> str:
+    return f"data: {json.dumps({'choices': [{'delta': delta, 'finish_reason': None}]})}\n\n"
+
+
+def error(code: str) -> str:
+    return json.dumps({"error": {"message": "No.", "code": code}})
+
+
+def said(dialogue: Dialogue, question: str) -> str:
+    return "".join(piece.text for piece in dialogue.ask(question))
+
+
+END = 'data: {"choices": [], "usage": {"completion_tokens": 7}}\n\ndata: [DONE]\n\n'
+
+
+def test_the_dialogue_so_far_goes_with_every_question(server: Scripted, dialogue: Dialogue) -> None:
+    server.answers = [(200, frame(content="An") + frame(content="swer") + END), (200, frame(content="B") + END)]
+    assert said(dialogue, "first") == "Answer"
+    assert said(dialogue, "second") == "B"
+    assert server.asked[1]["messages"] == [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "first"},
+        {"role": "assistant", "content": "Answer"},
+        {"role": "user", "content": "second"},
+    ]
+    assert dialogue.statistics.tokens == 7
+
+
+def test_the_oldest_rounds_are_left_out_where_the_model_has_no_room(server: Scripted, dialogue: Dialogue) -> None:
+    dialogue.rounds = [("a", "b"), ("c", "d")]
+    server.answers = [(400, error("context_length_exceeded")), (200, frame(content="x") + END)]
+    assert said(dialogue, "q") == "x"
+    assert dialogue.left_out == 1
+    assert [one["content"] for one in server.asked[1]["messages"]] == ["Be brief.", "c", "d", "q"]
+    assert dialogue.rounds[0] == ("a", "b")  # still shown to the person, and tried again with a shorter question
+
+
+def test_a_question_too_long_alone_is_the_servers_sentence(server: Scripted, dialogue: Dialogue) -> None:
+    dialogue.rounds = [("a", "b")]
+    server.answers = [(400, error("context_length_exceeded"))] * 2
+    with pytest.raises(CliError) as caught:
+        said(dialogue, "q")
+    assert caught.value.code == "context_length_exceeded"
+    assert dialogue.rounds == [("a", "b")]
+
+
+def test_what_came_before_an_error_is_kept(server: Scripted, dialogue: Dialogue) -> None:
+    server.answers = [(200, frame(content="half") + f"data: {error('engine_stream_broken')}\n\n")]
+    with pytest.raises(CliError) as caught:
+        said(dialogue, "q")
+    assert caught.value.code == "engine_stream_broken"
+    assert dialogue.rounds == [("q", "half")]
+
+
+def test_an_answer_that_is_closed_early_keeps_what_was_said(server: Scripted, dialogue: Dialogue) -> None:
+    server.answers = [(200, frame(content="one") + frame(content="two") + END)]
+    answer = dialogue.ask("q")
+    next(answer)
+    answer.close()
+    assert dialogue.rounds == [("q", "one")]
+
+
+def test_a_stream_without_its_end_broke_off() -> None:
+    with pytest.raises(CliError) as caught:
+        list(read_pieces(frame(content="x").splitlines(), Statistics()))
+    assert caught.value.code == "broken_off"
+
+
+def test_thoughts_are_kept_apart_from_the_answer() -> None:
+    lines = (frame(reasoning_content="hm") + ": comment\n\n" + frame(content="x") + END).splitlines()
+    assert list(read_pieces(lines, Statistics())) == [Piece(thought="hm"), Piece("x")]
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (error("model_not_found"), "model_not_found"),
+        ('{"code": "no_healthy_upstream", "message": "x"}', "no_healthy_upstream"),
+        ('{"error": "x"}', "503"),
+        ("<html>", "503"),
+        ("", "503"),
+    ],
+)
+def test_every_shape_of_an_error_is_a_sentence_and_a_code(body: str, code: str) -> None:
+    found = refusal(503, body.encode())
+    assert found.code == code
+    assert found.message
