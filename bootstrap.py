@@ -136,6 +136,17 @@ def python_step(*, is_for_development: bool) -> Step:
     )
 
 
+def command_step() -> Step:
+    """``.venv/bin/slipway``. The folder itself is installed, so the command is always of the tree it lies in."""
+    return Step(
+        says="installing the command .venv/bin/slipway",
+        stamp=VENV / ".slipway-command",
+        made_from=(ROOT / "pyproject.toml",),
+        commands=((str(VENV / "bin" / "uv"), "pip", "install", "-q", "--python", str(PYTHON), "--no-deps", "-e", "."),),
+        cure="See what uv said.",
+    )
+
+
 def npm_step() -> Step:
     return Step(
         says="installing npm packages",
@@ -190,6 +201,7 @@ def main(purpose: str) -> int:
                 develop.do_if_needed()
             elif not develop.is_done():  # which has everything that running needs
                 python_step(is_for_development=False).do_if_needed()
+            command_step().do_if_needed()
             if not (ROOT / "node_modules" / ".slipway").exists():
                 check_node_version()
             npm_step().do_if_needed()

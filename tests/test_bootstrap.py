@@ -6,11 +6,12 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
 
-from bootstrap import Step, locked_lines
+from bootstrap import PYTHON, Step, command_step, locked_lines
 from console.environment import REPOSITORY
 from tests.slipway_process import process_environment
 
@@ -79,3 +80,20 @@ def test_the_installer_itself_is_installed_by_hash() -> None:
     assert lines[0].startswith("uv==")
     assert all("--hash=sha256:" in line for line in lines[1:])
     assert len(lines) > 1
+
+
+def test_the_set_up_gives_the_command_without_fetching_anything(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "venv")], check=True)
+    python = tmp_path / "venv" / "bin" / "python"
+    (command,) = command_step().commands
+    own = [str(python) if part == str(PYTHON) else part for part in command]
+    subprocess.run([*own, "--offline"], cwd=REPOSITORY, check=True, capture_output=True)
+    done = subprocess.run(
+        [python.with_name("slipway"), "--version"],
+        cwd=tmp_path,
+        env={"PYTHONPATH": sysconfig.get_path("purelib")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("slipway 0.1.0\n", "")
