@@ -7,6 +7,7 @@ There is no authentication here: the gateway in front has it, and the address is
 from __future__ import annotations
 
 import asyncio
+import enum
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -53,12 +54,24 @@ _API_PATHS = {
 }
 
 
+class Way(enum.StrEnum):
+    """How a question came in."""
+
+    EAS = "eas"
+    OPENAI = "openai"
+    WEBSOCKET = "websocket"
+    WEBUI = "webui"
+
+
 class RuntimeApp:
-    """Serves one model. ``is_ready`` is asked at every request; ``draining`` is set once, at the end."""
+    """Serves one model. ``is_ready`` is asked at every request; ``draining`` is set once, at the end.
+
+    ``engine_of`` gives the engine for questions that come in one way; it is asked once for each way.
+    """
 
     def __init__(
         self,
-        engine: Engine,
+        engine_of: Callable[[Way], Engine],
         model_name: str,
         defaults: eas.EasDefaults,
         is_ready: Callable[[], bool],
@@ -66,7 +79,7 @@ class RuntimeApp:
         has_page: bool,
         has_api: bool,
     ) -> None:
-        self._engine = engine
+        self._engines = {way: engine_of(way) for way in Way}
         self._model_name = model_name
         self._defaults = defaults
         self._is_ready = is_ready
@@ -103,7 +116,7 @@ class RuntimeApp:
         elif path == _PAGE_CHAT and self._has_page:
             _check_method(method, ("POST",))
             _check_is_json(scope)
-            await self._answer(scope, receive, send, openai.decode_chat)
+            await self._answer(scope, receive, send, openai.decode_chat, Way.WEBUI)
         elif path != "/" and path not in _API_PATHS:
             raise ChatError(404, "path_not_found", f"There is nothing at {path}. GET / names what there is.")
         elif not self._has_api:
@@ -117,18 +130,24 @@ class RuntimeApp:
             self._check_is_serving()
             await send_body(send, 200, openai.encode_models([self._model_name], self._created))
         elif path == "/v1/chat/completions":
-            await self._answer(scope, receive, send, openai.decode_chat)
+            await self._answer(scope, receive, send, openai.decode_chat, Way.OPENAI)
         elif path == "/v1/completions":
-            await self._answer(scope, receive, send, openai.decode_completion)
+            await self._answer(scope, receive, send, openai.decode_completion, Way.OPENAI)
         else:
             content_type = find_header(scope, b"content-type") or ""
-            await self._answer(scope, receive, send, lambda body: eas.decode(body, content_type, self._defaults))
 
-    async def _answer(self, scope: Scope, receive: Receive, send: Send, decode: Callable[[bytes], Exchange]) -> None:
+            def decode(body: bytes) -> Exchange:
+                return eas.decode(body, content_type, self._defaults)
+
+            await self._answer(scope, receive, send, decode, Way.EAS)
+
+    async def _answer(
+        self, scope: Scope, receive: Receive, send: Send, decode: Callable[[bytes], Exchange], way: Way
+    ) -> None:
         self._check_is_serving()
         with self._counted():
             exchange = decode(await read_body(scope, receive))
-            await answer_exchange(exchange, self._engine, receive, send)
+            await answer_exchange(exchange, self._engines[way], receive, send)
 
     async def _serve_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()  # websocket.connect
@@ -144,7 +163,7 @@ class RuntimeApp:
         dialogue = Dialogue(
             receive,
             send,
-            self._engine,
+            self._engines[Way.WEBSOCKET],
             defaults=self._defaults,
             draining=self.draining,
             on_busy=self._count,

@@ -25,8 +25,6 @@ LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 _NO_GPU = "this version runs GGUF models on llama.cpp"
 #: Real flags of this command line in other images, with the reason why each is refused here.
 REFUSED = {
-    "export-history-path": "this version does not export conversations",
-    "export-interval": "this version does not export conversations",
     "precision": "a GGUF file is already stored in one precision; choose a file of the precision wanted",
     "tensor-parallel-size": f"{_NO_GPU}, which has one device here",
     "pipeline-parallel-size": f"{_NO_GPU}, which has one device here",
@@ -52,6 +50,7 @@ class Flags:
     """A command line, checked. ``top_k``, ``top_p`` and ``max_round`` are None where not given.
 
     ``context_tokens`` is of one dialogue, None for the model's own; ``slots`` is how many generate at once.
+    ``export_interval`` is in seconds.
     """
 
     model_path: str = DEFAULT_MODEL
@@ -71,6 +70,8 @@ class Flags:
     threads: int | None = None
     served_model_name: str | None = None
     system_prompt: str | None = None
+    export_history_path: str | None = None
+    export_interval: int = 3600
 
     def render_eas_defaults(self) -> EasDefaults:
         """What EAS's fields mean to this service where a request leaves them out."""
@@ -202,6 +203,8 @@ def _build_parser() -> _Parser:
     add("--threads", type=_integer(1, 1024), help="threads that compute; default: one core is left to others")
     add("--served-model-name", type=_text, help="what /v1/models calls the model")
     add("--system-prompt", type=str, help="used where a request has none; empty for none")
+    add("--export-history-path", type=_text, help="existing folder that receives what is asked and answered")
+    add("--export-interval", type=_integer(1, 31_536_000), help="seconds covered by one such file; default 3600")
     return parser
 
 

@@ -12,10 +12,15 @@ import socket
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from inference_gateway.runtime import flags as command_line
 from inference_gateway.runtime.llamacpp import LlamaProcess
 from inference_gateway.runtime.model_files import ModelNotFound, find_model_file
+
+if TYPE_CHECKING:
+    from inference_gateway.runtime.history_export import HistoryExport
 
 logger = logging.getLogger("slipway.runtime")
 
@@ -37,15 +42,28 @@ def main(arguments: Sequence[str], is_api_only: bool) -> int:
     except OSError as error:
         reason = error.strerror or str(error)
         return _complain(f"Cannot listen on {flags.host}:{flags.port}: {reason}. Choose another --port or --host.", 1)
+    export: HistoryExport | None = None
+    if flags.export_history_path is not None:
+        # Imported only where it is asked for: it would delay every other start.
+        from inference_gateway.runtime import history_export
+
+        try:
+            export = history_export.HistoryExport(Path(flags.export_history_path).expanduser(), flags.export_interval)
+            export.open()
+        except history_export.ExportFolderUnusable as error:
+            return _complain(str(error), 1)
     process = LlamaProcess(model, model.context_tokens(flags.context_tokens), flags.slots, flags.threads)
     try:
         process.start()
         # Imported while the model loads: half of the time of a start is spent here.
         from inference_gateway.runtime import server
 
-        return server.serve(flags, model, process, listener, started, has_page=not (is_api_only or flags.api_only))
+        has_page = not (is_api_only or flags.api_only)
+        return server.serve(flags, model, process, listener, started, has_page=has_page, export=export)
     finally:
         process.stop()
+        if export is not None:
+            export.close()
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -11,10 +11,12 @@ from types import FrameType
 import uvicorn
 import uvloop
 
+from inference_gateway.engines.base import Engine
 from inference_gateway.engines.openai_http import OpenAiEngine, open_session
 from inference_gateway.http import MAX_BODY_BYTES
-from inference_gateway.runtime.app import RuntimeApp
+from inference_gateway.runtime.app import RuntimeApp, Way
 from inference_gateway.runtime.flags import Flags
+from inference_gateway.runtime.history_export import HistoryExport, RecordingEngine
 from inference_gateway.runtime.llama_engine import LlamaEngine, is_refusal
 from inference_gateway.runtime.llamacpp import LlamaProcess
 from inference_gateway.runtime.model_files import ModelFile
@@ -31,10 +33,14 @@ def serve(
     started: float,
     *,
     has_page: bool,
+    export: HistoryExport | None = None,
 ) -> int:
-    """Serve on ``listener`` until a signal or the engine's end. ``started`` is in ``time.monotonic``."""
+    """Serve on ``listener`` until a signal or the engine's end. ``started`` is in ``time.monotonic``.
+
+    With ``export``, which is open, every question and answer is given to it.
+    """
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(flags, model, process, listener, started, has_page))
+        runner.run(_serve(flags, model, process, listener, started, has_page, export))
     if process.failure is not None:
         logger.error("%s", process.failure)
         return 1
@@ -60,13 +66,20 @@ async def _serve(
     listener: socket.socket,
     started: float,
     has_page: bool,
+    export: HistoryExport | None,
 ) -> None:
     async with open_session(process.socket_path) as session:
         name = flags.served_model_name or model.name
-        computing = OpenAiEngine(session, "http://engine", name, is_refusal=is_refusal)
-        engine = PromptedEngine(LlamaEngine(computing), build_prompting(flags, model))
+        computing = LlamaEngine(OpenAiEngine(session, "http://engine", name, is_refusal=is_refusal))
+        prompting = build_prompting(flags, model)
+
+        def make_engine(way: Way) -> Engine:
+            # Inside the prompting: recorded is what the model saw.
+            engine = computing if export is None else RecordingEngine(computing, export, name, way)
+            return PromptedEngine(engine, prompting)
+
         app = RuntimeApp(
-            engine,
+            make_engine,
             name,
             flags.render_eas_defaults(),
             lambda: process.is_ready,

@@ -87,7 +87,7 @@ def test_a_stop_of_the_whole_group_drains_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("flags", "named"),
     [
-        (["--export_history_path=/tmp/x"], "--export-history-path"),
+        (["--export_interval=0"], "--export-interval"),
         (["--precision", "fp16"], "--precision"),
         (["--backend=vllm"], "--backend"),
         (["--temperature=hot"], "--temperature"),

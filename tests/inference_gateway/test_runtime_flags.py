@@ -21,6 +21,8 @@ BOTH_SPELLINGS = [
     ("served-model-name", "chat", "served_model_name", "chat"),
     ("system-prompt", "Be kind.", "system_prompt", "Be kind."),
     ("threads", "2", "threads", 2),
+    ("export-history-path", "/his_tory", "export_history_path", "/his_tory"),
+    ("export-interval", "60", "export_interval", 60),
 ]
 
 
@@ -86,6 +88,9 @@ def test_what_this_version_does_not_do_is_refused_by_name(name: str) -> None:
         ["--log-level=LOUD"],
         ["--max-new-tokens=-1"],
         ["--slots=0"],
+        ["--export-interval=0"],
+        ["--export-interval=1h"],
+        ["--export-history-path="],
         ["--model-path="],
         ["--cpu=perhaps"],
         ["--no-api", "--api-only"],
