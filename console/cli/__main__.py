@@ -44,6 +44,8 @@ def fail(line: str, code: ExitCode) -> int:
 
 def run() -> None:
     """The entry point of the installed command."""
+    if sys.stdin is None:  # closed by whoever started this: nobody can answer, and nothing can be read
+        sys.stdin = io.TextIOWrapper(io.BytesIO())
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A terminal that cannot show a character gets another one, not an error.

@@ -46,7 +46,12 @@ class Client:
             )
         except httpx.TransportError as error:
             raise unreachable(self.profile.url, error) from error
-        found = read_answer(answer, self.profile.url)
+        try:
+            found = read_answer(answer, self.profile.url)
+        except CliError as error:
+            if answer.status_code == 401:
+                error.message += " Run slipway config to sign in again."
+            raise
         self.request_id = str(found.pop("RequestId", ""))
         return found
 
@@ -148,8 +153,6 @@ def read_answer(answer: httpx.Response, url: str) -> dict[str, Any]:
     if answer.is_success:
         return found
     code, message = str(found.get("Code", answer.status_code)), str(found.get("Message", answer.reason_phrase))
-    if answer.status_code == 401:
-        message += " Run slipway config to sign in again."
     fields = [str(one.get("Field")) for one in found.get("Errors", []) if one.get("Field")]
     raise CliError(message, code, fields=tuple(field for field in dict.fromkeys(fields) if field not in message))
 

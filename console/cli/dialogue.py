@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -72,10 +72,20 @@ def endpoint_of(client: Client, service: str, token: str | None) -> tuple[Endpoi
 
 
 class Dialogue:
-    """Questions and answers so far. ``statistics`` are those of the last answer."""
+    """Questions and answers so far. ``statistics`` are those of the last answer; ``renew`` looks the endpoint up again,
+    for a token that was rotated while people talked.
+    """
 
-    def __init__(self, endpoint: Endpoint, *, system: str = "", parameters: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        *,
+        system: str = "",
+        parameters: Mapping[str, Any] | None = None,
+        renew: Callable[[], Endpoint] | None = None,
+    ) -> None:
         self.endpoint = endpoint
+        self._renew = renew
         self.system = system
         self.parameters = dict(parameters or {})
         self.rounds: list[tuple[str, str]] = []
@@ -98,15 +108,23 @@ class Dialogue:
                         said.append(piece.text)
                         yield piece
                 except CliError as error:
-                    too_long = error.code == "context_length_exceeded" and not said
-                    if not too_long or self.left_out >= len(self.rounds):
+                    if said or not self._can_try_again(error):
                         raise
-                    self.left_out += 1
                 else:
                     return
         finally:
             if said:
                 self.rounds.append((question, "".join(said)))
+
+    def _can_try_again(self, error: CliError) -> bool:
+        """Whether something could be done about a refusal: one round less, or the service's new token."""
+        if error.code == "context_length_exceeded" and self.left_out < len(self.rounds):
+            self.left_out += 1
+            return True
+        if error.code == "Unauthorized" and self._renew is not None:
+            before, self.endpoint = self.endpoint, self._renew()
+            return before != self.endpoint
+        return False
 
     def messages(self, question: str) -> list[dict[str, str]]:
         """What is sent: the system prompt, the rounds that fit, and the question."""

@@ -3,52 +3,13 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
 import pytest
 
 from console.cli.dialogue import Dialogue, Endpoint, Piece, Statistics, read_pieces, refusal
 from console.cli.errors import CliError
-
-
-class Scripted(ThreadingHTTPServer):
-    """Answers each request with the next (status, body) and keeps what it was asked."""
-
-    def __init__(self) -> None:
-        self.answers: list[tuple[int, str]] = []
-        self.asked: list[dict[str, Any]] = []
-        super().__init__(("127.0.0.1", 0), ScriptedHandler)
-
-
-class ScriptedHandler(BaseHTTPRequestHandler):
-    """One request of ``Scripted``."""
-
-    def do_POST(self) -> None:
-        assert isinstance(self.server, Scripted)
-        self.server.asked.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-        status, body = self.server.answers.pop(0)
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body.encode())))
-        self.end_headers()
-        self.wfile.write(body.encode())
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing."""
-
-
-@pytest.fixture
-def server() -> Iterator[Scripted]:
-    with Scripted() as running:
-        thread = threading.Thread(target=running.serve_forever)
-        thread.start()
-        try:
-            yield running
-        finally:
-            running.shutdown()
-            thread.join()
+from tests.cli.conftest import Scripted
 
 
 @pytest.fixture
@@ -93,6 +54,18 @@ def test_the_oldest_rounds_are_left_out_where_the_model_has_no_room(server: Scri
     assert dialogue.left_out == 1
     assert [one["content"] for one in server.asked[1]["messages"]] == ["Be brief.", "c", "d", "q"]
     assert dialogue.rounds[0] == ("a", "b")  # still shown to the person, and tried again with a shorter question
+
+
+def test_a_token_that_was_rotated_meanwhile_is_looked_up_again(server: Scripted, dialogue: Dialogue) -> None:
+    renewed = Endpoint(dialogue.endpoint.url, "new")
+    patient = Dialogue(dialogue.endpoint, renew=lambda: renewed)
+    server.answers = [(401, error("Unauthorized")), (200, frame(content="x") + END), (401, error("Unauthorized"))]
+    assert said(patient, "q") == "x"
+    assert server.tokens == ["Bearer token", "Bearer new"]
+    with pytest.raises(CliError) as caught:  # and once only: the new one may be wrong too
+        said(patient, "q")
+    assert caught.value.code == "Unauthorized"
+    patient.close()
 
 
 def test_a_question_too_long_alone_is_the_servers_sentence(server: Scripted, dialogue: Dialogue) -> None:

@@ -96,7 +96,8 @@ class Terminal:
 def person(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Person]:
     """Signed in to a running Slipway with a service named chat."""
     folder = tmp_path_factory.mktemp("cli")
-    running = SlipwayProcess(folder / "data", SLIPWAY_ADMIN_PASSWORD=PASSWORD)
+    # Nobody tells the command line the region: it has to find out.
+    running = SlipwayProcess(folder / "data", SLIPWAY_ADMIN_PASSWORD=PASSWORD, SLIPWAY_REGION="harbour")
     try:
         running.start()
         one = Person(running, folder / "config")
@@ -134,7 +135,7 @@ def test_lists_are_tables_and_json(person: Person) -> None:
     assert header.split() == [
         "SERVICENAME", "REGION", "INSTANCE", "CREATETIME", "UPDATETIME", "STATUS", "WEIGHT", "SERVICEPATH",
     ]  # fmt: skip
-    assert row.split()[0] == "chat"
+    assert row.split()[:2] == ["chat", "harbour"]
     assert row.split()[-1] == "/api/predict/chat"
     assert person.json("ls")["Services"][0]["ServiceName"] == "chat"
     assert person.run("ls", "-q").stdout == "chat\n"

@@ -20,7 +20,7 @@ from console.cli.profiles import check_token, reason_of
 from console.cli.session import Session, pass_session
 from console.cli.waiting import DEFAULT_TIMEOUT_SECONDS, Patience, wait_for
 
-IN_MOTION = {"Creating", "Starting", "Waiting"}
+IN_MOTION = {"Creating", "Starting", "Waiting", "Updating", "Scaling"}
 
 token_option = click.option(
     "--service-token",
@@ -46,14 +46,20 @@ def chat(
 
     Ctrl-C stops an answer, Ctrl-D leaves.
     """
-    endpoint, found = endpoint_of(session.client, service, check_token(service_token) if service_token else None)
+    given_token = check_token(service_token) if service_token else None
+    endpoint, found = endpoint_of(session.client, service, given_token)
     if found["Status"] in IN_MOTION and not found["RunningInstance"]:
         wait_for(session.client, service, "start", Patience(True, DEFAULT_TIMEOUT_SECONDS, is_for_people=False))
     elif not found["RunningInstance"]:
         cure = f" Start it with slipway start {service}." if found["Status"] == "Stopped" else ""
         raise CliError(f"{found['ServiceName']} is {found['Status']}: {found['Message']}{cure}", "not_running")
     parameters = {key: value for key, value in given.items() if value is not None}
-    dialogue = Dialogue(endpoint, system=system, parameters=parameters)
+    dialogue = Dialogue(
+        endpoint,
+        system=system,
+        parameters=parameters,
+        renew=lambda: endpoint_of(session.client, service, given_token)[0],
+    )
     try:
         if question or not sys.stdin.isatty():
             print_answer(dialogue, " ".join(question) or sys.stdin.read().strip())
