@@ -51,9 +51,11 @@ class Estimate:
     of_others: bool = False  # the runs are those of other services
 
     def source(self) -> str:
-        """In words, for a person who wants to know how far to trust it."""
+        """A sentence for a person who wants to know how far to trust it."""
         runs = "1 earlier run" if self.runs == 1 else f"{self.runs} earlier runs"
-        return f"usually {duration(self.seconds)}, by {runs}{' of services like it' if self.of_others else ''}"
+        return (
+            f"This usually takes {duration(self.seconds)}, by {runs}{' of services like it' if self.of_others else ''}."
+        )
 
     def remaining(self, elapsed_seconds: float) -> str:
         """What is left, in words."""

@@ -101,10 +101,11 @@ def _wait(client: Client, name: str, kind: str, patience: Patience) -> dict[str,
     began = time.monotonic()
     look = _patient(lambda: client.find(name))
     seen = look()
-    known = find_estimate(client, seen, kind) if seen is not None and not judge(seen, kind).is_done else None
+    has_to_wait = seen is not None and not judge(seen, kind).is_done
+    known = find_estimate(client, seen, kind) if seen is not None and has_to_wait else None
     with Progress(is_for_people=patience.is_for_people) as progress:
-        if known is not None:
-            progress.say(f"This takes {known.source()}.")
+        if has_to_wait:
+            progress.say(known.source() if known else "No earlier run tells how long this takes.")
         while True:
             elapsed = time.monotonic() - began
             verdict = judge(seen, kind)
@@ -177,7 +178,7 @@ class Progress:
             left = f" ({known.remaining(elapsed_seconds)})" if known else ""
             self.say(f"{counts} {seen['Message']}{left}", is_step=True)
         if self._live is not None:
-            left = known.remaining(elapsed_seconds) if known else "no earlier run to tell how long it takes"
+            left = known.remaining(elapsed_seconds) if known else "no earlier run to go by"
             # The time first, and cut to the line: a second line would flicker.
             moving = Text(plain(f"{duration(elapsed_seconds)}, {left}. {seen['Message']}"))
             moving.truncate(self._live.console.width - 3, overflow="ellipsis")
