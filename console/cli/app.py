@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from console.cli.commands import configuring, looking, services, talking, verbs
-from console.cli.options import complete_profile, given_by, path_of
+from console.cli.options import complete_profile, given_by, late_profile_option, path_of
 from console.cli.session import Session
 
 #: eascmd's longer and other spellings (eas.md §4.4).
@@ -73,7 +73,8 @@ for command in (
     looking.workers,
     talking.chat,
     talking.invoke,
-    configuring.config,
-    configuring.completion,
 ):
+    command.params.append(late_profile_option())
     slipway.add_command(command)
+slipway.add_command(configuring.config)
+slipway.add_command(configuring.completion)

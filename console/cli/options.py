@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,6 +15,7 @@ from console.cli import profiles
 from console.cli.client import Client
 from console.cli.errors import CliError
 from console.cli.profiles import Given
+from console.cli.session import Session
 from console.cli.waiting import DEFAULT_TIMEOUT_SECONDS, Patience
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -93,6 +95,27 @@ def complete_profile(context: click.Context, _: click.Parameter, incomplete: str
     except CliError:
         return []
     return [CompletionItem(name) for name in known if name.startswith(incomplete)]
+
+
+def choose_profile(context: click.Context, _: click.Parameter, value: str | None) -> None:
+    """``--profile`` behind the verb, where people type it too: it wins over the one before."""
+    if value is None:
+        return
+    root = context.find_root()
+    root.params["profile"] = value  # for completion, which runs no command
+    if isinstance(root.obj, Session):
+        root.obj.given = replace(root.obj.given, profile=value)
+
+
+def late_profile_option() -> click.Option:
+    """One for each verb: click's options belong to one command."""
+    return click.Option(
+        ["--profile"],
+        expose_value=False,
+        callback=choose_profile,
+        shell_complete=complete_profile,
+        help="Use this profile of the file.",
+    )
 
 
 service_argument = click.argument("service", shell_complete=complete_service)

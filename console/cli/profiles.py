@@ -135,6 +135,7 @@ def save(path: Path, profiles: Profiles) -> None:
             "workspace": profile.workspace,
         }
         parser[f"{_SECTION}{check_name(name)}"] = {key: value for key, value in values.items() if value}
+    path = path.resolve()  # where it is a link, as in a folder of dotfiles, it stays one
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         # mkstemp makes the file 0600, so the tokens are never readable for others, not for a moment.

@@ -10,8 +10,10 @@ from pathlib import Path
 import click
 import pytest
 
+from console.cli import profiles
 from console.cli.__main__ import main
 from console.cli.app import slipway
+from console.cli.profiles import Profile, Profiles
 from console.environment import CLIENT_VARIABLES, REPOSITORY, SETTINGS, Environment
 from tests.slipway_process import free_port
 
@@ -53,6 +55,7 @@ def options_of(command: click.Command) -> list[click.Option]:
         (["ls"], 2),
         (["ls", "-o", "xml"], 2),
         (["--profile", "none", "ls"], 2),
+        (["ls", "--profile", "none"], 2),
         (["--url", "nonsense", "--token", "x", "ls"], 2),
         (["--token", "a b", "ls"], 2),
         (["logs", "chat", "-f", "--previous"], 2),
@@ -74,6 +77,16 @@ def test_an_address_where_nobody_answers_has_its_own_code(capsys: pytest.Capture
     assert main(["--url", f"http://127.0.0.1:{free_port()}", "--token", "x", "ls"]) == 4
     (line,) = capsys.readouterr().err.splitlines()
     assert line.endswith("(unreachable)")
+
+
+def test_a_profile_may_be_named_behind_the_verb_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    here, there = (Profile(f"http://127.0.0.1:{free_port()}", "x") for _ in range(2))
+    known = Profiles().with_profile("there", there).with_profile("here", here)
+    profiles.save(tmp_path / "slipway" / "profiles.ini", known)
+    main(["ls"])
+    assert here.url in capsys.readouterr().err
+    main(["--profile", "here", "ls", "--profile", "there"])
+    assert there.url in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("verb", [*VERBS, "list", "describe", "showworkers"])

@@ -38,6 +38,13 @@ def test_nobody_else_can_read_the_file_not_even_after_a_change(tmp_path: Path) -
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
+def test_a_file_that_is_a_link_stays_one(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    profiles.save(tmp_path / "link", Profiles().with_profile("default", WORK))
+    assert (tmp_path / "link").is_symlink()
+    assert profiles.load(tmp_path / "real").get("default") == WORK
+
+
 def test_no_file_is_no_profiles(tmp_path: Path) -> None:
     assert profiles.load(tmp_path / "none") == Profiles()
 

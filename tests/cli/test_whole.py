@@ -230,6 +230,14 @@ def test_a_log_is_followed_until_ctrl_c(person: Person) -> None:
     assert terminal.end() == 130
 
 
+def test_a_terminal_shows_what_is_left_of_the_wait(person: Person) -> None:
+    terminal = Terminal(person, "restart", "chat")
+    terminal.until(r"This usually takes .* by \d+ earlier run")
+    terminal.until(r"about \d+ s left\. \w+|longer than the usual")
+    terminal.until(r"\[OK\] Service is running")
+    assert terminal.end() == 0
+
+
 def test_a_dialogue_in_a_terminal(person: Person) -> None:
     terminal = Terminal(person, "chat", "chat", "--temperature", "0")
     terminal.until(">>> ")
