@@ -222,6 +222,11 @@ def describe(session: Session, service: str, output: str) -> None:
         ("UpdateTime", local_time(found["UpdateTime"])),
         ("InternetEndpoint", found["InternetEndpoint"]),
         ("IntranetEndpoint", found["IntranetEndpoint"]),
-        ("ServiceConfig", json.dumps(json.loads(found["ServiceConfig"] or "{}"), ensure_ascii=False, indent=2)),
+        ("ServiceConfig", pretty(found["ServiceConfig"])),
     ]
     print_pairs(rows)
+
+
+def pretty(document: str) -> str:
+    """A document as people read it; viewers get none."""
+    return json.dumps(json.loads(document), ensure_ascii=False, indent=2) if document else ""
