@@ -6,6 +6,7 @@ Reversible acts are asked once; irreversible ones want the service's name typed.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -127,4 +128,18 @@ def confirm_switch(service: Service, number: int) -> Confirmation:
             % {"number": number},
         ),
         _("Switch"),
+    )
+
+
+def confirm_revoke(name: str, last_used_at: datetime | None) -> Confirmation:
+    """For a personal token or an access key; one that programs use wants its name typed."""
+    refused = _("Every program that uses it gets 401 from then on. It cannot be brought back.")
+    unused = _("It was never used. It cannot be brought back.")
+    return Confirmation(
+        "revoke",
+        _("Revoke %(name)s?") % {"name": name},
+        (_("Last used on %(day)s.") % {"day": f"{last_used_at:%Y-%m-%d}"}, refused) if last_used_at else (unused,),
+        _("Revoke"),
+        field="typed_name" if last_used_at else "",
+        is_danger=True,
     )

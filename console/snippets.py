@@ -111,3 +111,34 @@ import urllib.request
 request = urllib.request.Request("ENDPOINT/", headers={{"Authorization": "{TOKEN_MARK}"}})
 with urllib.request.urlopen(request) as response:
     print(response.read().decode())"""
+
+
+def token_snippet(address: str, token: str = "") -> str:
+    """Who a personal token belongs to, asked with curl; by default the shell knows the token."""
+    return f'curl -H "Authorization: Bearer {token or "$TOKEN"}" {address}/api/v2/me'
+
+
+def access_key_snippet(address: str, region: str, key_id: str = "", secret: str = "") -> str:
+    """The services, listed with Alibaba's SDK; by default the environment holds the key."""
+    scheme, _, host = address.partition("://")
+    known = {"ACCESS_KEY_ID": key_id, "ACCESS_KEY_SECRET": secret}
+    words = {name: f'"{value}"' if value else f'os.environ["{name}"]' for name, value in known.items()}
+    text = ALIBABA.replace("HOST", host).replace("SCHEME", scheme).replace("REGION", region)
+    imports = "" if key_id else "import os\n\n"
+    return imports + text.replace("KEY_ID", words["ACCESS_KEY_ID"]).replace("KEY_SECRET", words["ACCESS_KEY_SECRET"])
+
+
+ALIBABA = """\
+from alibabacloud_eas20210701.client import Client
+from alibabacloud_eas20210701.models import ListServicesRequest
+from alibabacloud_tea_openapi.models import Config
+
+config = Config(
+    access_key_id=KEY_ID,
+    access_key_secret=KEY_SECRET,
+    endpoint="HOST",
+    protocol="SCHEME",
+    region_id="REGION",
+)
+for service in Client(config).list_services(ListServicesRequest()).body.services:
+    print(service.service_name, service.status)"""

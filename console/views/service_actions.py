@@ -187,6 +187,7 @@ def ask(
     """The confirmation, with what went wrong when it was tried."""
     context: dict[str, Any] = {
         "confirmation": confirmation,
+        "address": f"/services/{service.name}/{confirmation.action}",
         "service": service,
         "name": service.name,
         "error": error,

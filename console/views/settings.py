@@ -1,8 +1,7 @@
-"""What people set for themselves: password, personal tokens, appearance; and the audit trail for owners."""
+"""What people set for themselves: password, appearance; and the audit trail for owners."""
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -15,20 +14,17 @@ from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
 from django.db import transaction
 from django.http import Http404, HttpResponse, HttpResponseRedirect
-from django.shortcuts import get_object_or_404, render
-from django.utils import timezone
+from django.shortcuts import render
 from django.utils.translation import gettext
 from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_safe
 
 from console.access import SignedInRequest, signed_in
 from console.page_context import DENSITIES, DENSITY_COOKIE, THEME_COOKIE, THEMES, chosen
-from deployments.accounts import TooManyTokens, delete_personal_token, issue_personal_token
 from deployments.audit import record_audit
-from deployments.models import AuditEntry, PersonalToken, Role
+from deployments.models import AuditEntry, Role
 
 YEAR_SECONDS = 365 * 24 * 3600
-TOKEN_DAYS = (0, 30, 90, 365)  # 0: no end
 AUDIT_PAGE = 50
 
 
@@ -65,44 +61,10 @@ def security(request: SignedInRequest) -> HttpResponse:
     return HttpResponseRedirect("/settings/security")
 
 
-@require_POST
-@signed_in
-def create_token(request: SignedInRequest) -> HttpResponse:
-    """Make a personal token and show it in this answer only."""
-    name, days = request.POST.get("name", "").strip(), request.POST.get("days", "90")
-    if not name.isprintable() or not 1 <= len(name) <= 120:
-        message = gettext("Give the token a name of 1 to 120 characters, so that you know it later.")
-        return show_security(request, {"errors": {"name": [message]}, "token_name": name}, status=422)
-    if days not in {str(one) for one in TOKEN_DAYS}:
-        return show_security(
-            request, {"errors": {"days": [gettext("Choose how long the token is valid.")]}}, status=422
-        )
-    expires_at = timezone.now() + timedelta(days=int(days)) if int(days) else None
-    try:
-        row, secret = issue_personal_token(request.user, name, expires_at)
-    except TooManyTokens as refusal:
-        return show_security(request, {"errors": {"name": [str(refusal)]}, "token_name": name}, status=409)
-    return show_security(request, {"new_token": secret, "new_token_name": row.name}, status=201)
-
-
-@require_POST
-@signed_in
-def revoke_token(request: SignedInRequest, token_id: int) -> HttpResponse:
-    """End a personal token at once."""
-    row = get_object_or_404(PersonalToken, pk=token_id, user=request.user)
-    delete_personal_token(row)
-    messages.success(request, gettext("Token %(name)s no longer works.") % {"name": row.name})
-    return HttpResponseRedirect("/settings/security")
-
-
 def show_security(request: SignedInRequest, context: dict[str, Any] | None = None, status: int = 200) -> HttpResponse:
-    rows = PersonalToken.objects.filter(user=request.user)
     base: dict[str, Any] = {
         "section": "settings",
         "tab": "security",
-        "tokens": rows,
-        "token_days": TOKEN_DAYS,
-        "now": timezone.now(),
         "errors": {},
         "sees_audit": sees_audit(request.user),
     }

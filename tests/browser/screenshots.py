@@ -36,6 +36,7 @@ PAGES = {
     "versions": "/services/summaries/versions",
     "compare": "/services/summaries/versions/compare",
     "update": "/services/chat/edit",
+    "keys": "/keys",
     "settings": "/settings/security",
     "audit": "/settings/audit",
 }

@@ -29,6 +29,8 @@ PAGES = [
     "/?q=nothing_like_it",
     "/deploy/llm",
     "/deploy/custom",
+    "/keys",
+    "/keys/new",
     "/settings/security",
     "/settings/appearance",
     "/settings/audit",

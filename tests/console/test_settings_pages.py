@@ -1,4 +1,4 @@
-"""Password, personal tokens, appearance, audit, and the pages for errors."""
+"""Password, appearance, audit, and the pages for errors."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from deployments.accounts import MAX_TOKENS, find_user_by_token
 from deployments.audit import record_audit
-from deployments.models import PersonalToken, Workspace
+from deployments.models import Workspace
 from tests.console.conftest import ServiceMaker
 
 OLD = "olga-has-a-secret"
@@ -33,35 +32,6 @@ def test_a_refused_password_names_the_rule(owner: Client, old: str, new: str, fi
     assert answer.status_code == 422
     assert list(answer.context["errors"]) == [field]
     assert User.objects.get(username="olga").check_password(OLD)
-
-
-def test_a_personal_token_is_shown_once_works_and_is_revoked(owner: Client, operator: Client) -> None:
-    secret = owner.post("/settings/tokens", {"name": "laptop", "days": "30"}).context["new_token"]
-    found = find_user_by_token(secret)
-    assert found is not None
-    assert found.get_username() == "olga"
-    assert secret not in owner.get("/settings/security").content.decode()
-    address = f"/settings/tokens/{PersonalToken.objects.get().pk}/revoke"
-    assert operator.post(address).status_code == 404
-    assert owner.post(address).status_code == 302
-    assert find_user_by_token(secret) is None
-
-
-def test_a_token_needs_a_name_and_a_known_end(owner: Client) -> None:
-    assert owner.post("/settings/tokens", {"name": " ", "days": "30"}).status_code == 422
-    assert owner.post("/settings/tokens", {"name": "a\0b", "days": "30"}).status_code == 422
-    for days in ("31", "", "9" * 5000):
-        assert owner.post("/settings/tokens", {"name": "x", "days": days}).status_code == 422
-    assert not PersonalToken.objects.exists()
-
-
-def test_nobody_has_more_tokens_than_the_limit(owner: Client) -> None:
-    user = User.objects.get(username="olga")
-    PersonalToken.objects.bulk_create(
-        PersonalToken(user=user, name=f"t{number}", digest=str(number)) for number in range(MAX_TOKENS)
-    )
-    assert owner.post("/settings/tokens", {"name": "one more", "days": "30"}).status_code == 409
-    assert PersonalToken.objects.count() == MAX_TOKENS
 
 
 def test_the_theme_is_in_the_first_byte_of_html(owner: Client) -> None:

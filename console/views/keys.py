@@ -1,0 +1,144 @@
+"""Keys: a person's ways in for programs, personal access tokens and access keys side by side (console.md §5)."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.contrib import messages
+from django.http import Http404, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404, render
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods, require_safe
+
+from console.access import SignedInRequest, is_scripted, signed_in
+from console.confirmations import Confirmation, confirm_revoke
+from console.snippets import access_key_snippet, token_snippet
+from deployments.access_keys import TooManyAccessKeys, find_access_key, issue_access_key, revoke_access_key
+from deployments.accounts import TooManyTokens, delete_personal_token, issue_personal_token
+from deployments.addresses import address_of
+from deployments.models import AccessKey, PersonalToken
+
+KINDS = ("token", "access-key")
+DAYS = (0, 30, 90, 365)  # 0: no end
+
+
+@require_safe
+@signed_in
+def keys(request: SignedInRequest) -> HttpResponse:
+    """All of the person's keys; of other people's nobody sees any."""
+    address = address_of(request)
+    context = {
+        "tokens": PersonalToken.objects.filter(user=request.user),
+        "access_keys": AccessKey.objects.filter(user=request.user, revoked_at=None),
+        "now": timezone.now(),
+        "token_snippet": token_snippet(address),
+        "access_key_snippet": access_key_snippet(address, settings.SLIPWAY_REGION),
+    }
+    return show(request, "list", context)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@signed_in
+def create(request: SignedInRequest) -> HttpResponse:
+    """Make a key and show its secret in this answer only."""
+    if request.method != "POST":
+        kind = request.GET.get("kind", "")
+        return show_form(request, {"kind": kind if kind in KINDS else KINDS[0], "days": "90"})
+    given = {field: request.POST.get(field, "").strip() for field in ("kind", "name", "days")}
+    errors: dict[str, list[str]] = {}
+    if given["kind"] not in KINDS:
+        errors["kind"] = [_("Choose what kind of key it is.")]
+    if not given["name"].isprintable() or not 1 <= len(given["name"]) <= 120:
+        errors["name"] = [_("Give the key a name of 1 to 120 characters, so that you know it later.")]
+    if given["days"] not in {str(one) for one in DAYS}:
+        errors["days"] = [_("Choose how long the key is valid.")]
+    if errors:
+        return show_form(request, given, errors, status=422)
+    days = int(given["days"])
+    expires_at = timezone.now() + timedelta(days=days) if days else None
+    context: dict[str, Any] = {"name": given["name"]}
+    try:
+        if given["kind"] == "token":
+            secret = issue_personal_token(request.user, given["name"], expires_at)[1]
+            context |= {"token": secret, "snippet": token_snippet(address_of(request), secret)}
+        else:
+            row, secret = issue_access_key(request.user, given["name"], expires_at)
+            snippet = access_key_snippet(address_of(request), settings.SLIPWAY_REGION, row.key_id, secret)
+            context |= {"key_id": row.key_id, "secret": secret, "snippet": snippet}
+    except (TooManyTokens, TooManyAccessKeys) as refusal:
+        return show_form(request, given, {"name": [str(refusal)]}, status=409)
+    return show(request, "created", context, status=201)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@signed_in
+def revoke_token(request: SignedInRequest, token_id: int) -> HttpResponse:
+    """End a personal token at once."""
+    row = get_object_or_404(PersonalToken, pk=token_id, user=request.user)
+    confirmation = confirm_revoke(row.name, row.last_used_at)
+    if not is_confirmed(request, confirmation, row.name):
+        return ask(request, confirmation, row.name)
+    delete_personal_token(row)
+    return done(request, row.name)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@signed_in
+def revoke_key(request: SignedInRequest, key_id: str) -> HttpResponse:
+    """End an access key at once."""
+    row = None if "\0" in key_id else find_access_key(request.user, key_id)
+    if row is None:
+        raise Http404(f"no access key {key_id}")
+    confirmation = confirm_revoke(row.name, row.last_used_at)
+    if not is_confirmed(request, confirmation, row.name):
+        return ask(request, confirmation, row.name)
+    revoke_access_key(row)
+    return done(request, row.name)
+
+
+def is_confirmed(request: SignedInRequest, confirmation: Confirmation, name: str) -> bool:
+    """Whether the revoking was asked for, with the name typed where that is wanted."""
+    typed = request.POST.get("typed_name", "").strip()
+    return request.method == "POST" and (not confirmation.field or typed == name.strip())
+
+
+def ask(request: SignedInRequest, confirmation: Confirmation, name: str) -> HttpResponse:
+    """The confirmation; after a name that is not the key's, with what was wrong."""
+    is_wrong = request.method == "POST"
+    words = _("Type %(name)s, exactly as it is written here, or cancel.")
+    context = {
+        "confirmation": confirmation,
+        "address": request.path,
+        "name": name,
+        "error": words % {"name": name} if is_wrong else "",
+        "given": request.POST,
+        "next": "/keys",
+    }
+    status = 422 if is_wrong else 200
+    if is_scripted(request):
+        return render(request, "console/parts/confirmation.html", context, status=status)
+    return show(request, "confirm", context, status)
+
+
+def done(request: SignedInRequest, name: str) -> HttpResponse:
+    """Say it: to a script by an event, to a person on the list."""
+    said = _("%(name)s no longer works.") % {"name": name}
+    if is_scripted(request):
+        told = {"slipway:done": {"said": said, "next": "/keys"}}
+        return HttpResponse(status=204, headers={"HX-Trigger": json.dumps(told)})
+    messages.success(request, said)
+    return HttpResponseRedirect("/keys")
+
+
+def show_form(
+    request: SignedInRequest, given: dict[str, str], errors: dict[str, list[str]] | None = None, status: int = 200
+) -> HttpResponse:
+    return show(request, "new", {"given": given, "errors": errors or {}, "days": DAYS}, status)
+
+
+def show(request: SignedInRequest, page: str, context: dict[str, Any], status: int = 200) -> HttpResponse:
+    return render(request, f"console/keys/{page}.html", {"section": "keys", **context}, status=status)
