@@ -12,6 +12,7 @@ from console.views import (
     invocation,
     keys,
     logs,
+    palette,
     service_actions,
     service_pages,
     service_versions,
@@ -22,6 +23,7 @@ from console.views import (
 
 urlpatterns = [
     path("", services.services, name="services"),
+    path("palette", palette.palette, name="palette"),
     path("sign-in", sign_in.sign_in, name="sign-in"),
     path("sign-out", sign_in.sign_out, name="sign-out"),
     path("settings", settings.settings_home, name="settings"),

@@ -10,6 +10,7 @@ import "./copy.js";
 import "./secrets.js";
 import "./fields.js";
 import "./shortcuts.js";
+import "./palette.js";
 import "./log-viewer.js";
 
 document.documentElement.dataset.js = "";
