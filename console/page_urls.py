@@ -6,6 +6,7 @@ from django.urls import path
 
 from console.views import (
     chat,
+    chat_export,
     deploy_custom,
     deploy_edit,
     deploy_llm,
@@ -54,6 +55,18 @@ urlpatterns = [
     path("services/<str:name>/chat", chat.chat, name="chat"),
     path("services/<str:name>/chat/list", chat.conversations, name="chat-conversations"),
     path("services/<str:name>/chat/<uuid:conversation>", chat.chat, name="chat-conversation"),
+    path(
+        "services/<str:name>/chat/<uuid:conversation>/export.json",
+        chat_export.export,
+        {"kind": "json"},
+        name="chat-export-json",
+    ),
+    path(
+        "services/<str:name>/chat/<uuid:conversation>/export.md",
+        chat_export.export,
+        {"kind": "md"},
+        name="chat-export-markdown",
+    ),
     path("services/<str:name>/chat/<uuid:conversation>/rename", chat.rename, name="chat-rename"),
     path("services/<str:name>/chat/<uuid:conversation>/delete", chat.delete, name="chat-delete"),
     path("services/<str:name>/chat/<uuid:conversation>/undelete", chat.undelete, name="chat-undelete"),

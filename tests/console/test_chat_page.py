@@ -163,3 +163,55 @@ def test_the_bin_gives_back_for_thirty_days_and_deleting_twice_is_fine(service: 
 def test_an_unknown_conversation_is_404(service: Service) -> None:
     client = sign_in("vera", service.workspace)
     assert client.get(f"/services/talker/chat/{uuid.uuid4()}").status_code == 404
+
+
+def test_a_conversation_is_exported_with_its_branches(service: Service) -> None:
+    client = sign_in("vera", service.workspace)
+    conversation = talk(service, "vera", 2, title="Łódź: 1/2 “x”")
+    first = conversation.turns.get(number=1)
+    Turn.objects.create(
+        conversation=conversation,
+        number=3,
+        parent=first,
+        question="Question 2.",
+        answer="Half of an",
+        status=Turn.Status.STOPPED,
+    )
+    answer = client.get(f"/services/talker/chat/{conversation.pk}/export.json")
+    assert answer.headers["Content-Type"] == "application/json"
+    assert answer.headers["Content-Disposition"].startswith("attachment;")
+    told = answer.json()
+    assert (told["format"], told["version"], told["title"]) == ("slipway-conversation", 1, "Łódź: 1/2 “x”")
+    assert [(turn["number"], turn["parent"], turn["answer"]) for turn in told["turns"]] == [
+        (1, None, "Answer <b>1</b>."),
+        (2, 1, "Answer <b>2</b>."),
+        (3, 1, "Half of an"),
+    ]
+
+
+def test_markdown_holds_the_branch_that_is_read_and_says_what_was_cut_off(service: Service) -> None:
+    client = sign_in("vera", service.workspace)
+    conversation = talk(service, "vera", 2)
+    Turn.objects.create(
+        conversation=conversation,
+        number=3,
+        parent=conversation.turns.get(number=1),
+        question="Question 2.",
+        answer="Half of an",
+        status=Turn.Status.STOPPED,
+    )
+    address = f"/services/talker/chat/{conversation.pk}/export.md"
+    newest = client.get(address).content.decode()
+    assert newest.startswith("# A title\n\nService: talker\n\n## You\n\nQuestion 1.\n\n## Answer\n\nAnswer <b>1</b>.")
+    assert newest.endswith("## Answer\n\nHalf of an\n\n*Stopped here.*\n")
+    assert "Answer <b>2</b>." not in newest
+    assert "Answer <b>2</b>." in client.get(f"{address}?turn=2").content.decode()
+
+
+@pytest.mark.parametrize("kind", ["json", "md"])
+def test_nobody_exports_anothers_conversation(service: Service, kind: str) -> None:
+    client = sign_in("vera", service.workspace)
+    conversation = talk(service, "vera")
+    other = sign_in("otto", service.workspace)
+    assert client.get(f"/services/talker/chat/{conversation.pk}/export.{kind}").status_code == 200
+    assert other.get(f"/services/talker/chat/{conversation.pk}/export.{kind}").status_code == 404
