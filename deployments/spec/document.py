@@ -197,10 +197,6 @@ class Container(Part):
     def check_program(self) -> Container:
         if self.script is not None and self.command is not None:
             raise PydanticCustomError("script_and_command", "both")
-        names = [variable.name for variable in self.env]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise PydanticCustomError("env_twice", "{names}", {"names": ", ".join(twice)})
         return self
 
 

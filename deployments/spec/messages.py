@@ -16,7 +16,6 @@ SENTENCES = {
     "port_reserved": "{path} {input} is reserved for the gateway's engine. Let the program listen on another port.",
     "probe_action": "{path} needs exactly one of http_get, tcp_socket and exec.",
     "script_and_command": "{path} has script and command. Keep one of them.",
-    "env_twice": "{path}.env names {names} twice. Keep one of each.",
     "storage_source": "{path} needs exactly one source: oss, nfs, git, dataset or empty_dir.",
     "mount_path": "{path}.mount_path must be an absolute path, without spaces and `..`, such as /model_dir.",
     "mount_system": "{path}.mount_path would cover {path_given}, a system folder. Use another, such as /model_dir.",

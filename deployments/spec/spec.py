@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from deployments.spec.document import Container, Mount, ServiceDocument
 from deployments.spec.errors import FieldError, SpecInvalid
-from deployments.spec.messages import explain
+from deployments.spec.messages import explain, shorten
 from deployments.spec.names import check_name
 
 MAX_DOCUMENT_BYTES = 1_048_576
@@ -45,13 +45,15 @@ class ServiceSpec:
         name_error = check_name(canonical["metadata"].get("name"))
         if name_error:
             errors.append(name_error)
+        twice = variables_given_twice(canonical)
         try:
             parsed = ServiceDocument.model_validate(canonical)
         except ValidationError as problem:
             told = {error.field for error in errors}
-            explained = [error for error in explain(problem, ServiceDocument) if error.field not in told]
-            raise SpecInvalid([*errors, *explained]) from None
-        errors += across_parts(parsed)
+            errors += [error for error in explain(problem, ServiceDocument) if error.field not in told]
+            told = {error.field for error in errors}
+            raise SpecInvalid([*errors, *(error for error in twice if error.field not in told)]) from None
+        errors += [*twice, *across_parts(parsed)]
         if errors:
             raise SpecInvalid(errors)
         token = canonical.pop("token", None)
@@ -166,6 +168,27 @@ def canonicalise(document: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(rpc, dict) and "rpc" not in metadata:
         metadata["rpc"] = canonical.pop("rpc")
     return canonical
+
+
+def variables_given_twice(canonical: Mapping[str, Any]) -> list[FieldError]:
+    """Each variable whose name an earlier one of its container has. Asked of the plain document, since what else
+    is wrong with it must not hide this.
+    """
+    errors = []
+    containers = canonical.get("containers")
+    for place, container in enumerate(containers if isinstance(containers, list) else []):
+        env = container.get("env") if isinstance(container, dict) else None
+        seen = set()
+        for index, variable in enumerate(env if isinstance(env, list) else []):
+            name = variable.get("name") if isinstance(variable, dict) else None
+            if not isinstance(name, str) or not name:
+                continue
+            if name in seen:
+                path = f"containers[{place}].env[{index}].name"
+                message = f"{path} {shorten(name)} is given twice. Keep one of the two."
+                errors.append(FieldError(path, "env_twice", message))
+            seen.add(name)
+    return errors
 
 
 def across_parts(parsed: ServiceDocument) -> list[FieldError]:

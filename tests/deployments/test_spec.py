@@ -163,7 +163,7 @@ def test_ports_out_of_range_are_refused(port: object) -> None:
         ({"image": "a b"}, "containers[0].image"),
         ({"command": "other"}, "containers[0]"),
         ({"env": [{"name": "1A", "value": "x"}]}, "containers[0].env[0].name"),
-        ({"env": [{"name": "A", "value": "x"}, {"name": "A", "value": "y"}]}, "containers[0]"),
+        ({"env": [{"name": "A", "value": "x"}, {"name": "A", "value": "y"}]}, "containers[0].env[1].name"),
         ({"env": {"A": "x"}}, "containers[0].env"),
         ({"args": "one"}, "containers[0].args"),
         ({"health_check": {}}, "containers[0].health_check"),
@@ -303,3 +303,12 @@ def test_merging_goes_key_by_key_and_lists_replace() -> None:
     merge: Callable[..., Document] = merge_documents
     assert merge(base, patch) == {"a": {"x": 1, "y": [3]}, "b": 1, "c": None}
     assert base["a"]["y"] == [1, 2]
+
+
+def test_each_variable_given_twice_is_named_whatever_else_is_wrong() -> None:
+    twice = [{"name": "A", "value": "1"}, {"name": "A", "value": "2"}]
+    assert errors_of(with_container(env=twice)) == {"containers[0].env[1].name": "env_twice"}
+    wrong = errors_of(with_container(env=[*twice, {"name": "1BAD"}, {"name": "1BAD"}, "text", {}], port=8080))
+    assert wrong["containers[0].env[1].name"] == "env_twice"
+    assert wrong["containers[0].env[2].name"] == "invalid"
+    assert wrong["containers[0].port"] == "port_reserved"
