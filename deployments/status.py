@@ -62,7 +62,8 @@ def transition(service: Service, verdict: Verdict, *, at: datetime | None = None
     """Write ``verdict`` if the row still has the generation and status that ``service`` was loaded with.
 
     Changes ``service`` in memory too. Returns whether it was written; the same status and reason again only
-    refreshes the message, without an event.
+    refreshes the message, without an event: ``Service.message`` is what holds now ("exited 8 times"), an event
+    what was said when it began ("exited 3 times"), so whoever tells of the present takes the service's.
     """
     now = at or timezone.now()
     seen = (service.status, service.reason, service.message)

@@ -81,7 +81,11 @@ def events_raw(request: SignedInRequest, name: str) -> HttpResponse:
 
 
 def find_failure(service: Service, events: list[ServiceEvent]) -> ServiceEvent | None:
-    """The event that explains a failure: the newest warning of the service's present reason."""
+    """The event that explains a failure: the newest warning of the service's present reason.
+
+    It holds when that reason was first seen, the cure and the log; the card's sentence is ``Service.message``,
+    which goes on counting.
+    """
     if service.status not in (Status.FAILED, Status.DELETE_FAILED) and service.reason not in TOLD_ON_TOP:
         return None
     found = next((event for event in events if event.code == service.reason and event.cure), None)

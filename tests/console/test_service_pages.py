@@ -216,6 +216,23 @@ def test_the_failure_card_shows_cause_cure_and_twenty_log_lines(operator: Client
     assert "line 19&lt;b&gt;" not in page
 
 
+def test_the_failure_card_counts_on_with_the_header(operator: Client, make_service: ServiceMaker) -> None:
+    now = "The program exited 8 times, the last with code 3."
+    service = make_service("chat_a", Status.FAILED, reason="CrashLoopBackOff", message=now)
+    began = "The program exited 3 times, the last with code 3."
+    ServiceEvent.objects.create(
+        service=service, type="Warning", code="CrashLoopBackOff", message=began, cure="Mend it."
+    )
+    page = operator.get("/services/chat_a").content.decode()
+    header = page[page.index('id="service-header"') : page.index("</header>", page.index('id="service-header"'))]
+    card = page[page.index('id="failure"') : page.index("</section>", page.index('id="failure"'))]
+    history = page[page.index('id="happened-title"') :]
+    assert now in header
+    assert now in card
+    assert began not in card
+    assert began in history
+
+
 def test_events_filter_warnings(operator: Client, make_service: ServiceMaker) -> None:
     service = make_service("chat_a")
     ServiceEvent.objects.create(service=service, code="Created", message="Made today.")
