@@ -27,6 +27,9 @@ def sign_in(request: HttpRequest) -> HttpResponse:
     """Two fields. A script (the dialog over an open page) gets 204 and the new CSRF token, a person the next page."""
     there = safe_next(request)
     if request.method != "POST":
+        if request.user.is_authenticated and is_scripted(request):
+            # The dialog of a tab asks whether another tab has signed in meanwhile, and as whom.
+            return HttpResponse(status=204, headers={"X-Slipway-Person": str(request.user.pk)})
         if request.user.is_authenticated:
             return HttpResponseRedirect(there)
         return show_form(request, there, {})

@@ -2,6 +2,7 @@
 // The same addresses are whole pages without scripts.
 
 import { announce } from "./announce.js";
+import { csrfToken } from "./csrf.js";
 import htmx from "./htmx.js";
 import { refresh } from "./live.js";
 
@@ -103,6 +104,30 @@ dialog?.addEventListener("close", () => {
   const back = opener?.isConnected ? opener : document.getElementById(openerId);
   back?.focus();
 });
+
+// A session is of all tabs: once the person has signed in in another one, there is nothing left to ask here. Not asked
+// while hidden, so that what goes on then goes on before the person's eyes. Somebody else's session changes nothing.
+const LOOK_FOR_SESSION_MS = 2_000;
+
+async function lookForSession() {
+  if (!sessionDialog?.open || document.hidden) {
+    return;
+  }
+  try {
+    const response = await fetch("/sign-in", { headers: { "X-Slipway-Live": "all" } });
+    if (response.headers.get("X-Slipway-Person") === sessionDialog.dataset.person && sessionDialog.open) {
+      document.dispatchEvent(new CustomEvent("slipway:signed-in", { detail: { csrf: csrfToken() } }));
+    }
+  } catch {
+    // The server cannot be reached: asked again soon.
+  }
+}
+
+if (sessionDialog) {
+  document.addEventListener("visibilitychange", lookForSession);
+  window.addEventListener("focus", lookForSession);
+  setInterval(lookForSession, LOOK_FOR_SESSION_MS);
+}
 
 document.addEventListener("slipway:signed-in", (event) => {
   for (const input of document.querySelectorAll("input[name=csrfmiddlewaretoken]")) {

@@ -8,6 +8,8 @@ import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser.conftest import sign_in
+
 ALERT = "This page was open for too long"
 
 
@@ -73,3 +75,23 @@ def test_a_wrong_name_on_the_page_of_delete_is_answered_each_time(signed_in: Pag
         signed_in.get_by_role("button", name="Delete", exact=True).click()
         expect(signed_in.get_by_label("Type delete_page to confirm")).to_have_value(wrong)
         expect(signed_in.get_by_role("alert")).to_contain_text("Type delete_page, exactly")
+
+
+def end_session(page: Page) -> None:
+    page.context.clear_cookies(name="slipway_session")
+
+
+def test_signing_in_in_another_tab_closes_the_dialog_of_this_one(signed_in: Page, api: httpx.Client) -> None:
+    make_idle_service(api, "two_tabs")
+    signed_in.goto("/deploy/custom")
+    signed_in.get_by_label("Service Name").fill("after_two_tabs")
+    end_session(signed_in)
+    signed_in.get_by_label("CPU", exact=True).fill("2")
+    dialog = signed_in.get_by_role("dialog", name="Sign in again", exact=True)
+    expect(dialog).to_be_visible()
+    other = signed_in.context.new_page()
+    sign_in(other)
+    other.close()
+    expect(dialog).to_be_hidden()
+    expect(signed_in.get_by_label("Service Name")).to_have_value("after_two_tabs")
+    expect(signed_in.locator("#f-document")).to_have_value(re.compile('"cpu": 2'))

@@ -87,3 +87,11 @@ def test_signing_in_again_over_a_page_hands_out_the_new_csrf_token(client: Clien
 
 def test_a_nul_in_the_name_is_a_wrong_name(client: Client, user: User) -> None:
     assert client.post("/sign-in", {"username": "ad\0min", "password": "x\0"}).status_code == 422
+
+
+def test_a_tabs_dialog_learns_whether_another_tab_has_signed_in(client: Client, user: User) -> None:
+    asked = {"X-Slipway-Live": "all"}
+    assert "X-Slipway-Person" not in client.get("/sign-in", headers=asked)
+    client.force_login(user)
+    answer = client.get("/sign-in", headers=asked)
+    assert (answer.status_code, answer["X-Slipway-Person"]) == (204, str(user.pk))
