@@ -41,6 +41,7 @@ PAGES = [
     "/services/{chat}/logs",
     "/services/{chat}/versions",
     "/services/{chat}/versions/1",
+    "/services/{failed}/versions/compare",
     "/services/{chat}/edit",
     "/services/{chat}/chat",
     "/services/{chat}/stop",
@@ -68,14 +69,17 @@ SMALL_TARGETS = """() => [...document.querySelectorAll("a, button, input, select
 
 @pytest.fixture(scope="module")
 def failed_service(api: httpx.Client) -> str:
-    """The name of a service whose program ends at once, when it is Failed."""
+    """The name of a service of two versions whose program ends at once, when it is Failed."""
     name = "axe_failed"
-    document = {
+    document: dict[str, Any] = {
         "metadata": {"name": name, "instance": 1, "cpu": 1, "memory": 256},
         "containers": [{"image": "any:1", "script": "echo 'unknown flag --tensor-paralel' >&2; exit 3", "port": 8000}],
     }
     answer = api.post("/services", json=document)
     assert answer.status_code == 201, answer.text
+    document["containers"][0]["env"] = [{"name": "HF_TOKEN", "value": "hidden"}]
+    answer = api.put(f"/services/local/{name}", json=document)
+    assert answer.status_code == 200, answer.text
     wait_until(lambda: api.get(f"/services/local/{name}").json().get("Status") == "Failed", f"{name} is Failed", 90)
     return name
 
