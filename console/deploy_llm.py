@@ -77,9 +77,10 @@ class Typed:
 
     @property
     def touched(self) -> frozenset[str]:
-        return frozenset(
-            name for name in FILLED if self.values[name] and self.values[name] != self.filled.get(name, "")
-        )
+        """What a person wrote. An emptied figure is left to the recommendation; an emptied name is no name."""
+        touched = {name for name in FILLED if self.values[name] and self.values[name] != self.filled.get(name, "")}
+        is_emptied = bool(self.filled.get("service_name")) and not self.values["service_name"]
+        return frozenset(touched | {"service_name"} if is_emptied else touched)
 
     @property
     def is_custom(self) -> bool:
@@ -206,12 +207,13 @@ def field_of(error: FieldError, *, is_custom: bool) -> str:
     return error.field if error.field in LABELS else ""
 
 
-def worded(error: FieldError) -> str:
-    """The sentence with the field's label instead of its name in REST."""
+def worded(error: FieldError, free_name: str) -> str:
+    """The sentence with the field's label instead of its name in REST; ``free_name`` is offered for none."""
     label = LABELS.get(error.field)
+    offer = f" Use `{free_name}`?" if error.code == "name_missing" else ""
     if label is not None and error.message.startswith(f"{error.field} "):
-        return f"{label}{error.message.removeprefix(error.field)}"
-    return error.message
+        return f"{label}{error.message.removeprefix(error.field)}{offer}"
+    return error.message + offer
 
 
 def field_of_refusal(refusal: Refusal, typed: Typed) -> str:

@@ -114,7 +114,10 @@ def located(errors: Sequence[FieldError], form: CustomForm) -> list[FormError]:
     found = []
     for error in errors:
         field, element = custom.field_of(error, form)
-        found.append(FormError(field, element, custom.label_of(field), custom.worded(error, field), error.code))
+        message = custom.worded(error, field)
+        if error.code == "name_missing":
+            message += f" Use `{suggest_service_name('custom', taken_names('custom'))}`?"
+        found.append(FormError(field, element, custom.label_of(field), message, error.code))
     return found
 
 

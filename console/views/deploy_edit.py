@@ -7,6 +7,7 @@ revision the person started from: where another came since, nothing is saved and
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from django.http import HttpResponse
@@ -49,6 +50,8 @@ def edit_llm(request: SignedInRequest, service: Service, llm: LlmRequest) -> Htt
     page = deploy_llm.Page([service.workspace], get_cluster().capacity(), service)
     if request.method == "POST":
         typed = Typed.parse(request.POST.dict())
+        if not typed.values["instances"]:
+            typed = replace(typed, values={**typed.values, "instances": str(service.wanted_instances)})
     else:
         typed = typed_of(llm, service.wanted_instances, page.nodes)
     result = deploy_llm.worked_out(typed, page)
@@ -101,6 +104,7 @@ def edit_custom(request: SignedInRequest, service: Service, lost: list[str]) -> 
         return show_custom(request, page, form, [], lost=lost)
     form = CustomForm.parse(request.POST)
     spec, found = deploy_custom.read(form)
+    spec = as_many_as_now(service, spec)
     errors = deploy_custom.located([*found, *renamed(service, spec)], form)
     if act_of(request) != DEPLOY:
         return show_custom(request, page, form, deploy_custom.visible(errors, request))
@@ -136,9 +140,16 @@ def show_custom(
     service = page.service
     if service is None:
         raise AssertionError("only a service is edited here")
-    spec = deploy_custom.read(form)[0]
+    spec = as_many_as_now(service, deploy_custom.read(form)[0])
     extra |= {"effect": effect(service, spec), "base_number": base_number(service)}
     return deploy_custom.show(request, page, form, spec, errors, **extra)
+
+
+def as_many_as_now(service: Service, spec: ServiceSpec | None) -> ServiceSpec | None:
+    """The spec with the service's number of instances where it gives none, as over REST."""
+    if spec is None or "instance" in spec.document["metadata"]:
+        return spec
+    return replace(spec.with_instances(service.wanted_instances), token=spec.token)
 
 
 def renamed(service: Service, spec: ServiceSpec | None) -> list[FieldError]:

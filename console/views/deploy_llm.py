@@ -102,7 +102,8 @@ def worked_out(typed: Typed, page: Page) -> Filled:
 def errors_of(typed: Typed, result: Filled, page: Page) -> list[FormError]:
     """Everything wrong with the fields themselves; whether the cluster can run it is ``refused``'s."""
     errors = [
-        error_at(field_of(error, is_custom=typed.is_custom), error.code, worded(error)) for error in result.errors
+        error_at(field_of(error, is_custom=typed.is_custom), error.code, worded(error, result.filled["service_name"]))
+        for error in result.errors
     ]
     name = result.values["service_name"]
     name_is_fine = not any(error.field == "service_name" for error in errors)
@@ -159,7 +160,8 @@ def show(
 
 def context_of(page: Page, typed: Typed, result: Filled) -> dict[str, Any]:
     found, shown = result.found, result.preview
-    fields_wrong = [FieldError(one.field, one.code, worded(one)) for one in result.errors]
+    name = result.filled["service_name"]
+    fields_wrong = [FieldError(one.field, one.code, worded(one, name)) for one in result.errors]
     options = list_machines(page, result)
     return {
         "section": "services",

@@ -115,6 +115,10 @@ def test_the_fields_keep_what_they_cannot_show(operator: Client) -> None:
         ({"memory": "much"}, "f-memory", "megabytes, from 1"),
         ({"gpu": "99"}, "f-gpu", "from 0 to 64"),
         ({"env": [("", ""), ("1BAD", "x")]}, "env-1-name", "Name must be a name of letters, digits"),
+        ({"env": [("A", "1"), ("", ""), ("A", "2")]}, "env-2-name", "Name 'A' is given twice. Keep one of the two."),
+        ({"env": [("A", "1"), ("A", "2"), ("1BAD", "x")]}, "env-1-name", "Name 'A' is given twice."),
+        ({"env": [("A", "1"), ("A", "2"), ("1BAD", "x")]}, "env-2-name", "Name must be a name of letters, digits"),
+        ({"service_name": ""}, "f-service_name", "Use `custom`?"),
         ({"mounts": [("oss", "s3://x", "/mnt")]}, "mount-0-source", "oss://"),
         ({"mounts": [("oss", "", ""), ("empty_dir", "", "etc")]}, "mount-1-path", "/"),
         ({"mounts": [("empty_dir", "", "/etc/x")]}, "mount-0-path", "/etc"),
@@ -135,6 +139,12 @@ def test_a_wrong_field_is_named_with_its_cure_and_nothing_is_created(
     assert cure in summary
     assert f'id="{element}"' in page
     assert not Service.objects.exists()
+
+
+def test_emptied_instances_are_the_one_that_the_hint_names(operator: Client) -> None:
+    assert "Empty: 1." in text_of(operator.get(ADDRESS))
+    assert operator.post(ADDRESS, custom(operator, instances="")).status_code == 302
+    assert Service.objects.get().wanted_instances == 1
 
 
 def test_json_that_cannot_be_read_is_kept_as_typed(operator: Client) -> None:

@@ -68,6 +68,23 @@ def test_more_instances_restart_nothing(operator: Client, llm_service: Service) 
     assert service.revisions.count() == 1
 
 
+def test_emptied_instances_stay_as_many_as_now(operator: Client, llm_service: Service) -> None:
+    assert "Empty: as many as now." in text_of(operator.get(EDIT))
+    assert operator.post(EDIT, edit_form(operator, instances="", cpu="3")).status_code == 302
+    assert Service.objects.get().wanted_instances == 2
+
+
+def test_emptied_instances_of_the_custom_form_stay_as_many_as_now(operator: Client, custom_service: Service) -> None:
+    form = edit_form(operator, instances="", cpu="3")
+    page = text_of(operator.post(EDIT, {**form, "act": "preview"}))
+    assert "Empty: as many as now." in page
+    assert "Scales" not in page
+    assert operator.post(EDIT, form).status_code == 302
+    service = Service.objects.get()
+    assert service.wanted_instances == 2
+    assert service.document["metadata"]["cpu"] == 3
+
+
 def test_other_changes_say_how_many_instances_restart(operator: Client, llm_service: Service) -> None:
     form = edit_form(operator, memory="3072")
     preview = text_of(operator.post(EDIT, form | {"act": "preview"}))

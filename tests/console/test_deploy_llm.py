@@ -206,6 +206,22 @@ def test_an_emptied_figure_goes_back_to_the_recommendation(operator: Client) -> 
     assert fields_of(page)["memory"] == form["memory"]
 
 
+def test_an_emptied_name_is_an_error_with_a_free_one_and_never_another_name(operator: Client) -> None:
+    response = operator.post(ADDRESS, start(operator, service_name=""))
+    page = text_of(response)
+    assert response.status_code == 422
+    assert "Service Name is missing." in page
+    assert "Use `smollm2_135m_instruct`?" in page
+    assert fields_of(page)["service_name"] == ""
+    assert not Service.objects.exists()
+
+
+def test_emptied_instances_are_the_one_that_the_hint_names(operator: Client) -> None:
+    assert "Empty: 1." in text_of(operator.get(ADDRESS))
+    assert operator.post(ADDRESS, start(operator, instances="")).status_code == 302
+    assert Service.objects.get().wanted_instances == 1
+
+
 def test_while_typing_only_fields_that_were_left_once_show_errors(operator: Client) -> None:
     wrong = start(operator, cpu="many", gpu="x", visited="cpu", act="preview")
     page = text_of(operator.post(ADDRESS, wrong, headers={"X-Slipway-Live": "all"}))
