@@ -47,5 +47,5 @@ screenshots: setup
 	@$(BIN)/python -m tests.browser.screenshots $(ARGS)
 
 clean:
-	rm -rf .venv node_modules static/dist static/collected .mypy_cache .ruff_cache .pytest_cache .setup.lock
+	rm -rf .venv .venv-sdks node_modules static/dist static/collected .mypy_cache .ruff_cache .pytest_cache .setup.lock
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
