@@ -1,4 +1,4 @@
-"""Pages for 400, 403, 404 and 500, in the dialect of their path: JSON below ``/api`` and ``/v1``, HTML elsewhere.
+"""Pages for 400, 403, 404, 500 and 503, in the dialect of their path: JSON below ``/api`` and ``/v1``, HTML elsewhere.
 
 They must work when little else does: nothing here asks the database, so a failing one still gets a page.
 """
@@ -6,13 +6,16 @@ They must work when little else does: nothing here asks the database, so a faili
 from __future__ import annotations
 
 import logging
+import sys
 from uuid import uuid4
 
+from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.template.loader import render_to_string
 from django.utils.translation import gettext
 
 from console.page_context import page_context
+from deployments.api.errors import DATABASE_DOWN
 
 logger = logging.getLogger(__name__)
 _API_PREFIXES = ("/api/", "/v1/")
@@ -54,5 +57,9 @@ def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 def server_error(request: HttpRequest) -> HttpResponse:
     request_id = getattr(request, "id", "")
     logger.error("request %s: %s %s failed", request_id, request.method, request.path)
+    if isinstance(sys.exception(), OperationalError | InterfaceError):
+        answer = _answer(request, 503, "DatabaseUnavailable", gettext("Unavailable"), gettext(DATABASE_DOWN))
+        answer["Retry-After"] = "5"
+        return answer
     message = gettext("Something broke here. The server's log says what, beside the request's number.")
     return _answer(request, 500, "InternalError", gettext("Something broke"), message)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypedDict
 
 from django.core.exceptions import PermissionDenied
+from django.db import InterfaceError, OperationalError
 from django.http import Http404
 from rest_framework import exceptions
 from rest_framework.response import Response
@@ -23,6 +24,8 @@ from deployments.signatures import SignatureRefused
 from deployments.spec import FieldError, SpecInvalid
 
 logger = logging.getLogger(__name__)
+
+DATABASE_DOWN = "The database does not answer. Try again in a moment; the server's log says why."
 
 
 class FieldErrorAnswer(TypedDict):
@@ -92,11 +95,19 @@ def answer_error(error: Exception, context: Mapping[str, Any]) -> Response | Non
         return refusal(404, "NotFound", "There is nothing here.")
     if isinstance(error, SecretUnreadable):
         return refusal(409, "SecretUnreadable", str(error))
+    if isinstance(error, exceptions.APIException):
+        return answer_framework_error(error)
+    return answer_outage(error)
+
+
+def answer_outage(error: Exception) -> Response | None:
+    """503 where what Slipway stands on does not answer."""
     if isinstance(error, ClusterError):
         logger.warning("the cluster did not answer: %s: %s", error.code, error.message)
         return refusal(503, error.code, f"{error.message} {error.cure}".strip())
-    if isinstance(error, exceptions.APIException):
-        return answer_framework_error(error)
+    if isinstance(error, OperationalError | InterfaceError):
+        logger.error("the database did not answer", exc_info=error)
+        return refusal(503, "DatabaseUnavailable", DATABASE_DOWN, {"Retry-After": "5"})
     return None
 
 
@@ -120,5 +131,11 @@ def refusal(status: int, code: str, message: str, headers: Mapping[str, str] | N
 
 def invalid(errors: Iterable[FieldError]) -> Response:
     fields = [FieldErrorAnswer(Field=error.field, Code=error.code, Message=error.message) for error in errors]
-    message = " ".join(dict.fromkeys(field["Message"] for field in fields))
+    message = " ".join(dict.fromkeys(named(field) for field in fields))
     return Response({"Code": "InvalidParameter", "Message": message, "Errors": fields}, status=400)
+
+
+def named(field: FieldErrorAnswer) -> str:
+    """The sentence with its field: a page shows it beside the input, and so it need not name it."""
+    name, message = field["Field"], field["Message"]
+    return message if not name or name in message else f"{name}: {message}"

@@ -330,3 +330,10 @@ def test_of_creates_of_one_name_at_once_one_wins(owner: Api, workspace: Workspac
     assert sorted(answers) == [(201, "")] + [(409, "name_taken")] * 7
     assert Service.objects.count() == 1
     assert AuditEntry.objects.filter(action="service.create").count() == 1
+
+
+def test_a_message_names_the_field_whose_rule_does_not(operator: Api) -> None:
+    status, answer = operator.post("services", tiny_document("No!"))
+    assert status == 400
+    assert answer["Message"].startswith("metadata.name: ")
+    assert not answer["Errors"][0]["Message"].startswith("metadata.name")
