@@ -10,6 +10,7 @@ from urllib.parse import quote
 from console.environment import Environment
 from console.supervisor.parts import PartSpec
 from console.supervisor.valkey import render_valkey_command
+from inference_gateway import server_protocols
 
 WORKER_THREADS = 8
 #: The server ends streams and WebSockets that are still open after this long.
@@ -48,7 +49,7 @@ def make_part_specs(
         specs.append(PartSpec("valkey", command, variables, log_folder / "valkey.log", grace_seconds=5))
     server = (
         *(python, "-m", "uvicorn", "console.asgi:application", "--fd", str(listener)),
-        *("--loop", "uvloop", "--http", "httptools", "--ws", "websockets-sansio", "--lifespan", "on"),
+        *("--loop", "uvloop", "--http", server_protocols.HTTP, "--ws", server_protocols.WEBSOCKET, "--lifespan", "on"),
         *("--timeout-graceful-shutdown", str(SERVER_GRACE_SECONDS), "--timeout-keep-alive", "65"),
         *("--no-access-log", "--no-server-header", "--log-level", "warning"),
     )

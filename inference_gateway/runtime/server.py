@@ -21,6 +21,7 @@ from inference_gateway.runtime.llama_engine import LlamaEngine, is_refusal
 from inference_gateway.runtime.llamacpp import LlamaProcess
 from inference_gateway.runtime.model_files import ModelFile
 from inference_gateway.runtime.prompting import PromptedEngine, Prompting
+from inference_gateway.server_protocols import RefusableProtocol, UpgradeBlindProtocol
 
 logger = logging.getLogger("slipway.runtime")
 
@@ -110,8 +111,8 @@ def _configure(app: RuntimeApp, flags: Flags) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         loop="none",
-        http="httptools",
-        ws="websockets-sansio",
+        http=UpgradeBlindProtocol,
+        ws=RefusableProtocol,
         ws_max_size=MAX_BODY_BYTES,
         ws_per_message_deflate=False,
         lifespan="off",

@@ -24,6 +24,7 @@ from django.utils import timezone
 
 from deployments.encryption import decrypt, encrypt, new_service_token
 from deployments.models import Instance, Revision, Service, Status, Workspace
+from inference_gateway import server_protocols
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -61,12 +62,26 @@ class Server:
             "DATABASE_URL": database_url(),
         }
         command = [sys.executable, "-m", "uvicorn", "console.asgi:application", "--port", str(self.port)]
-        command += ["--loop", "uvloop", "--http", "httptools", "--ws", "websockets-sansio", "--lifespan", "on"]
+        command += [
+            "--loop",
+            "uvloop",
+            "--http",
+            server_protocols.HTTP,
+            "--ws",
+            server_protocols.WEBSOCKET,
+            "--lifespan",
+            "on",
+        ]
         command += ["--timeout-graceful-shutdown", "10", "--log-level", "warning"]
         log = (settings.SLIPWAY_DATA_DIR / "server.log").open("ab")
         with log:
             self.process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
         wait_until(self._answers, "the server answers", 30)
+
+    @property
+    def log(self) -> str:
+        """What this and earlier servers of the session wrote."""
+        return (settings.SLIPWAY_DATA_DIR / "server.log").read_text(encoding="utf-8")
 
     def kill(self) -> None:
         if self.process is not None:

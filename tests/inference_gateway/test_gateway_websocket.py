@@ -8,6 +8,7 @@ import threading
 import uuid
 from typing import Any
 
+import httpx
 import pytest
 import websocket
 
@@ -122,3 +123,11 @@ def test_a_named_conversation_goes_on_over_a_new_connection(server: Server, endl
         socket.close()
     assert [message["content"] for message in endless.asked[1]["messages"]] == ["one", "word ", "two"]
     assert list(Turn.objects.filter(conversation=key).values_list("number", flat=True)) == [1, 2]
+
+
+def test_a_refused_handshake_is_no_error_in_the_log(chat: Deployed, server: Server) -> None:
+    with pytest.raises(websocket.WebSocketBadStatusException) as caught:
+        websocket.create_connection(address(chat), header=["Authorization: wrong"])
+    assert caught.value.status_code == 401
+    assert httpx.get(f"{server.url}/healthz").status_code == 200  # whatever it had to say is written
+    assert "handshake" not in server.log
