@@ -65,6 +65,13 @@ def look_at(
     return known, write_rows(service, rows, known)
 
 
+def write_observed(service: Service, observations: Sequence[InstanceObservation]) -> tuple[list[Seen], bool]:
+    """The same without asking any: for instances that are to end."""
+    rows = {row.name: row for row in service.instances.all()}
+    known = [know(rows.get(seen.name), seen, None) for seen in observations]
+    return known, write_rows(service, rows, known)
+
+
 def ask(spec: ServiceSpec, seen: InstanceObservation, has_answered: bool) -> Answer:
     """One probe. Who has answered is only asked whether it still listens: that costs an engine nothing."""
     if has_answered:

@@ -18,7 +18,7 @@ from deployments.assess import STARTUP_SECONDS, Seen, Wanted, assess
 from deployments.clusters import get_cluster
 from deployments.clusters.base import Cluster, ClusterError, Workload
 from deployments.hints import hint_service, send_hint
-from deployments.instances import look_at, ready_names
+from deployments.instances import look_at, ready_names, write_observed
 from deployments.leases import claim, release
 from deployments.models import Desired, Instance, Service, Status
 from deployments.spec import ServiceSpec, SpecInvalid
@@ -72,6 +72,8 @@ def reconcile_claimed(service: Service, cluster: Cluster) -> Step:
         note_checked(service, RUNNING_CHECK_SECONDS, observed=False)
         return Step(claimed=True)
     except SpecInvalid as error:
+        if service.desired == Desired.STOPPED or service.wanted_instances == 0:
+            return reconcile_stop(service, cluster)
         return tell_refused(service, error)
 
 
@@ -84,6 +86,16 @@ def tell_refused(service: Service, error: SpecInvalid) -> Step:
     transition(service, Verdict(status, "DocumentRefused", message, "Update the service with a corrected document."))
     note_checked(service, FAILED_CHECK_SECONDS, observed=True)
     return Step(claimed=True)
+
+
+def reconcile_stop(service: Service, cluster: Cluster) -> Step:
+    """End the instances of a service whose document is refused now: that takes no document."""
+    cluster.stop(service.uid)
+    seen = cluster.observe(service.uid).instances
+    known, _ = write_observed(service, seen)
+    transition(service, assess(wanted_of(service, STARTUP_SECONDS), known, timezone.now()))
+    note_checked(service, check_interval_seconds(service, moving=bool(seen)), observed=True)
+    return Step(claimed=True, again_in_seconds=SOON_SECONDS if seen else None)
 
 
 def reconcile_instances(service: Service, cluster: Cluster) -> Step:
@@ -104,7 +116,7 @@ def reconcile_instances(service: Service, cluster: Cluster) -> Step:
         )
     )
     known, rows_changed = look_at(service, spec, cluster.observe(service.uid).instances)
-    verdict = assess(wanted_of(service, spec), known, timezone.now())
+    verdict = assess(wanted_of(service, startup_seconds(spec)), known, timezone.now())
     was, was_reason = service.status, service.reason
     changed = transition(service, verdict)
     if verdict.status == Status.RUNNING and verdict.reason == "RUNNING":
@@ -119,7 +131,7 @@ def reconcile_instances(service: Service, cluster: Cluster) -> Step:
     return Step(claimed=True, again_in_seconds=SOON_SECONDS if moving and service.status != Status.FAILED else None)
 
 
-def wanted_of(service: Service, spec: ServiceSpec) -> Wanted:
+def wanted_of(service: Service, allowed_seconds: float) -> Wanted:
     assert service.wanted_revision is not None
     return Wanted(
         desired=Desired(service.desired),
@@ -129,7 +141,7 @@ def wanted_of(service: Service, spec: ServiceSpec) -> Wanted:
         status=Status(service.status),
         reason=service.reason,
         progress_since=service.progress_since,
-        startup_seconds=startup_seconds(spec),
+        startup_seconds=allowed_seconds,
         serving_revision=service.serving_revision.number if service.serving_revision else None,
     )
 

@@ -153,7 +153,7 @@ class Capacity:
 
 
 class Cluster(Protocol):
-    """Four verbs and three questions. Safe to call from any thread and any process, concurrently."""
+    """Five verbs and three questions. Safe to call from any thread and any process, concurrently."""
 
     def apply(self, workload: Workload) -> None:
         """Make it so, one step: start what is missing, retire what is too much or outdated.
@@ -167,6 +167,9 @@ class Cluster(Protocol):
 
     def observe(self, service_uid: str) -> ServiceObservation:
         """What is there now. An unknown service is an empty observation, never an error."""
+
+    def stop(self, service_uid: str) -> None:
+        """Retire every instance, with the grace of its own start, and keep the rest. Needs no spec."""
 
     def delete(self, service_uid: str) -> None:
         """Retire every instance and remove all that the service owns. Absent is success.

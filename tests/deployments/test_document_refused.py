@@ -91,3 +91,25 @@ def test_callers_are_told_that_nothing_answers(refused: Service) -> None:
 def test_it_can_be_deleted(refused: Service, operator: User) -> None:
     lifecycle.delete(refused, operator)
     drive(refused, None)
+
+
+def test_it_can_be_stopped_and_keeps_its_logs(refused: Service, operator: User) -> None:
+    look(refused)
+    names = [name for name, _ in names_of(refused)]
+    lifecycle.stop(refused, operator)
+    assert driven(refused, Status.STOPPED).reason == "Stopped"
+    assert names_of(refused) == []
+    assert set(names) <= set(get_cluster().list_logs(refused.uid))
+
+
+def test_it_can_be_scaled_to_zero(refused: Service, operator: User) -> None:
+    lifecycle.scale(refused, 0, operator)
+    assert driven(refused, Status.STOPPED).reason == "ScaledToZero"
+    assert names_of(refused) == []
+
+
+def test_started_again_it_says_that_it_is_refused(refused: Service, operator: User) -> None:
+    lifecycle.stop(refused, operator)
+    driven(refused, Status.STOPPED)
+    row = look(lifecycle.start(refused, operator))
+    assert (row.status, row.reason) == (Status.FAILED, "DocumentRefused")

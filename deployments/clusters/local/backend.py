@@ -99,6 +99,17 @@ class LocalCluster:
         instances = tuple(observe_instance(seen) for seen in look(folder) if not seen.has_ended)
         return ServiceObservation(service_uid, instances, leftovers=folder.exists())
 
+    def stop(self, service_uid: str) -> None:
+        folder = self.service_folder(service_uid)
+        if not folder.exists():
+            return
+        with self.turn(folder):
+            everything = list(look(folder))
+            for seen in everything:
+                if not seen.has_ended:
+                    self.retire(seen)
+            remove_remains(folder, everything, time.time())
+
     def delete(self, service_uid: str) -> None:
         folder = self.service_folder(service_uid)
         if folder.exists():
