@@ -6,7 +6,7 @@ from django.urls import path
 
 from console.views import (
     chat,
-    chat_export,
+    chat_files,
     deploy_custom,
     deploy_edit,
     deploy_llm,
@@ -54,16 +54,17 @@ urlpatterns = [
     path("services/<str:name>/token/rotate", service_actions.rotate_token, name="service-token-rotate"),
     path("services/<str:name>/chat", chat.chat, name="chat"),
     path("services/<str:name>/chat/list", chat.conversations, name="chat-conversations"),
+    path("services/<str:name>/chat/import", chat_files.import_file, name="chat-import"),
     path("services/<str:name>/chat/<uuid:conversation>", chat.chat, name="chat-conversation"),
     path(
         "services/<str:name>/chat/<uuid:conversation>/export.json",
-        chat_export.export,
+        chat_files.export,
         {"kind": "json"},
         name="chat-export-json",
     ),
     path(
         "services/<str:name>/chat/<uuid:conversation>/export.md",
-        chat_export.export,
+        chat_files.export,
         {"kind": "md"},
         name="chat-export-markdown",
     ),
