@@ -1,4 +1,5 @@
-"""What is peculiar about llama.cpp's server: its progress, asked for so that leaving stops it, and its 500s.
+"""What is peculiar about llama.cpp's server: its progress, asked for so that leaving stops it, its 500s, and
+fields of OpenAI's API that it passes over without a word.
 
 While it reads a prompt it looks for a closed connection only after a second without any result, and the
 tokens of other dialogues are results too: beside one busy dialogue a prompt of thousands of tokens was read
@@ -13,6 +14,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import replace
 
 from inference_gateway.chat import Carried, ChatEvent, ChatRequest, Text
+from inference_gateway.codecs.fields import Fields, refuse
 from inference_gateway.engines.base import Engine
 
 _ASK, _ANSWER = "return_progress", "prompt_progress"
@@ -33,6 +35,25 @@ def is_refusal(message: str) -> bool:
     return message.startswith(_REFUSALS)
 
 
+def check_fields(request: ChatRequest) -> None:
+    """Raise ChatError 400 for what the engine would pass over, or answer with its whole vocabulary. Pure.
+
+    The bounds are OpenAI's: 5 alternatives for each token of a completion, 20 for each of a chat.
+    """
+    fields = Fields(request.extra)
+    if request.prompt is not None:
+        if fields.read_boolean("echo", default=False):
+            refuse("echo", "echo is not supported: the answer never repeats the prompt. Leave it out.", "unsupported")
+        if fields.read_text("suffix"):
+            refuse("suffix", "suffix is not supported: this model only continues a text. Leave it out.", "unsupported")
+        if fields.read_integer("best_of", 1, 128) not in (None, 1, request.n):
+            refuse("best_of", "best_of is not supported. Leave it out; n gives several answers.", "unsupported")
+    if not isinstance(request.extra.get("logprobs"), bool):
+        fields.read_integer("logprobs", 0, 5)
+    fields.read_integer("top_logprobs", 0, 20)
+    fields.read_integer("n_probs", 0, 20)
+
+
 class LlamaEngine:
     """An ``Engine`` that asks llama.cpp's for its progress, and passes that on only if the caller asked too."""
 
@@ -40,6 +61,7 @@ class LlamaEngine:
         self._engine = engine
 
     async def generate(self, request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:
+        check_fields(request)
         is_wanted = bool(request.extra.get(_ASK))
         asked = replace(request, extra={**request.extra, _ASK: True})
         async with contextlib.aclosing(self._engine.generate(asked)) as events:
