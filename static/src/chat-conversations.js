@@ -95,12 +95,12 @@ export class Conversations {
     if (!title || title === old) {
       return;
     }
-    link.textContent = title;
+    nameRow(row, title);
     const response = await this.#post(row, "rename", { title });
     if (response?.ok) {
       this.panel.dispatchEvent(new CustomEvent("renamed", { detail: { id: row.dataset.conversation, title } }));
     } else {
-      link.textContent = old;
+      nameRow(row, old);
       this.#say(row, this.words.renameFailed);
     }
   }
@@ -173,6 +173,13 @@ export class Conversations {
       return null;
     }
   }
+}
+
+// The title is what the row's link shows and what its menu is called.
+function nameRow(row, title) {
+  const menu = row.querySelector(".conversation-more [data-words]");
+  row.querySelector("a").textContent = title;
+  menu.textContent = menu.dataset.words.replace("%title%", () => title);
 }
 
 function closeMenu(button) {

@@ -31,6 +31,8 @@ PAGES = [
     "/deploy/custom",
     "/keys",
     "/keys/new",
+    "/keys",
+    "/keys/new",
     "/settings/security",
     "/settings/appearance",
     "/settings/audit",
