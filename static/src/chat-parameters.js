@@ -4,12 +4,15 @@
 const SETTINGS_KEY = "slipway:chat-settings";
 
 export class Parameters {
-  constructor(form) {
+  // ``draftKey`` names the draft of the conversation on the page.
+  constructor(form, draftKey) {
     this.form = form;
+    this.draftKey = draftKey;
     form.addEventListener("submit", (event) => event.preventDefault());
     form.addEventListener("input", (event) => {
       this.#clearError(event.target);
       this.#mark();
+      this.#keep();
     });
     form.addEventListener("click", (event) => {
       const name = event.target.closest("[data-reset]")?.dataset.reset;
@@ -17,6 +20,7 @@ export class Parameters {
         this.#reset(name ? [form.elements[name]] : this.fields);
       }
     });
+    this.#restore();
     const settings = this.settings();
     for (const box of form.querySelectorAll("[data-setting]")) {
       box.checked = Boolean(settings[box.dataset.setting]);
@@ -90,6 +94,41 @@ export class Parameters {
       this.#clearError(field);
     }
     this.#mark();
+    this.#keep();
+  }
+
+  // What was changed and not sent yet is this tab's, over a reload too.
+  #keep() {
+    const kept = this.fields.map((field) => [field.name, field.type === "checkbox" ? field.checked : field.value]);
+    this.kept = `${this.draftKey()}:parameters`;
+    try {
+      sessionStorage.setItem(this.kept, JSON.stringify(kept));
+    } catch {
+      // Full or forbidden: kept for as long as the page is open.
+    }
+  }
+
+  #restore() {
+    try {
+      this.kept = `${this.draftKey()}:parameters`;
+      for (const [name, value] of JSON.parse(sessionStorage.getItem(this.kept) ?? "[]")) {
+        const field = this.fields.find((one) => one.name === name);
+        if (field) {
+          field[field.type === "checkbox" ? "checked" : "value"] = value;
+        }
+      }
+    } catch {
+      // Nothing that can be read was kept.
+    }
+  }
+
+  // The server has them with the message.
+  accepted() {
+    try {
+      sessionStorage.removeItem(this.kept);
+    } catch {
+      // Nothing was kept either.
+    }
   }
 
   #mark() {

@@ -25,7 +25,7 @@ class ChatPage {
     this.conversation = root.dataset.conversation || null;
     this.transcript = root.querySelector("#transcript");
     this.around = new Surroundings(root);
-    this.parameters = new Parameters(root.querySelector("#parameters-form"));
+    this.parameters = new Parameters(root.querySelector("#parameters-form"), () => this.draftKey());
     this.scroller = new Scroller(
       this.transcript, root.querySelector("#new-text"), () => this.parameters.settings().followsAlways,
     );
@@ -180,6 +180,7 @@ class ChatPage {
       return;
     }
     this.pending = null;
+    this.parameters.accepted();
     if (!pending.view.number) {
       this.#place(pending.view, message, pending);
     }

@@ -307,6 +307,28 @@ def test_parameters_are_sent_and_kept_with_the_conversation(
     assert len(endless.asked) == 1
 
 
+def test_parameters_that_were_not_sent_yet_survive_a_reload(
+    server: Server, visits: Any, endless: EndlessEngine
+) -> None:
+    endless.ends_after = 1
+    page = visits(deploy(server, endless.port)).open()
+    page.get_by_role("button", name="Parameters").click()
+    page.get_by_label("Temperature").fill("0.3")
+    page.get_by_label("System prompt").fill("Be brief.")
+    page.reload()
+    page.get_by_role("button", name="Parameters").click()
+    expect(page.get_by_label("Temperature")).to_have_value("0.3")
+    expect(page.get_by_label("System prompt")).to_have_value("Be brief.")
+    page.keyboard.press("Escape")
+    ask(page, "How warm?")
+    finished(page)
+    assert endless.asked[0]["temperature"] == 0.3
+    page.get_by_role("link", name="New chat").click()
+    page.get_by_role("button", name="Parameters").click()
+    expect(page.get_by_label("Temperature")).to_have_value("")
+    expect(page.get_by_label("System prompt")).to_have_value("")
+
+
 def test_a_conversation_is_renamed_deleted_and_brought_back(
     server: Server, visits: Any, endless: EndlessEngine
 ) -> None:
