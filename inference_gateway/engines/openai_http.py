@@ -102,7 +102,7 @@ class OpenAiEngine:
                 yield stream.usage
         except TimeoutError as error:
             raise ChatError(504, "engine_timeout", "The engine did not answer in time. Try again.") from error
-        except aiohttp.ClientConnectionError as error:
+        except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError) as error:
             if has_begun or response is not None:
                 raise _broken("the connection to it was lost") from error
             raise _unreachable() from error

@@ -150,6 +150,7 @@ async def test_a_connection_lost_in_the_middle_keeps_what_came_before() -> None:
         with pytest.raises(ChatError) as caught:
             await anext(events)
         assert caught.value.code == "engine_stream_broken"
+        assert "connection to it was lost" in caught.value.message
 
 
 async def test_an_engine_that_falls_silent_times_out() -> None:
