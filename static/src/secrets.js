@@ -1,6 +1,7 @@
 // A service's token: fetched only when it is asked for, hidden again after a minute, put into snippets on copy.
 
 import { copyFrom, select } from "./copy.js";
+import { askToSignIn } from "./dialogs.js";
 
 const HIDE_AFTER_MS = 60_000;
 const DOTS = "••••••••••••••••";
@@ -15,6 +16,9 @@ async function fetchToken(box, purpose) {
     response = await fetch(form.action, { method: "POST", body: data, headers: { "HX-Request": "true" }, credentials: "same-origin" });
   } catch {
     throw new Error(box.dataset.wrong);
+  }
+  if (response.status === 401) {
+    askToSignIn(await response.text());
   }
   if (!response.ok) {
     throw new Error(box.dataset.wrong);
@@ -45,12 +49,14 @@ document.addEventListener("submit", async (event) => {
     hide(box);
     return;
   }
+  field.removeAttribute("role");
   try {
     field.textContent = await fetchToken(box, "reveal");
     field.dataset.shown = "";
     button.querySelector("span").textContent = button.dataset.hideWords;
     field.dataset.timer = setTimeout(() => hide(box), HIDE_AFTER_MS);
   } catch (error) {
+    field.setAttribute("role", "alert"); // said from within the dialog: what lies outside one is not
     field.textContent = error.message;
   }
 });

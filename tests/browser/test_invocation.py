@@ -11,6 +11,7 @@ import httpx
 import pytest
 from playwright.sync_api import BrowserContext, Locator, Page, expect
 
+from tests.browser.conftest import PASSWORD
 from tests.slipway_process import SlipwayProcess
 
 pytestmark = pytest.mark.browser
@@ -71,6 +72,32 @@ def test_the_token_shows_on_reveal_and_hides_again(signed_in: Page, api: httpx.C
     assert token not in page.content()
     page.goto("/settings/audit")
     expect(page.get_by_text("service.reveal_token").first).to_be_visible()
+
+
+def test_a_token_that_cannot_be_fetched_is_said_aloud(signed_in: Page, chat_service: str) -> None:
+    dialog = open_invocation(signed_in, chat_service)
+    signed_in.route("**/token", lambda route: route.fulfill(status=500))
+    dialog.get_by_role("button", name="Reveal").click()
+    expect(dialog.get_by_role("alert")).to_have_text("The token could not be fetched. Try again.")
+    signed_in.unroute("**/token")
+    dialog.get_by_role("button", name="Reveal").click()
+    expect(dialog.get_by_role("button", name="Hide")).to_be_visible()
+    expect(dialog.get_by_role("alert")).to_have_count(0)
+
+
+def test_revealing_after_the_session_has_ended_asks_to_sign_in(
+    signed_in: Page, api: httpx.Client, chat_service: str
+) -> None:
+    dialog = open_invocation(signed_in, chat_service)
+    signed_in.context.clear_cookies(name="slipway_session")
+    dialog.get_by_role("button", name="Reveal").click()
+    again = signed_in.get_by_role("dialog", name="Sign in again", exact=True)
+    again.get_by_label("User name").fill("admin")
+    again.get_by_label("Password", exact=True).fill(PASSWORD)
+    again.get_by_role("button", name="Sign in", exact=True).click()
+    expect(again).to_be_hidden()
+    dialog.get_by_role("button", name="Reveal").click()
+    expect(dialog.locator("#service-token")).to_have_text(token_of(api, chat_service))
 
 
 def test_the_token_hides_after_a_minute(signed_in: Page, api: httpx.Client, chat_service: str) -> None:
