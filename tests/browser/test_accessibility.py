@@ -46,6 +46,7 @@ PAGES = [
     "/services/{failed}/versions/compare",
     "/services/{chat}/edit",
     "/services/{chat}/chat",
+    "/services/{chat}/chat/import",
     "/services/{chat}/stop",
     "/services/{chat}/restart",
     "/services/{chat}/scale",
@@ -141,6 +142,11 @@ def test_no_dialog_or_menu_has_a_serious_finding(
     signed_in.get_by_role("link", name="Invocation Information", exact=True).click()
     signed_in.get_by_role("dialog").wait_for()
     found += serious_findings(signed_in, "Invocation Information") + overflow(signed_in, "Invocation Information")
+    signed_in.keyboard.press("Escape")
+    signed_in.get_by_role("dialog").wait_for(state="detached")
+    signed_in.keyboard.press("Control+k")
+    signed_in.get_by_role("option").first.wait_for()
+    found += serious_findings(signed_in, "the palette") + overflow(signed_in, "the palette")
     assert not found, "\n".join(found)
 
 
