@@ -1,4 +1,4 @@
-"""The child process that computes: llama.cpp's own server on a private Unix socket. Run, never imported.
+"""The child process that computes: llama.cpp's own server on a private Unix socket. Run by its path.
 
 Why a process: loading holds Python's global lock for seconds, in which a server in the same process could
 not even answer /health; both start side by side; and a crash in native code is seen and told. It ends when
@@ -33,11 +33,11 @@ def main(argument: str) -> None:
     prompt_threads (that read prompts), parent.
     """
     settings = json.loads(argument)
-    _end_with_parent(settings["parent"])
+    end_with_parent(settings["parent"])
     # A stop goes to the whole group; the parent drains first and ends this process afterwards.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_exit_at_end_of_input, daemon=True).start()
+    threading.Thread(target=exit_at_end_of_input, daemon=True).start()
 
     # Heavy, and not needed by whoever only looks at this module.
     import xllamacpp
@@ -63,14 +63,14 @@ def main(argument: str) -> None:
     threading.Event().wait()
 
 
-def _end_with_parent(parent_pid: int) -> None:
+def end_with_parent(parent_pid: int) -> None:
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent_pid:  # It ended before the line above took effect.
         os._exit(0)
 
 
-def _exit_at_end_of_input() -> None:
+def exit_at_end_of_input() -> None:
     """Standard input is a pipe that nobody writes to: it ends with the parent, on any system."""
     sys.stdin.buffer.read()
     os._exit(0)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from inference_gateway.codecs.eas import EasDefaults
+from inference_gateway.runtime.model_files import Backend
 
 #: The bundled model: EAS's own default needs a GPU and a download.
 DEFAULT_MODEL = "SmolLM2-135M-Instruct"
@@ -21,11 +22,18 @@ DEFAULT_PORT = 8000
 #: What --listen means in public commands; without it nothing but this machine can connect.
 ALL_ADDRESSES = "0.0.0.0"  # noqa: S104
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+PRECISIONS = ("fp32", "fp16", "bf16")
 
 _NO_GPU = "this version runs GGUF models on llama.cpp"
+_BACKENDS = {
+    "auto": None,
+    "llama.cpp": Backend.LLAMA,
+    "llamacpp": Backend.LLAMA,
+    "transformers": Backend.TRANSFORMERS,
+    "hf": Backend.TRANSFORMERS,
+}
 #: Real flags of this command line in other images, with the reason why each is refused here.
 REFUSED = {
-    "precision": "a GGUF file is already stored in one precision; choose a file of the precision wanted",
     "tensor-parallel-size": f"{_NO_GPU}, which has one device here",
     "pipeline-parallel-size": f"{_NO_GPU}, which has one device here",
     "lora-modules": f"{_NO_GPU} without LoRA adapters",
@@ -54,6 +62,9 @@ class Flags:
     """
 
     model_path: str = DEFAULT_MODEL
+    backend: Backend | None = None
+    cpu: bool = False
+    precision: str | None = None
     host: str = "127.0.0.1"
     port: int = DEFAULT_PORT
     api_only: bool = False
@@ -97,10 +108,13 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str], is_api_only:
             raise FlagError(f"--{name} cannot be used: {REFUSED[name]}. Leave the flag out.")
     values = vars(_PARSER.parse_args(words))
     backend = values.pop("backend")
-    if backend not in (None, "auto", "llama.cpp", "llamacpp"):
-        raise FlagError(f"--backend={backend} cannot be used: {_NO_GPU}. Use --backend=llama.cpp or leave it out.")
-    for name in ("model_type", "cpu"):
-        del values[name]  # True of whatever runs here: nothing to switch.
+    if backend is not None and backend.lower() not in _BACKENDS:
+        raise FlagError(
+            f"--backend={backend} cannot be used: this version has llama.cpp for GGUF files and transformers for "
+            "Hugging Face folders. Use one of these, or leave the flag out."
+        )
+    values["backend"] = _BACKENDS[backend.lower()] if backend else None
+    del values["model_type"]  # The model's files say it: nothing to switch.
     host, listens = values.pop("host"), values.pop("listen")
     values["host"] = host or (ALL_ADDRESSES if listens else environment.get("SLIPWAY_LISTEN_HOST"))
     if values["port"] is None:
@@ -171,6 +185,12 @@ def _level(text: str) -> str:
     return text.upper()
 
 
+def _precision(text: str) -> str:
+    if text.lower() not in PRECISIONS:
+        raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(PRECISIONS)}")
+    return text.lower()
+
+
 def _read_port(text: str) -> int:
     try:
         return _integer(0, 65535)(text)
@@ -179,13 +199,14 @@ def _read_port(text: str) -> int:
 
 
 def _build_parser() -> _Parser:
-    parser = _Parser(prog="webui_server.py", allow_abbrev=False, description="Serve one GGUF model.")
+    parser = _Parser(prog="webui_server.py", allow_abbrev=False, description="Serve one model.")
     switch: dict[str, Any] = {"nargs": "?", "const": True, "type": _boolean, "metavar": "BOOL"}
     add = parser.add_argument
-    add("--model-path", type=_text, help="preset name, GGUF file, or a folder that holds one")
+    add("--model-path", type=_text, help="preset name, GGUF file, folder that holds one, Hugging Face folder")
     add("--model-type", type=_text, help="taken from the model's file; accepted so that old commands work")
-    add("--cpu", **switch, help="run on the CPU")
-    add("--backend", type=_text, help="llama.cpp or auto")
+    add("--cpu", **switch, help="run on the CPU, even beside a GPU")
+    add("--precision", type=_precision, help=f"{', '.join(PRECISIONS)}; of a Hugging Face folder's weights in memory")
+    add("--backend", type=_text, help="llama.cpp or transformers; default: what the model's files are for")
     add("--port", type=_integer(0, 65535), help=f"default: PORT in the environment, or {DEFAULT_PORT}")
     add("--host", type=_text, help="address to listen on; default 127.0.0.1")
     add("--listen", **switch, help="listen on all addresses")

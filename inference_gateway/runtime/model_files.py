@@ -1,7 +1,9 @@
-"""From ``--model-path`` to the file that the engine loads: a preset's name, a GGUF file, or a folder."""
+"""From ``--model-path`` to what the engine loads: a preset's name, a GGUF file, or a folder of either layout."""
 
 from __future__ import annotations
 
+import enum
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +14,10 @@ from inference_gateway.runtime.gguf import GgufInvalid, read_header
 #: The context of a dialogue where the flag is not given: more costs memory for every slot.
 MOST_DEFAULT_CONTEXT = 8192
 
+#: Endings of weights, and beginnings of a tokenizer's files, in a Hugging Face folder.
+_WEIGHTS = (".safetensors", ".bin")
+_TOKENIZERS = ("tokenizer", "vocab", "spiece", "tekken")
+
 _PART = re.compile(r"-(\d{5})-of-(\d{5})\.gguf$")
 
 
@@ -19,14 +25,25 @@ class ModelNotFound(Exception):
     """There is nothing here to load; the text is one sentence with the cure."""
 
 
+class Backend(enum.StrEnum):
+    """What computes: llama.cpp reads GGUF files, Transformers reads Hugging Face folders."""
+
+    LLAMA = "llama.cpp"
+    TRANSFORMERS = "transformers"
+
+
 @dataclass(frozen=True, slots=True)
-class ModelFile:
-    """A GGUF file to load. ``name`` is what the API calls it, ``system_prompt`` the catalog's default."""
+class ModelFiles:
+    """A GGUF file or a Hugging Face folder to load, as ``backend`` says.
+
+    ``name`` is what the API calls it, ``system_prompt`` the catalog's default.
+    """
 
     path: Path
     name: str
     trained_context_tokens: int | None
     system_prompt: str = ""
+    backend: Backend = Backend.LLAMA
 
     def context_tokens(self, wanted: int | None) -> int:
         """Tokens of one dialogue: as asked, or the model's own up to ``MOST_DEFAULT_CONTEXT``."""
@@ -35,8 +52,20 @@ class ModelFile:
         return min(self.trained_context_tokens or MOST_DEFAULT_CONTEXT, MOST_DEFAULT_CONTEXT)
 
 
-def find_model_file(model_path: str) -> ModelFile:
-    """A path that exists wins over a preset of the same name. Raises ModelNotFound."""
+def find_model_files(model_path: str, backend: Backend | None = None) -> ModelFiles:
+    """A path that exists wins over a preset of the same name. Raises ModelNotFound.
+
+    Without ``backend`` a folder that holds a GGUF file is llama.cpp's, and any other Transformers'.
+    """
+    found = _find(model_path, backend)
+    if backend is not None and found.backend is not backend:
+        raise ModelNotFound(
+            f"Model {model_path} is for --backend={found.backend}, not for {backend}. Leave --backend out."
+        )
+    return found
+
+
+def _find(model_path: str, backend: Backend | None) -> ModelFiles:
     path = Path(model_path).expanduser()
     try:
         is_folder, is_file = path.is_dir(), path.is_file()
@@ -45,7 +74,7 @@ def find_model_file(model_path: str) -> ModelFile:
     if is_file:
         return _read_file(path, path.stem)
     if is_folder:
-        return _read_file(_find_in_folder(path), path.resolve().name)
+        return _read_folder(path, backend)
     model = find_model(model_path)
     if model is None:
         raise ModelNotFound(
@@ -64,7 +93,7 @@ def find_model_file(model_path: str) -> ModelFile:
     return _read_file(path, model.name, model.default_system_prompt)
 
 
-def _find_in_folder(folder: Path) -> Path:
+def _read_folder(folder: Path, backend: Backend | None) -> ModelFiles:
     try:
         entries = sorted(folder.iterdir())
     except OSError as error:
@@ -73,24 +102,47 @@ def _find_in_folder(folder: Path) -> Path:
     # A model cut into parts is loaded by its first; a projector for images is no model of its own.
     files = [file for file in files if (part := _PART.search(file.name)) is None or int(part[1]) == 1]
     files = [file for file in files if not file.name.startswith("mmproj")]
+    has_config = any(entry.name == "config.json" for entry in entries)
+    if has_config and (backend is Backend.TRANSFORMERS or not files):
+        return _read_hugging_face(folder, [entry.name for entry in entries])
     if len(files) == 1:
-        return files[0]
+        return _read_file(files[0], folder.resolve().name)
     if files:
         names = ", ".join(file.name for file in files[:4])
         raise ModelNotFound(f"Model path {folder} holds several GGUF models ({names}). Give one file's path.")
-    if any(entry.name == "config.json" for entry in entries):
+    raise ModelNotFound(
+        f"Model path {folder} holds no GGUF file and no config.json. Put a GGUF file or a whole Hugging Face "
+        "folder there, or give a file's path."
+    )
+
+
+def _read_hugging_face(folder: Path, names: list[str]) -> ModelFiles:
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ModelNotFound(f"{folder / 'config.json'} cannot be read: {error.strerror}.") from error
+    except (ValueError, RecursionError) as error:
+        raise ModelNotFound(f"{folder / 'config.json'} is no JSON. Copy the folder again.") from error
+    if not isinstance(config, dict) or not isinstance(config.get("model_type"), str):
+        raise ModelNotFound(f"{folder / 'config.json'} names no model_type. Give a whole Hugging Face folder.")
+    if not any(name.endswith(_WEIGHTS) for name in names):
         raise ModelNotFound(
-            f"Model path {folder} is a Hugging Face folder, which needs the Transformers backend that this "
-            "version does not have. Convert the model to GGUF, or choose a folder that holds a GGUF file."
+            f"Model path {folder} has a config.json but no weights (*.safetensors). Copy the folder again, whole."
         )
-    raise ModelNotFound(f"Model path {folder} holds no GGUF file. Put one there, or give a file's path.")
+    if not any(name.startswith(_TOKENIZERS) for name in names):
+        raise ModelNotFound(f"Model path {folder} has no tokenizer (tokenizer.json). Copy the folder again, whole.")
+    nested = config.get("text_config")
+    text = nested if isinstance(nested, dict) else config
+    lengths = [text.get(name) for name in ("max_position_embeddings", "n_positions", "seq_length", "max_seq_len")]
+    context = next((length for length in lengths if isinstance(length, int) and length > 0), None)
+    return ModelFiles(folder.resolve(), folder.resolve().name, context, backend=Backend.TRANSFORMERS)
 
 
-def _read_file(path: Path, name: str, system_prompt: str = "") -> ModelFile:
+def _read_file(path: Path, name: str, system_prompt: str = "") -> ModelFiles:
     try:
         header = read_header(path)
     except GgufInvalid as error:
         raise ModelNotFound(str(error)) from error
     except OSError as error:
         raise ModelNotFound(f"Model file {path} cannot be read: {error.strerror}.") from error
-    return ModelFile(path.resolve(), name, header.context_tokens, system_prompt)
+    return ModelFiles(path.resolve(), name, header.context_tokens, system_prompt)

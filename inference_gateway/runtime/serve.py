@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from inference_gateway.runtime import flags as command_line
+from inference_gateway.runtime.engine_host import EngineProcess
+from inference_gateway.runtime.hugging_face.process import TransformersProcess, check_installed
 from inference_gateway.runtime.llamacpp import LlamaProcess
-from inference_gateway.runtime.model_files import ModelNotFound, find_model_file
+from inference_gateway.runtime.model_files import Backend, ModelFiles, ModelNotFound, find_model_files
 
 if TYPE_CHECKING:
     from inference_gateway.runtime.history_export import HistoryExport
@@ -34,9 +36,17 @@ def main(arguments: Sequence[str], is_api_only: bool) -> int:
         return _complain(str(error), 2)
     logging.basicConfig(level=flags.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     try:
-        model = find_model_file(flags.model_path)
+        model = find_model_files(flags.model_path, flags.backend)
+        if model.backend is Backend.TRANSFORMERS:
+            check_installed()
     except ModelNotFound as error:
         return _complain(str(error), 1)
+    if flags.precision is not None and model.backend is Backend.LLAMA:
+        return _complain(
+            "--precision cannot be used: a GGUF file is already stored in one precision. Leave the flag out, or choose "
+            "a file of the precision wanted.",
+            2,
+        )
     try:
         listener = _listen(flags.host, flags.port)
     except OSError as error:
@@ -52,7 +62,7 @@ def main(arguments: Sequence[str], is_api_only: bool) -> int:
             export.open()
         except history_export.ExportFolderUnusable as error:
             return _complain(str(error), 1)
-    process = LlamaProcess(model, model.context_tokens(flags.context_tokens), flags.slots, flags.threads)
+    process = _make_process(flags, model)
     try:
         process.start()
         # Imported while the model loads: half of the time of a start is spent here.
@@ -64,6 +74,12 @@ def main(arguments: Sequence[str], is_api_only: bool) -> int:
         process.stop()
         if export is not None:
             export.close()
+
+
+def _make_process(flags: command_line.Flags, model: ModelFiles) -> EngineProcess:
+    if model.backend is Backend.TRANSFORMERS:
+        return TransformersProcess(model, flags)
+    return LlamaProcess(model, model.context_tokens(flags.context_tokens), flags.slots, flags.threads)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -12,14 +12,13 @@ import uvicorn
 import uvloop
 
 from inference_gateway.engines.base import Engine
-from inference_gateway.engines.openai_http import OpenAiEngine, open_session
+from inference_gateway.engines.openai_http import open_session
 from inference_gateway.http import MAX_BODY_BYTES
 from inference_gateway.runtime.app import RuntimeApp, Way
+from inference_gateway.runtime.engine_host import EngineProcess
 from inference_gateway.runtime.flags import Flags
 from inference_gateway.runtime.history_export import HistoryExport, RecordingEngine
-from inference_gateway.runtime.llama_engine import LlamaEngine, is_refusal
-from inference_gateway.runtime.llamacpp import LlamaProcess
-from inference_gateway.runtime.model_files import ModelFile
+from inference_gateway.runtime.model_files import ModelFiles
 from inference_gateway.runtime.prompting import PromptedEngine, Prompting
 from inference_gateway.server_protocols import RefusableProtocol, UpgradeBlindProtocol
 
@@ -28,8 +27,8 @@ logger = logging.getLogger("slipway.runtime")
 
 def serve(
     flags: Flags,
-    model: ModelFile,
-    process: LlamaProcess,
+    model: ModelFiles,
+    process: EngineProcess,
     listener: socket.socket,
     started: float,
     *,
@@ -48,7 +47,7 @@ def serve(
     return 0
 
 
-def build_prompting(flags: Flags, model: ModelFile) -> Prompting:
+def build_prompting(flags: Flags, model: ModelFiles) -> Prompting:
     return Prompting(
         max_tokens=flags.max_new_tokens,
         temperature=flags.temperature,
@@ -62,8 +61,8 @@ def build_prompting(flags: Flags, model: ModelFile) -> Prompting:
 
 async def _serve(
     flags: Flags,
-    model: ModelFile,
-    process: LlamaProcess,
+    model: ModelFiles,
+    process: EngineProcess,
     listener: socket.socket,
     started: float,
     has_page: bool,
@@ -71,7 +70,7 @@ async def _serve(
 ) -> None:
     async with open_session(process.socket_path) as session:
         name = flags.served_model_name or model.name
-        computing = LlamaEngine(OpenAiEngine(session, "http://engine", name, is_refusal=is_refusal))
+        computing = process.make_engine(session, name)
         prompting = build_prompting(flags, model)
 
         def make_engine(way: Way) -> Engine:

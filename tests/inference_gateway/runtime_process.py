@@ -42,12 +42,12 @@ class Runtime:
 
     def __init__(self, process: subprocess.Popen[bytes], log_path: Path) -> None:
         self.process = process
-        self._log_path = log_path
+        self.log_path = log_path
         self.port = 0
 
     @property
     def log(self) -> str:
-        return self._log_path.read_text(encoding="utf-8")
+        return self.log_path.read_text(encoding="utf-8")
 
     @property
     def url(self) -> str:
@@ -68,7 +68,7 @@ class Runtime:
             self.port = int(found[1]) if found else 0
             return self.port > 0
 
-        wait_until(look, f"the runtime serves; its log: {self._log_path}", 60)
+        wait_until(look, f"the runtime serves; its log: {self.log_path}", 60)
 
     def terminate(self) -> int:
         self.process.send_signal(signal.SIGTERM)

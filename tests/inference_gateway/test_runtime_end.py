@@ -12,7 +12,7 @@ import httpx
 import pytest
 import websocket
 
-from inference_gateway.runtime.model_files import find_model_file
+from inference_gateway.runtime.model_files import find_model_files
 from tests.inference_gateway.runtime_process import ENDLESS, is_alive, receive_round, run_runtime, running
 from tests.waiting import wait_until
 
@@ -109,7 +109,7 @@ def test_a_model_that_is_not_there_ends_with_1_and_one_line(tmp_path: Path) -> N
 
 
 def test_a_damaged_model_ends_with_1_and_the_engine_s_reason(tmp_path: Path) -> None:
-    bundled = find_model_file("SmolLM2-135M-Instruct").path
+    bundled = find_model_files("SmolLM2-135M-Instruct").path
     damaged = tmp_path / "damaged.gguf"
     with bundled.open("rb") as source:
         damaged.write_bytes(source.read(4 * 1024 * 1024))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from inference_gateway.runtime.flags import REFUSED, FlagError, Flags, parse
+from inference_gateway.runtime.model_files import Backend
 
 BOTH_SPELLINGS = [
     ("model-path", "a_b/model", "model_path", "a_b/model"),
@@ -45,9 +46,17 @@ def test_without_flags_everything_has_its_default() -> None:
     assert parse([], {}) == Flags()
 
 
-@pytest.mark.parametrize("flag", ["--cpu", "--model-type=qwen", "--backend=llama.cpp", "--backend=auto"])
+@pytest.mark.parametrize("flag", ["--model-type=qwen", "--backend=auto"])
 def test_what_is_true_anyway_is_accepted(flag: str) -> None:
     assert parse([flag], {}) == Flags()
+
+
+def test_backend_and_precision_are_chosen_by_name() -> None:
+    assert parse(["--backend=llama.cpp"], {}).backend is Backend.LLAMA
+    for name in ("transformers", "Transformers", "hf"):
+        assert parse(["--backend", name], {}).backend is Backend.TRANSFORMERS
+    assert parse(["--precision=FP16"], {}).precision == "fp16"
+    assert parse(["--cpu"], {}).cpu is True
 
 
 def test_the_port_comes_from_the_environment_unless_a_flag_says_otherwise() -> None:
@@ -88,6 +97,7 @@ def test_what_this_version_does_not_do_is_refused_by_name(name: str) -> None:
         ["--log-level=LOUD"],
         ["--max-new-tokens=-1"],
         ["--slots=0"],
+        ["--precision=int3"],
         ["--export-interval=0"],
         ["--export-interval=1h"],
         ["--export-history-path="],

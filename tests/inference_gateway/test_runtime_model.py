@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from inference_gateway.chat import ChatRequest
-from inference_gateway.runtime.model_files import ModelNotFound, find_model_file
+from inference_gateway.runtime.model_files import Backend, ModelNotFound, find_model_files
 from inference_gateway.runtime.prompting import Prompting
 
 
@@ -29,7 +29,7 @@ def _write_gguf(path: Path, context_tokens: int = 4096) -> Path:
 
 
 def test_the_bundled_preset_is_found_with_its_context_and_system_prompt() -> None:
-    model = find_model_file("SmolLM2-135M-Instruct")
+    model = find_model_files("SmolLM2-135M-Instruct")
     assert model.path.is_file()
     assert (model.name, model.context_tokens(None)) == ("SmolLM2-135M-Instruct", 8192)
     assert model.system_prompt
@@ -38,27 +38,27 @@ def test_the_bundled_preset_is_found_with_its_context_and_system_prompt() -> Non
 def test_a_file_and_a_folder_that_holds_one_are_the_same_model(tmp_path: Path) -> None:
     file = _write_gguf(tmp_path / "tiny.gguf")
     (tmp_path / "README.md").write_text("x")
-    assert find_model_file(str(file)).path == find_model_file(str(tmp_path)).path == file
-    assert find_model_file(str(file)).name == "tiny"
+    assert find_model_files(str(file)).path == find_model_files(str(tmp_path)).path == file
+    assert find_model_files(str(file)).name == "tiny"
 
 
 def test_the_context_is_the_model_s_unless_a_flag_says_otherwise(tmp_path: Path) -> None:
-    assert find_model_file(str(_write_gguf(tmp_path / "a.gguf"))).context_tokens(None) == 4096
-    assert find_model_file(str(_write_gguf(tmp_path / "a.gguf"))).context_tokens(512) == 512
-    assert find_model_file(str(_write_gguf(tmp_path / "b.gguf", 131072))).context_tokens(None) == 8192
+    assert find_model_files(str(_write_gguf(tmp_path / "a.gguf"))).context_tokens(None) == 4096
+    assert find_model_files(str(_write_gguf(tmp_path / "a.gguf"))).context_tokens(512) == 512
+    assert find_model_files(str(_write_gguf(tmp_path / "b.gguf", 131072))).context_tokens(None) == 8192
 
 
 def test_a_model_in_parts_is_loaded_by_its_first(tmp_path: Path) -> None:
     for part in (2, 1):
         _write_gguf(tmp_path / f"big-0000{part}-of-00002.gguf")
-    assert find_model_file(str(tmp_path)).path.name == "big-00001-of-00002.gguf"
+    assert find_model_files(str(tmp_path)).path.name == "big-00001-of-00002.gguf"
 
 
 @pytest.mark.parametrize(
     ("files", "reason"),
     [
         ([], "holds no GGUF file"),
-        (["config.json", "model.safetensors"], "Hugging Face folder"),
+        (["config.json", "model.safetensors"], "names no model_type"),
         (["a.gguf", "b.gguf"], "several GGUF models"),
     ],
 )
@@ -66,7 +66,48 @@ def test_a_folder_with_nothing_to_load_says_why(tmp_path: Path, files: list[str]
     for name in files:
         (tmp_path / name).write_bytes(b"{}")
     with pytest.raises(ModelNotFound, match=reason):
-        find_model_file(str(tmp_path))
+        find_model_files(str(tmp_path))
+
+
+HUGGING_FACE = {
+    "config.json": '{"model_type": "llama", "max_position_embeddings": 4096}',
+    "model.safetensors": "x",
+    "tokenizer.json": "{}",
+}
+
+
+def _write_hugging_face(folder: Path, without: str = "") -> Path:
+    for name, text in HUGGING_FACE.items():
+        if name != without:
+            (folder / name).write_text(text)
+    return folder
+
+
+def test_a_hugging_face_folder_is_for_transformers(tmp_path: Path) -> None:
+    model = find_model_files(str(_write_hugging_face(tmp_path)))
+    assert (model.backend, model.path, model.name) == (Backend.TRANSFORMERS, tmp_path, tmp_path.name)
+    assert model.context_tokens(None) == 4096
+
+
+def test_a_folder_of_both_layouts_goes_by_the_backend_asked_for(tmp_path: Path) -> None:
+    _write_gguf(_write_hugging_face(tmp_path) / "tiny.gguf")
+    assert find_model_files(str(tmp_path)).backend is Backend.LLAMA
+    assert find_model_files(str(tmp_path), Backend.TRANSFORMERS).backend is Backend.TRANSFORMERS
+
+
+def test_a_backend_that_cannot_read_the_model_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelNotFound, match=r"--backend=llama\.cpp"):
+        find_model_files("SmolLM2-135M-Instruct", Backend.TRANSFORMERS)
+    with pytest.raises(ModelNotFound, match="--backend=transformers"):
+        find_model_files(str(_write_hugging_face(tmp_path)), Backend.LLAMA)
+
+
+@pytest.mark.parametrize(
+    ("without", "reason"), [("model.safetensors", "no weights"), ("tokenizer.json", "no tokenizer")]
+)
+def test_half_a_hugging_face_folder_says_what_is_missing(tmp_path: Path, without: str, reason: str) -> None:
+    with pytest.raises(ModelNotFound, match=reason):
+        find_model_files(str(_write_hugging_face(tmp_path, without)))
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"GGUF", b"GGUF" + struct.pack("<IQQ", 3, 0, 5)])
@@ -74,18 +115,18 @@ def test_a_file_that_is_no_model_says_so(tmp_path: Path, content: bytes) -> None
     path = tmp_path / "model.gguf"
     path.write_bytes(content)
     with pytest.raises(ModelNotFound, match="GGUF"):
-        find_model_file(str(path))
+        find_model_files(str(path))
 
 
 @pytest.mark.parametrize("path", ["no-such-model", "/no/such/file.gguf", "x" * 5000, "a\0b", "../../etc"])
 def test_a_path_that_is_not_there_says_what_to_give(path: str) -> None:
     with pytest.raises(ModelNotFound):
-        find_model_file(path)
+        find_model_files(path)
 
 
 def test_a_preset_without_weights_here_says_so() -> None:
     with pytest.raises(ModelNotFound, match="no weights on this machine"):
-        find_model_file("Qwen/Qwen2.5-7B-Instruct")
+        find_model_files("Qwen/Qwen2.5-7B-Instruct")
 
 
 EARLIER = [{"role": role, "content": f"{role[0]}{number}"} for number in range(4) for role in ("user", "assistant")]

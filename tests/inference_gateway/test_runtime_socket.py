@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from inference_gateway.runtime.llamacpp import name_socket
+from inference_gateway.runtime.engine_host import name_socket
 
 
 def test_a_socket_lies_in_its_folder() -> None:
