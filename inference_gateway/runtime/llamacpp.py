@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from inference_gateway.runtime.engine_host import EngineProcess, count_cores
+from inference_gateway.runtime.engine_host import WAIT_POLICY, EngineProcess, count_cores
 from inference_gateway.runtime.model_files import ModelFiles
 
 if TYPE_CHECKING:
@@ -22,10 +22,6 @@ _LEVELS = {"D": logging.DEBUG, "I": logging.DEBUG, "W": logging.DEBUG, "E": logg
 
 #: Run by its path: it needs nothing of this package, and so starts from any working folder.
 _PROGRAM = Path(__file__).with_name("engine_process.py")
-
-#: OpenMP's threads sleep while they wait. By default they spin: four dialogues beside three busy processes
-#: on 2 cores then made 2 tokens/s together, and 29 so.
-_WAIT_POLICY = "passive"
 
 
 class LlamaProcess(EngineProcess):
@@ -54,7 +50,7 @@ class LlamaProcess(EngineProcess):
         return [sys.executable, "-P", str(_PROGRAM), json.dumps(settings)]
 
     def render_environment(self) -> dict[str, str]:
-        return {"OMP_WAIT_POLICY": _WAIT_POLICY, **os.environ}
+        return {"OMP_WAIT_POLICY": WAIT_POLICY, **os.environ}
 
     def read_line(self, line: str) -> tuple[int, str | None]:
         """llama.cpp says much that is news to nobody: its warnings are our debugging, and what it calls an

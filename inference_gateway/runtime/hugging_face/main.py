@@ -40,7 +40,7 @@ _LONGEST_BODY_BYTES = 16 * 1024 * 1024
 
 
 def main(argument: str) -> None:
-    """``argument`` is a JSON object: path, socket, slots, context_tokens, threads, precision (null: chosen here),
+    """``argument`` is a JSON object: path, socket, slots, context_tokens, threads, precision (null: the folder's),
     cpu (never a GPU), parent.
     """
     settings = json.loads(argument)
@@ -67,8 +67,8 @@ def load_engine(settings: dict[str, Any]) -> TransformersEngine:
     began, path = time.monotonic(), Path(settings["path"])
     device = torch.device("cuda" if torch.cuda.is_available() and not settings["cpu"] else "cpu")
     precision = settings["precision"]
-    # On a processor halves are slow or unknown to some steps; on a GPU the folder's own fits what was planned.
-    dtype = _DTYPES[precision] if precision else torch.float32 if device.type == "cpu" else "auto"
+    # The folder's own fits what was planned, on a processor too.
+    dtype = _DTYPES[precision] if precision else "auto"
     tokenizer = transformers.AutoTokenizer.from_pretrained(path, local_files_only=True)
     module = transformers.AutoModelForCausalLM.from_pretrained(path, dtype=dtype, local_files_only=True)
     module = module.to(device).eval()

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from inference_gateway.runtime.engine_host import EngineProcess, count_cores
+from inference_gateway.runtime.engine_host import WAIT_POLICY, EngineProcess, count_cores
 from inference_gateway.runtime.flags import Flags
 from inference_gateway.runtime.model_files import ModelFiles, ModelNotFound
 
@@ -57,7 +57,13 @@ class TransformersProcess(EngineProcess):
     def render_environment(self) -> dict[str, str]:
         # Started from any working folder; nothing is ever fetched from a hub.
         path = os.pathsep.join(filter(None, (str(_PROJECT), os.environ.get("PYTHONPATH"))))
-        return {**os.environ, "PYTHONPATH": path, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+        return {
+            "OMP_WAIT_POLICY": WAIT_POLICY,
+            **os.environ,
+            "PYTHONPATH": path,
+            "HF_HUB_OFFLINE": "1",
+            "TOKENIZERS_PARALLELISM": "false",
+        }
 
     def read_line(self, line: str) -> tuple[int, str | None]:
         word, _, rest = line.partition(" ")
