@@ -53,6 +53,12 @@ def _empty_valkey(valkey: redis.Redis) -> None:
 
 
 @pytest.fixture
+def long_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tries are counted by the day: no minute turns between two of a test's."""
+    monkeypatch.setattr("deployments.throttle.WINDOW_SECONDS", 86_400)
+
+
+@pytest.fixture
 def local_data_dir(tmp_path: Path) -> Path:
     """A data folder for a local cluster of this test alone."""
     folder = tmp_path / "data"

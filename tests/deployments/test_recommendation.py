@@ -85,7 +85,7 @@ def test_a_machine_too_small_for_the_bundled_model_says_what_is_missing() -> Non
     found = recommend(want_model(model("SmolLM2-135M-Instruct"), "none"), tiny)
     assert found.refusal is not None
     assert found.refusal.code == "memory_short"
-    assert "0.5 GiB short" in found.refusal.message
+    assert "0.8 GiB short" in found.refusal.message
 
 
 @pytest.mark.parametrize(

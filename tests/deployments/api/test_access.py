@@ -53,6 +53,7 @@ def test_wrong_credentials_are_401(owner: Api, authorization: str) -> None:
     assert json.loads(response.content)["Code"] == "Unauthorized"
 
 
+@pytest.mark.usefixtures("long_window")
 def test_guessing_passwords_is_throttled_and_a_personal_token_still_works(owner: Api) -> None:
     assert owner.user is not None
     wrong = {"Authorization": "Basic " + base64.b64encode(b"olga:wrong").decode()}

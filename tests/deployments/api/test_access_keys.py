@@ -180,6 +180,7 @@ def test_a_secret_of_another_secret_key_is_not_a_crash(key: Key, settings: Any) 
     assert (status, answer["Code"]) == (401, "InvalidAccessKeyId.Inactive")
 
 
+@pytest.mark.usefixtures("long_window")
 def test_wrong_signatures_are_throttled_and_right_ones_never(key: Key) -> None:
     wrong = (key[0], "x" * 30)
     answers = [send("GET", ME, acs3_headers(wrong, "GET", ME)) for _ in range(TRIES_A_NAME_AND_ADDRESS + 1)]
@@ -189,6 +190,7 @@ def test_wrong_signatures_are_throttled_and_right_ones_never(key: Key) -> None:
     assert send("GET", ME, acs3_headers(key, "GET", ME))[0] == 200
 
 
+@pytest.mark.usefixtures("long_window")
 def test_a_throttled_sdk_is_told_the_wait_in_its_own_header(key: Key) -> None:
     for _ in range(TRIES_A_NAME_AND_ADDRESS + 1):
         response = Client().get(ME, headers=acs3_headers((key[0], "x"), "GET", ME))
