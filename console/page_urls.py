@@ -7,6 +7,7 @@ from django.urls import path
 from console.views import (
     chat,
     chat_files,
+    debug,
     deploy_custom,
     deploy_edit,
     deploy_llm,
@@ -49,6 +50,7 @@ urlpatterns = [
     path("services/<str:name>/logs", logs.logs, name="service-logs"),
     path("services/<str:name>/logs/lines", logs.log_lines, name="service-log-lines"),
     path("services/<str:name>/logs/download", logs.log_download, name="service-log-download"),
+    path("services/<str:name>/debug", debug.debug, name="service-debug"),
     path("services/<str:name>/invocation", invocation.invocation, name="service-invocation"),
     path("services/<str:name>/token", invocation.token, name="service-token"),
     path("services/<str:name>/token/rotate", service_actions.rotate_token, name="service-token-rotate"),

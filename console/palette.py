@@ -93,6 +93,7 @@ def actions_of(service: Service, *, may_change: bool) -> Iterator[Entry]:
     if not may_change or service.desired == Desired.DELETED:
         return
     yield Entry(_("Logs %(name)s") % name, f"{base}/logs", "file-text")
+    yield Entry(_("Online debugging %(name)s") % name, f"{base}/debug", "send")
     yield Entry(_("Update Service %(name)s") % name, f"{base}/edit", "pencil")
     if service.desired == Desired.STOPPED:
         yield Entry(_("Start %(name)s") % name, f"{base}/start", "play", is_post=True)

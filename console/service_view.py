@@ -31,11 +31,10 @@ def tabs_of(service: Service, *, changeable: bool) -> list[Tab]:
     tabs = [Tab("overview", _("Overview"), base)]
     if changeable:
         tabs.append(Tab("logs", _("Logs"), f"{base}/logs"))
-    return [
-        *tabs,
-        Tab("events", _("Events"), f"{base}/events"),
-        Tab("versions", _("Versions"), f"{base}/versions"),
-    ]
+    tabs += [Tab("events", _("Events"), f"{base}/events"), Tab("versions", _("Versions"), f"{base}/versions")]
+    if changeable:  # it needs the token
+        tabs.append(Tab("debug", _("Online debugging"), f"{base}/debug"))
+    return tabs
 
 
 def row_of(user: User, service: Service, instances: Sequence[Instance], now: datetime) -> Row:

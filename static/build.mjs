@@ -21,6 +21,7 @@ const entries = [
   "console.css",
   "chat.js",
   "chat.css",
+  "debug.js",
   "deploy.js",
   "deploy.css",
 ];

@@ -20,7 +20,7 @@ from deployments.audit import record_audit
 from deployments.encryption import SecretUnreadable, decrypt
 from deployments.models import Service, Status
 
-PURPOSES = {"reveal": "service.reveal_token", "copy": "service.copy_token"}
+PURPOSES = {"reveal": "service.reveal_token", "copy": "service.copy_token", "debug": "service.debug_token"}
 
 
 @require_safe

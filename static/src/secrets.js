@@ -6,25 +6,27 @@ import { askToSignIn } from "./dialogs.js";
 const HIDE_AFTER_MS = 60_000;
 const DOTS = "••••••••••••••••";
 
-/** The token, fetched and audited. `purpose` is "reveal" or "copy". */
-async function fetchToken(box, purpose) {
-  const form = box.querySelector("[data-reveal-token]");
+/** The token, fetched by a form of the page and audited. `purpose` is "reveal", "copy" or "debug". */
+export async function requestToken(form, purpose, wrong) {
   const data = new URLSearchParams(new FormData(form));
   data.set("purpose", purpose);
   let response;
   try {
     response = await fetch(form.action, { method: "POST", body: data, headers: { "HX-Request": "true" }, credentials: "same-origin" });
   } catch {
-    throw new Error(box.dataset.wrong);
+    throw new Error(wrong);
   }
   if (response.status === 401) {
     askToSignIn(await response.text());
   }
   if (!response.ok) {
-    throw new Error(box.dataset.wrong);
+    throw new Error(wrong);
   }
   return (await response.json()).token;
 }
+
+const fetchToken = (box, purpose) =>
+  requestToken(box.querySelector("[data-reveal-token]"), purpose, box.dataset.wrong);
 
 function hide(box) {
   const field = box.querySelector("[data-secret-field]");

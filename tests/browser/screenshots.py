@@ -35,6 +35,7 @@ PAGES = {
     "events": "/services/chat/events",
     "versions": "/services/summaries/versions",
     "compare": "/services/summaries/versions/compare",
+    "debug": "/services/chat/debug",
     "update": "/services/chat/edit",
     "keys": "/keys",
     "settings": "/settings/security",

@@ -41,6 +41,7 @@ PAGES = [
     "/services/{chat}/invocation",
     "/services/{chat}/events",
     "/services/{chat}/logs",
+    "/services/{chat}/debug",
     "/services/{chat}/versions",
     "/services/{chat}/versions/1",
     "/services/{failed}/versions/compare",
