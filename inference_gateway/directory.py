@@ -34,8 +34,8 @@ logger = logging.getLogger(__name__)
 
 #: How old a look may be.
 FRESH_SECONDS = 0.5
-#: How old a look may be that says no: another one is worth its query, a flood of them is not.
-REFUSAL_FRESH_SECONDS = 0.05
+#: How far apart looks are that a refusal asks for: one is worth its query, a flood of them is not.
+REFUSAL_APART_SECONDS = 0.05
 #: Names remembered, those that do not exist among them.
 MAX_NAMES = 5000
 #: Redis forgets a group's member after a day.
@@ -202,6 +202,17 @@ class Directory:
                 slot.look = asyncio.create_task(self._look(name, slot))
             await asyncio.shield(slot.look)  # others may be waiting for the same look
         return slot.entry
+
+    async def find_again(self, name: str) -> ServiceEntry | None:
+        """As ``find`` from now on, before somebody is refused: what has just changed counts.
+
+        Whoever asks within ``REFUSAL_APART_SECONDS`` of the last look waits for the rest, and shares the next.
+        """
+        asked_at = time.monotonic()
+        slot = self._slots.get(name)
+        if slot is not None:
+            await asyncio.sleep(max(0.0, slot.read_at + REFUSAL_APART_SECONDS - asked_at))
+        return await self.find(name, time.monotonic() - asked_at)
 
     async def find_by_token(self, token: str) -> ServiceEntry | None:
         """The service that has this token. The caller checks the token against the entry all the same."""

@@ -27,7 +27,7 @@ from inference_gateway.calls import Call, answer_preflight, choose_request_id, r
 from inference_gateway.chat import ChatError
 from inference_gateway.codecs import JSON_TYPE, Exchange, eas, openai
 from inference_gateway.consumers import hold_dialogue
-from inference_gateway.directory import REFUSAL_FRESH_SECONDS, Directory, Route, ServiceEntry
+from inference_gateway.directory import Directory, Route, ServiceEntry
 from inference_gateway.engines.base import Engine
 from inference_gateway.engines.openai_http import open_session
 from inference_gateway.history import History, NewTurn, RecordedEngine
@@ -156,7 +156,7 @@ class Gateway:
             name = call.target.service
         service = await self.directory.find(name)
         if service is None:
-            service = await self.directory.find(name, REFUSAL_FRESH_SECONDS)
+            service = await self.directory.find_again(name)
         if service is None:
             if call.target.service is None:
                 message = f"There is no service {name!r}. Put a service's name into model."
@@ -167,7 +167,7 @@ class Gateway:
             check_token(call.scope, service.token, body)
         except ChatError:
             # It may have been rotated a moment ago. A flood of wrong ones gets one look for all of them.
-            service = await self.directory.find(name, REFUSAL_FRESH_SECONDS)
+            service = await self.directory.find_again(name)
             if service is None:
                 raise no_service(name) from None
             check_token(call.scope, service.token, body)

@@ -13,10 +13,6 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-#: For uvicorn's command line.
-HTTP = f"{__name__}:UpgradeBlindProtocol"
-WEBSOCKET = f"{__name__}:RefusableProtocol"
-
 #: What says where a body ends.
 _FRAMING = frozenset((b"content-length", b"transfer-encoding"))
 

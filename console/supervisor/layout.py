@@ -10,9 +10,11 @@ from urllib.parse import quote
 from console.environment import Environment
 from console.supervisor.parts import PartSpec
 from console.supervisor.valkey import render_valkey_command
-from inference_gateway import server_protocols
 
 WORKER_THREADS = 8
+#: By name: the supervisor itself does without uvicorn.
+HTTP_PROTOCOL = "inference_gateway.server_protocols:UpgradeBlindProtocol"
+WEBSOCKET_PROTOCOL = "inference_gateway.server_protocols:RefusableProtocol"
 #: The server ends streams and WebSockets that are still open after this long.
 SERVER_GRACE_SECONDS = 5
 
@@ -49,7 +51,7 @@ def make_part_specs(
         specs.append(PartSpec("valkey", command, variables, log_folder / "valkey.log", grace_seconds=5))
     server = (
         *(python, "-m", "uvicorn", "console.asgi:application", "--fd", str(listener)),
-        *("--loop", "uvloop", "--http", server_protocols.HTTP, "--ws", server_protocols.WEBSOCKET, "--lifespan", "on"),
+        *("--loop", "uvloop", "--http", HTTP_PROTOCOL, "--ws", WEBSOCKET_PROTOCOL, "--lifespan", "on"),
         *("--timeout-graceful-shutdown", str(SERVER_GRACE_SECONDS), "--timeout-keep-alive", "65"),
         *("--no-access-log", "--no-server-header", "--log-level", "warning"),
     )

@@ -22,9 +22,9 @@ from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
+from console.supervisor.layout import HTTP_PROTOCOL, WEBSOCKET_PROTOCOL
 from deployments.encryption import decrypt, encrypt, new_service_token
 from deployments.models import Instance, Revision, Service, Status, Workspace
-from inference_gateway import server_protocols
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -66,9 +66,9 @@ class Server:
             "--loop",
             "uvloop",
             "--http",
-            server_protocols.HTTP,
+            HTTP_PROTOCOL,
             "--ws",
-            server_protocols.WEBSOCKET,
+            WEBSOCKET_PROTOCOL,
             "--lifespan",
             "on",
         ]
