@@ -82,7 +82,7 @@ class Gateway:
         """Finish what is being written, then close. Requests have ended by now: the server waits for them."""
         await self.history.drain(DRAIN_SECONDS)
         for task in self._tasks:
-            await cancel_and_wait(task)
+            await cancel_and_wait(task, again_seconds=1.0)
         await self._exits.aclose()
 
     def make_engine(self, service: ServiceEntry, on_route: Callable[[Route], None] = lambda route: None) -> Engine:

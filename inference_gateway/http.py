@@ -189,13 +189,16 @@ async def run_until_disconnect(reply: Awaitable[None], receive: Receive) -> Endi
         await cancel_and_wait(task)
 
 
-async def cancel_and_wait(task: asyncio.Future[Any]) -> None:
-    """End a task that nobody waits for any more. What it raises on its way out is logged, not raised."""
-    if task.done():
-        return
-    task.cancel()
+async def cancel_and_wait(task: asyncio.Future[Any], *, again_seconds: float | None = None) -> None:
+    """End a task that nobody waits for any more. What it raises on its way out is logged, not raised.
+
+    ``again_seconds``: cancel it again as often, for a task with nothing to finish on libraries that may lose a
+    cancellation which meets what they waited for (seen of the Redis client under the channel layer).
+    """
     # asyncio.wait, unlike awaiting the task, does not mix up its cancellation with ours.
-    await asyncio.wait({task})
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=again_seconds)
     if not task.cancelled() and task.exception() is not None:
         logger.error("A reply failed while it was cancelled", exc_info=task.exception())
 

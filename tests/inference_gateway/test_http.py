@@ -12,7 +12,7 @@ import pytest
 from inference_gateway.answer import answer_exchange
 from inference_gateway.chat import ChatError, ChatEvent, ChatRequest, Reasoning, Text
 from inference_gateway.codecs import eas, openai
-from inference_gateway.http import MAX_BODY_BYTES, ClientGoneError, Ending, Message, read_body
+from inference_gateway.http import MAX_BODY_BYTES, ClientGoneError, Ending, Message, cancel_and_wait, read_body
 from tests.inference_gateway.scripted import BROKEN, GREETING, Caller, ScriptedEngine
 
 GONE: Message = {"type": "http.disconnect"}
@@ -181,3 +181,19 @@ async def test_no_task_is_left_behind() -> None:
         caller = Caller()
         await answer_exchange(STREAMED, ScriptedEngine(), caller.receive, caller.send)
     assert asyncio.all_tasks() == before
+
+
+async def test_a_task_that_loses_a_cancellation_is_cancelled_again() -> None:
+    lost = asyncio.Event()
+
+    async def lose_one() -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        lost.set()
+        await asyncio.Event().wait()
+
+    task = asyncio.create_task(lose_one())
+    await asyncio.sleep(0)
+    await asyncio.wait_for(cancel_and_wait(task, again_seconds=0.01), 5)
+    assert lost.is_set()
+    assert task.cancelled()

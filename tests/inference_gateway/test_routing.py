@@ -12,6 +12,7 @@ from deployments import hints
 from deployments.models import Instance
 from inference_gateway.database import in_database
 from inference_gateway.directory import Directory
+from inference_gateway.http import cancel_and_wait
 from inference_gateway.routing import Router
 from tests.inference_gateway.rig import EndlessEngine, Server, add_instance, deploy, free_port
 from tests.waiting import wait_until, wait_until_async
@@ -72,7 +73,7 @@ async def test_hints_from_the_bus_reach_the_directory(server: Server) -> None:
 
         await wait_until_async(is_heard, "a hint is heard", 5)
     finally:
-        listening.cancel()
+        await cancel_and_wait(listening, again_seconds=0.2)
 
 
 def test_an_instance_that_refuses_the_connection_is_passed_over(server: Server, endless: EndlessEngine) -> None:
