@@ -26,7 +26,7 @@ export class Scroller {
     transcript.addEventListener("scroll", () => this.update(), { passive: true });
     button.addEventListener("click", () => {
       this.isFollowing = this.isAnswering;
-      this.toEnd(true);
+      this.toEnd();
     });
   }
 
@@ -38,11 +38,11 @@ export class Scroller {
     this.#go(turn.offsetTop, true);
   }
 
-  toEnd(isSmooth = false) {
+  toEnd() {
     const bottom = this.#textBottom();
     const wanted = bottom - this.transcript.clientHeight + NEAR_PX * 2;
     if (wanted > this.transcript.scrollTop) {
-      this.#go(wanted, isSmooth);
+      this.#go(wanted, false);
     }
   }
 

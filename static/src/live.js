@@ -1,12 +1,14 @@
 // Live pages. One WebSocket a tab brings hints; the page fetches itself again and morphs what changed.
-// Hints are not replayed, so it also looks again when the socket is back, when the tab wakes, and now and then
-// (ages and "Unknown" change without a hint).
+// Hints are not replayed and may be lost, so it also looks again when the socket is back, when the tab wakes, often
+// while something shown is in motion, and now and then (ages and "Unknown" change without a hint).
 
 import { askToSignIn } from "./dialogs.js";
 import { morph } from "./htmx.js";
 
 const GATHER_MS = 250;
 const LOOK_AGAIN_MS = 15_000;
+const LOOK_AT_MOTION_MS = 1_500;
+const SETTLED = ["Running", "Stopped", "Failed", "DeleteFailed", "Unknown", "Deleted"];
 const SAY_PAUSED_MS = 3_000;
 const ASK_MS = 1_500;
 const SILENT_MS = 4_000;
@@ -38,6 +40,14 @@ export function refresh(name) {
 function fetchSoon() {
   if (!timer && !document.hidden && !isGone) {
     timer = setTimeout(fetchNow, GATHER_MS);
+  }
+}
+
+function lookAtMotion() {
+  for (const badge of document.querySelectorAll("[data-live] [data-status]")) {
+    if (!SETTLED.includes(badge.dataset.status)) {
+      refresh(badge.dataset.service);
+    }
   }
 }
 
@@ -268,6 +278,7 @@ if (main && indicator && !("ownSocket" in main.dataset)) {
   window.addEventListener("online", wake);
   window.addEventListener("pageshow", (event) => event.persisted && wake());
   setInterval(() => !document.hidden && refresh(), LOOK_AGAIN_MS);
+  setInterval(() => !document.hidden && lookAtMotion(), LOOK_AT_MOTION_MS);
   setInterval(ask, ASK_MS);
 }
 

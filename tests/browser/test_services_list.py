@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, WebSocketRoute, expect
 
 from tests.browser.conftest import sign_in, wait_status
 from tests.slipway_process import SlipwayProcess
@@ -62,6 +62,25 @@ def test_a_change_elsewhere_shows_and_nothing_in_use_moves(
     wait_status(api, chat_service, "Running")
     expect(badge).to_have_attribute("data-status", "Running", timeout=CHECK_3_MS)
     assert page.evaluate(STATE) == before
+
+
+def test_what_moves_is_looked_at_again_though_its_hints_are_lost(
+    page: Page, api: httpx.Client, chat_service: str
+) -> None:
+    def pass_on_all_but_hints(socket: WebSocketRoute) -> None:
+        server = socket.connect_to_server()
+        server.on_message(lambda message: socket.send(message) if "pong" in str(message) else None)
+
+    page.route_web_socket("**/ws/live", pass_on_all_but_hints)
+    sign_in(page)
+    badge = page.locator(f"[data-service={chat_service}]")
+    expect(badge).to_have_attribute("data-status", "Running")
+    page.locator(f"#more-{chat_service}").click()
+    page.locator(f"#menu-{chat_service}").get_by_role("link", name="Stop").click()
+    page.get_by_role("dialog").get_by_role("button", name="Stop", exact=True).click()
+    expect(badge).to_have_attribute("data-status", "Stopped", timeout=6_000)
+    api.put(f"/services/local/{chat_service}/start")
+    wait_status(api, chat_service, "Running")
 
 
 def test_rows_come_and_go_only_when_asked_for(signed_in: Page, api: httpx.Client) -> None:
