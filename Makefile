@@ -1,7 +1,7 @@
 # Everything sets itself up: a Python of at least 3.11 and Node.js are all that has to be there.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run password test lint bench screenshots clean setup python
+.PHONY: help run password test lint bench screenshots messages clean setup python
 
 BIN := .venv/bin
 
@@ -16,6 +16,7 @@ help:
 	@echo "make lint      ruff and mypy"
 	@echo "make bench     measure"
 	@echo "make screenshots  take the pictures of docs/screenshots anew"
+	@echo "make messages  gather new messages into locale/, keeping the translations"
 	@echo "make clean     remove what make has built (not the data)"
 
 python:
@@ -46,6 +47,10 @@ bench: setup
 screenshots: setup
 	@$(BIN)/python -m tests.browser.screenshots $(ARGS)
 
+messages: setup
+	@$(BIN)/python -m console.catalogs update
+
 clean:
-	rm -rf .venv .venv-sdks node_modules static/dist static/collected .mypy_cache .ruff_cache .pytest_cache .setup.lock
+	rm -rf .venv .venv-sdks node_modules static/dist static/collected .mypy_cache .ruff_cache .pytest_cache .setup.lock locale/.slipway
+	find locale -name '*.mo' -delete
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

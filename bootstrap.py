@@ -1,4 +1,4 @@
-"""Sets Slipway up in its own folder: virtual environment, Python and npm packages, static files.
+"""Sets Slipway up in its own folder: virtual environment, Python and npm packages, translations, static files.
 
 Run by ``make``, with the system's Python (3.11 or later) and nothing installed. Each step notes a digest of
 what it was made from, so that the next call does only what has changed; a lock lets two calls take turns.
@@ -158,6 +158,22 @@ def npm_step() -> Step:
     )
 
 
+def language_step() -> Step:
+    """The catalogs as Django reads them. Quick, so what was made stays until a translation or the maker changes."""
+    locale = ROOT / "locale"
+    return Step(
+        says="compiling translations",
+        stamp=locale / ".slipway",
+        made_from=(
+            ROOT / "console" / "catalogs.py",
+            ROOT / "deployments" / "languages.py",
+            *sorted(locale.rglob("*.po")),
+        ),
+        commands=((str(PYTHON), "-m", "console.catalogs", "compile"),),
+        cure="The lines above say which catalog is wrong.",
+    )
+
+
 def static_step() -> Step:
     static = ROOT / "static"
     sources = [path for folder in ("src", "public") for path in (static / folder).rglob("*") if path.is_file()]
@@ -205,6 +221,7 @@ def main(purpose: str) -> int:
             if not (ROOT / "node_modules" / ".slipway").exists():
                 check_node_version()
             npm_step().do_if_needed()
+            language_step().do_if_needed()
             static_step().do_if_needed()
     except EnvironmentError_ as error:
         for problem in error.problems:

@@ -10,11 +10,15 @@ from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest
+from django.utils.translation import get_language
+
+from deployments.languages import language_tag, offered_languages
 
 THEME_COOKIE = "slipway_theme"
 DENSITY_COOKIE = "slipway_density"
 THEMES = ("system", "light", "dark")
 DENSITIES = ("comfortable", "compact")
+LANGUAGES = offered_languages(settings.LOCALE_PATHS[0])
 LIVE_HEADER = "X-Slipway-Live"
 
 
@@ -25,6 +29,8 @@ def page_context(request: HttpRequest) -> dict[str, Any]:
         "density": chosen(request.COOKIES.get(DENSITY_COOKIE), DENSITIES),
         "layout": "bare.html" if LIVE_HEADER in request.headers else "base.html",
         "request_id": getattr(request, "id", ""),
+        "language_tag": language_tag(get_language()),
+        "languages": LANGUAGES,
         "slipway_version": settings.SLIPWAY_VERSION,
     }
 

@@ -58,6 +58,17 @@ class Membership(models.Model):
         return f"{self.user_id} {self.role} of {self.workspace_id}"
 
 
+class Preferences(models.Model):
+    """What a person chose for themselves, the same in every browser. Without a row: nothing was chosen yet."""
+
+    user = models.OneToOneField(User, on_delete=models.CASCADE, related_name="preferences")
+    #: One of ``settings.LANGUAGES``; "" follows the browser.
+    language = models.CharField(max_length=16, blank=True, default="")
+
+    def __str__(self) -> str:
+        return f"preferences of {self.user_id}"
+
+
 class PersonalToken(models.Model):
     """A program's way in for one person. The secret is shown once; its digest is kept."""
 

@@ -21,6 +21,10 @@ os.environ["SLIPWAY_DATA_DIR"] = str(TEST_DATA_DIR)
 if os.environ.get("TEST_DATABASE_URL"):
     os.environ["DATABASE_URL"] = os.environ["TEST_DATABASE_URL"]
 
+from console.catalogs import compile_all
+
+compile_all()  # the languages are what is compiled when the settings are read
+
 from console.settings import *  # noqa: F403
 from console.settings import DATABASES, SLIPWAY, STATIC_ROOT, STORAGES
 
