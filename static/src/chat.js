@@ -3,12 +3,12 @@
 
 import { Composer } from "./chat-composer.js";
 import { Conversations } from "./chat-conversations.js";
+import { Dialogue } from "./chat-dialogue.js";
 import { Parameters } from "./chat-parameters.js";
 import { Scroller, walk } from "./chat-scroll.js";
 import { wireSheets } from "./chat-sheets.js";
 import { ChatSocket } from "./chat-socket.js";
 import { Surroundings, uuid } from "./chat-surroundings.js";
-import { TurnView } from "./chat-turn.js";
 import { copyFrom, select } from "./copy.js";
 import { askToSignIn } from "./dialogs.js";
 
@@ -35,23 +35,13 @@ class ChatPage {
     });
     this.pending = null; // the message on its way to the server
     this.state = { sentence: root.dataset.sentence, tone: root.dataset.tone };
-    this.turns = [...this.transcript.querySelectorAll(".turn")].map((element) => new TurnView(element, this));
-    for (const turn of this.turns) {
-      turn.setAlternatives(turn.alternatives);
-      turn.renderNow();
-    }
-    if (this.newest && !this.newest.isOver) {
-      // Whatever the server had is sent again from its start: HTML changes line ends, and offsets count them.
-      this.newest.text = "";
-    }
+    this.dialogue = new Dialogue(root, this.transcript, this);
     this.#wire();
     this.#connect();
     this.#arrive();
   }
 
-  get newest() { return this.turns.at(-1) ?? null; }
-
-  get isAnswering() { return Boolean(this.pending) || Boolean(this.newest && !this.newest.isOver); }
+  get isAnswering() { return Boolean(this.pending) || this.dialogue.isAnswering; }
 
   draftKey() { return `slipway:draft:${this.root.dataset.person}:${this.service}:${this.conversation ?? "new"}`; }
 
@@ -72,7 +62,7 @@ class ChatPage {
     const isNew = !this.conversation;
     const draftKey = this.draftKey();
     this.conversation ??= uuid();
-    this.#ask({ type: "send", parent: this.newest?.number || null, question }, { question, isNew, draftKey });
+    this.#ask({ type: "send", parent: this.dialogue.newest?.number || null, question }, { question, isNew, draftKey });
   }
 
   regenerate(turn) {
@@ -82,7 +72,7 @@ class ChatPage {
   }
 
   stop() {
-    if (this.newest && !this.newest.isOver) {
+    if (this.dialogue.isAnswering) {
       this.socket.send({ type: "stop", conversation: this.conversation });
       this.around.say(this.words.stopping);
     }
@@ -94,14 +84,9 @@ class ChatPage {
       ...message, id, conversation: this.conversation,
       parameters: this.parameters.values, system_prompt: this.parameters.systemPrompt,
     };
-    const kept = about.replaces ? this.turns.indexOf(about.replaces) : this.turns.length;
-    const removed = this.turns.splice(kept);
-    const view = this.#addTurn(about.question);
+    const { view, removed } = this.dialogue.add(about.question, about.replaces);
     view.element.dataset.key = id;
     this.pending = { ...about, id, message: full, view, removed };
-    for (const one of removed) {
-      one.element.remove();
-    }
     this.around.hideNotice();
     this.#refreshAnswering();
     this.scroller.pin(view.element);
@@ -147,32 +132,20 @@ class ChatPage {
     if (!this.conversation) {
       return;
     }
-    const newest = this.turns.findLast((turn) => turn.number > 0);
-    this.socket.send({
-      type: "watch", conversation: this.conversation, turn: Math.max(0, this.latestNumber()),
-      offset: newest && newest.number === this.latestNumber() ? newest.text.length : 0,
-      ended: !newest || newest.number !== this.latestNumber() || newest.isOver,
-    });
-  }
-
-  // The newest turn that this page knows of, also where it shows another branch.
-  latestNumber() {
-    return Math.max(Number(this.root.dataset.latest), ...this.turns.map((turn) => turn.number));
+    this.socket.send({ type: "watch", conversation: this.conversation, ...this.dialogue.place });
   }
 
   #hear(message) {
     switch (message.type) {
       case "accepted": this.#accepted(message); break;
       case "turn": this.#turn(message); break;
-      case "text": this.#find(message.turn)?.write(message.offset, message.delta); break;
-      case "phase": this.#find(message.turn)?.setPhase(message.phase); break;
+      case "text": this.dialogue.find(message.turn)?.write(message.offset, message.delta); break;
+      case "phase": this.dialogue.find(message.turn)?.setPhase(message.phase); break;
       case "end": this.#end(message); break;
       case "service": this.#service(message); break;
       case "error": this.#error(message); break;
     }
   }
-
-  #find(number) { return this.turns.find((turn) => turn.number === number); }
 
   #accepted(message) {
     const { pending } = this;
@@ -182,7 +155,7 @@ class ChatPage {
     this.pending = null;
     this.parameters.accepted();
     if (!pending.view.number) {
-      this.#place(pending.view, message, pending);
+      this.dialogue.settle(pending.view, message, pending.replaces);
     }
     if (pending.draftKey) {
       this.composer.accepted(pending.draftKey);
@@ -200,41 +173,17 @@ class ChatPage {
 
   // A turn begun here or in another tab.
   #turn(message) {
-    const known = this.turns.find((turn) => turn.element.dataset.key === message.id);
-    if (known) {
-      if (!known.number) {
-        this.#place(known, message, this.pending);
-      }
-      return;
-    }
-    if (this.#find(message.turn)) {
-      return;
-    }
-    const at = this.turns.findIndex((turn) => turn.parent === (message.parent ?? 0));
-    const replaced = at >= 0 ? this.turns[at] : null;
-    if (!replaced && (message.parent ?? 0) !== (this.newest?.number ?? 0)) {
-      return; // of a branch that is not on this page
-    }
-    const removed = at >= 0 ? this.turns.splice(at) : [];
-    const view = this.#addTurn(message.question);
-    for (const one of removed) {
-      one.element.remove();
-    }
-    this.#place(view, message, { replaces: replaced });
-    this.#refreshAnswering();
-  }
-
-  #place(view, message, { replaces } = {}) {
-    view.apply(message);
-    this.root.dataset.latest = Math.max(Number(this.root.dataset.latest), message.turn);
-    view.setAlternatives(replaces ? [...new Set([...replaces.alternatives, replaces.number, message.turn])] : [message.turn]);
-    if (!view.phase) {
-      view.setPhase("waiting");
+    const known = this.dialogue.findByKey(message.id);
+    if (!known) {
+      this.dialogue.mirror(message);
+      this.#refreshAnswering();
+    } else if (!known.number) {
+      this.dialogue.settle(known, message, this.pending?.replaces);
     }
   }
 
   #end(message) {
-    const turn = this.#find(message.turn);
+    const turn = this.dialogue.find(message.turn);
     if (!turn) {
       return;
     }
@@ -271,12 +220,7 @@ class ChatPage {
   // The server would not have it: the page is as before, the message is in the composer again.
   #takeBack(pending) {
     this.pending = null;
-    pending.view.setPhase("over");
-    pending.view.element.remove();
-    this.turns = this.turns.filter((turn) => turn !== pending.view).concat(pending.removed);
-    for (const one of pending.removed) {
-      this.transcript.append(one.element);
-    }
+    this.dialogue.takeBack(pending.view, pending.removed);
     if (pending.isNew) {
       this.conversation = null;
     }
@@ -288,21 +232,11 @@ class ChatPage {
 
   // ---- how it looks
 
-  #addTurn(question) {
-    const element = document.getElementById("turn-template").content.firstElementChild.cloneNode(true);
-    element.querySelector(".question-text").textContent = question;
-    this.transcript.append(element);
-    const view = new TurnView(element, this);
-    view.setPhase("reading");
-    this.turns.push(view);
-    return view;
-  }
-
   onPaint() { this.scroller.grew(); }
 
   #refreshAnswering() {
     const { isAnswering } = this;
-    this.root.querySelector("#empty-chat").hidden = this.turns.length > 0;
+    this.root.querySelector("#empty-chat").hidden = this.dialogue.turns.length > 0;
     this.composer.setAnswering(isAnswering, this.words);
     this.scroller.setAnswering(isAnswering);
     for (const button of this.transcript.querySelectorAll("[data-regenerate]")) {
@@ -332,9 +266,10 @@ class ChatPage {
   // First sight: the last question at the top where its answer is being written, else the end.
   #arrive() {
     this.#refreshAnswering();
-    if (this.newest && !this.newest.isOver) {
-      this.newest.setPhase("reading");
-      this.scroller.pin(this.newest.element);
+    const { newest } = this.dialogue;
+    if (newest && !newest.isOver) {
+      newest.setPhase("reading");
+      this.scroller.pin(newest.element);
     } else if (location.hash.startsWith("#turn-")) {
       document.getElementById(location.hash.slice(1))?.scrollIntoView();
     } else {
@@ -368,7 +303,7 @@ class ChatPage {
     if (!target) {
       return;
     }
-    const turn = this.turns.find((one) => one.element.contains(target));
+    const turn = this.dialogue.having(target);
     if (target.dataset.copyCode !== undefined) {
       const code = target.closest(".answer-code").querySelector("code");
       copyFrom(target, code.textContent.replace(/\n$/, ""), () => select(code));
