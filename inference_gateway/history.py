@@ -55,6 +55,16 @@ class NewTurn:
 
 
 @dataclass(frozen=True, slots=True)
+class Kept:
+    """What an earlier run wrote of an answer that goes on, and what it counted."""
+
+    text: str = ""
+    completion_tokens: int = 0
+    first_token_ms: int | None = None
+    duration_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class OpenedTurn:
     """A turn that is now ``generating``. ``rounds`` are the earlier ones, oldest first."""
 
@@ -63,6 +73,7 @@ class OpenedTurn:
     conversation_id: uuid.UUID
     system_prompt: str
     rounds: tuple[Round, ...]
+    kept: Kept = field(default_factory=Kept)
 
 
 def open_turn(new: NewTurn) -> OpenedTurn:
@@ -175,8 +186,9 @@ class TurnRecorder:
 
     def __init__(self, history: History, opened: OpenedTurn, clock: Callable[[], float] = time.monotonic) -> None:
         self.opened = opened
-        self.answer = Answer()
+        self.answer = Answer([Text(opened.kept.text)] if opened.kept.text else ())
         self.revision_number: int | None = None
+        self.rounds_left_out = 0
         self._history = history
         self._clock = clock
         self._began_at = self._saved_at = clock()
@@ -204,21 +216,34 @@ class TurnRecorder:
 
     async def close(self, status: Turn.Status, error: ChatError | None = None) -> None:
         """Write the end. Returns when it is written, or after two seconds with the write still being tried."""
-        usage = self.answer.usage
         columns = {
             "answer": storable(self.answer.text),
             "status": status,
             "error_code": error.code[:64] if error else "",
             "error_message": error.message if error else "",
             "finish_reason": (self.answer.finish_reason or "")[:32],
-            "prompt_tokens": usage.prompt_tokens if usage else None,
-            # A cut-off answer has no usage; its pieces are counted, for engines send one a token.
-            "completion_tokens": usage.completion_tokens if usage else self._pieces or None,
-            "first_token_ms": self._first_token_ms,
-            "duration_ms": round((self._clock() - self._began_at) * 1000),
             "revision_number": self.revision_number,
+            "rounds_left_out": self.rounds_left_out,
+            **self._count(),
         }
         await self._history.close(self, columns)
+
+    def _count(self) -> dict[str, int | None]:
+        """Tokens and times; of an answer that went on, those of all its runs together.
+
+        The engine counts the kept text to the prompt of a later run, and that run's wait is no time of writing.
+        """
+        usage, kept = self.answer.usage, self.opened.kept
+        # A cut-off answer has no usage; its pieces are counted, for engines send one a token.
+        written = kept.completion_tokens + (usage.completion_tokens if usage else self._pieces)
+        ran_ms = round((self._clock() - self._began_at) * 1000)
+        is_first = kept.first_token_ms is None
+        return {
+            "prompt_tokens": max(0, usage.prompt_tokens - kept.completion_tokens) if usage else None,
+            "completion_tokens": written if usage else written or None,
+            "first_token_ms": self._first_token_ms if is_first else kept.first_token_ms,
+            "duration_ms": ran_ms if is_first else kept.duration_ms + max(0, ran_ms - (self._first_token_ms or ran_ms)),
+        }
 
     async def _save_now(self) -> None:
         try:

@@ -15,6 +15,7 @@ from django.utils import timezone
 from deployments.models import Service, Workspace
 
 TITLE_LENGTH = 80
+PRESET_NAME_LENGTH = 60
 
 
 class ConversationQuerySet(models.QuerySet["Conversation"]):
@@ -48,6 +49,8 @@ class Conversation(models.Model):
     created_at = models.DateTimeField(default=timezone.now)
     updated_at = models.DateTimeField(default=timezone.now)
     deleted_at = models.DateTimeField(null=True, blank=True)
+    #: Kept at the top of its owner's list since then.
+    pinned_at = models.DateTimeField(null=True, blank=True)
 
     objects = ConversationQuerySet.as_manager()
 
@@ -94,6 +97,8 @@ class Turn(models.Model):
     first_token_ms = models.PositiveIntegerField(null=True, blank=True)
     duration_ms = models.PositiveIntegerField(null=True, blank=True)
     revision_number = models.PositiveIntegerField(null=True, blank=True)
+    #: Oldest rounds that the model did not see, for its context was full.
+    rounds_left_out = models.PositiveIntegerField(default=0)
     parameters = models.JSONField(blank=True, default=dict)
     #: Names one run of generating; who writes the answer writes only while it is still theirs.
     generation = models.UUIDField(default=uuid.uuid4)
@@ -107,3 +112,20 @@ class Turn(models.Model):
 
     def __str__(self) -> str:
         return f"{self.conversation_id}#{self.number}"
+
+
+class PromptPreset(models.Model):
+    """A system prompt that a person keeps under a name, for all of their chats. Names differ by more than case."""
+
+    owner = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
+    name = models.CharField(max_length=PRESET_NAME_LENGTH)
+    #: The name as it is compared: databases fold the case of ASCII, or of nothing.
+    folded_name = models.CharField(max_length=2 * PRESET_NAME_LENGTH)
+    text = models.TextField()
+
+    class Meta:
+        ordering = ("folded_name",)
+        constraints = (models.UniqueConstraint(fields=("owner", "folded_name"), name="preset_names_once"),)
+
+    def __str__(self) -> str:
+        return self.name

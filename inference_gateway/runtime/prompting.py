@@ -11,6 +11,8 @@ from inference_gateway.chat import ChatEvent, ChatRequest
 from inference_gateway.engines.base import Engine
 
 _SYSTEM_ROLES = ("system", "developer")
+#: Write on at the last message, which is the assistant's, instead of answering it (vLLM's field).
+_CONTINUES = "continue_final_message"
 
 Messages = Sequence[Mapping[str, Any]]
 
@@ -36,7 +38,7 @@ class Prompting:
         if self.system_prompt and not any(message.get("role") in _SYSTEM_ROLES for message in messages):
             messages = [{"role": "system", "content": self.system_prompt}, *messages]
         if not self.uses_template:
-            return replace(request, messages=(), prompt="\n".join(map(_read_text, messages)))
+            return replace(request, messages=(), prompt=_join_text(request, messages), extra=_without_template(request))
         return replace(request, messages=tuple(_rename_developer(message) for message in messages))
 
     def _shorten(self, messages: Messages) -> Messages:
@@ -50,6 +52,17 @@ class Prompting:
         first = questions[dropped]
         systems = [message for message in messages[:first] if message.get("role") in _SYSTEM_ROLES]
         return [*systems, *messages[first:]]
+
+
+def _join_text(request: ChatRequest, messages: Messages) -> str:
+    """The bare texts, each on a line; an answer to be continued follows its question at once, as it did."""
+    texts = [_read_text(message) for message in messages]
+    begun = texts.pop() if request.extra.get(_CONTINUES) and messages[-1].get("role") == "assistant" else ""
+    return "\n".join(texts) + begun
+
+
+def _without_template(request: ChatRequest) -> Mapping[str, Any]:
+    return {name: value for name, value in request.extra.items() if name not in (_CONTINUES, "add_generation_prompt")}
 
 
 def _rename_developer(message: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -13,16 +13,26 @@ from inference_gateway.codecs.eas import Round, decode_fields
 from inference_gateway.database import in_database
 from inference_gateway.directory import ServiceEntry
 from inference_gateway.gateway import Gateway
-from inference_gateway.history import OpenedTurn, storable
+from inference_gateway.history import Kept, OpenedTurn, storable
 from inference_gateway.models import Turn
 from inference_gateway.routing import no_service
+from inference_gateway.webchat.continuing import CONTINUING, ContinuedEngine, render_continuation
 from inference_gateway.webchat.engine import PatientEngine
 from inference_gateway.webchat.generation import Generation, Generations
-from inference_gateway.webchat.turns import Asked, begin_turn, find_turn, load_rounds, stop_turns
+from inference_gateway.webchat.turns import (
+    Asked,
+    begin_continuation,
+    begin_turn,
+    find_turn,
+    kept_of,
+    load_rounds,
+    stop_turns,
+)
 
 #: A page shows the whole dialogue, so the model gets as much of it as its context holds, not the last five
 #: rounds as a program's request does (eas.md §1.7, ``--max_round``).
 MAX_ROUNDS = 200
+NOTHING = Kept()
 
 
 class WebChat:
@@ -48,12 +58,39 @@ class WebChat:
         render_request(entry, asked, ())  # what cannot be asked is refused before anything is saved
         turn, is_new = await in_database(begin_turn, user, service, asked)
         if is_new:
-            rounds = await in_database(load_rounds, turn)
-            opened = OpenedTurn(turn.pk, turn.generation, turn.conversation_id, asked.system_prompt, rounds)
-            generation = Generation(turn.number, self._gateway.history.follow(opened))
-            engine = PatientEngine(self._gateway.make_engine(entry, generation.note_route), generation.note_wait)
-            self.generations.start(generation, engine, render_request(entry, asked, rounds))
+            await self._generate(entry, asked, turn)
         return turn
+
+    async def go_on(self, user: User, service: Service, conversation: UUID, number: int, key: UUID) -> Turn:
+        """Write on at the answer of turn ``number``, which was cut off. The same ``key`` again does it once.
+
+        Raises ChatError: ``continue_unsupported`` for an engine that cannot, or see ``begin_continuation``.
+        """
+        entry = await self._gateway.directory.find(service.name)
+        if entry is None:
+            raise no_service(service.name)
+        if entry.traits.engine not in CONTINUING:
+            told = f"The engine of {service.name} cannot go on within an answer. Regenerate asks once more."
+            raise ChatError(409, "continue_unsupported", told)
+        turn, is_new = await in_database(begin_continuation, user, service, conversation, number, key)
+        if is_new:
+            parameters = dict(turn.parameters)
+            system_prompt = str(parameters.pop("system_prompt", ""))
+            asked = Asked(key, conversation, turn.question, None, system_prompt, parameters)
+            await self._generate(entry, asked, turn, kept_of(turn))
+        return turn
+
+    async def _generate(self, entry: ServiceEntry, asked: Asked, turn: Turn, kept: Kept = NOTHING) -> None:
+        """Begin to answer ``turn``, or to go on after ``kept``."""
+        rounds = await in_database(load_rounds, turn, MAX_ROUNDS)
+        opened = OpenedTurn(turn.pk, turn.generation, turn.conversation_id, asked.system_prompt, rounds, kept)
+        generation = Generation(turn.number, self._gateway.history.follow(opened))
+        engine = self._gateway.make_engine(entry, generation.note_route)
+        request = render_request(entry, asked, rounds)
+        if kept.text:
+            engine, request = ContinuedEngine(engine, kept.text), render_continuation(request, kept.text)
+        patient = PatientEngine(engine, generation.note_wait, generation.note_shortened)
+        self.generations.start(generation, patient, request)
 
     async def ask_again(self, user: User, service: Service, asked: Asked, number: int) -> Turn:
         """Answer the question of turn ``number`` once more, beside its answers so far."""

@@ -12,6 +12,7 @@ import contextlib
 import json
 import logging
 from typing import Any
+from uuid import UUID
 
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
@@ -23,9 +24,10 @@ from inference_gateway.answer import INTERNAL_ERROR
 from inference_gateway.chat import ChatError
 from inference_gateway.database import in_database
 from inference_gateway.http import cancel_and_wait
+from inference_gateway.models import Turn
 from inference_gateway.webchat.chat import WebChat
 from inference_gateway.webchat.following import Follower
-from inference_gateway.webchat.messages import Leave, Regenerate, Send, Stop, Watch, parse_message
+from inference_gateway.webchat.messages import Continue, Leave, Regenerate, Send, Stop, Watch, parse_message
 from inference_gateway.webchat.origin import is_own_origin, read_cookie
 from inference_gateway.webchat.state import find_state
 from inference_gateway.webchat.turns import Asked, is_theirs, turn_as_json
@@ -74,11 +76,13 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels ha
         message_id: str | None = None
         try:
             message = parse_message(text_data or "")
-            message_id = str(message.id) if isinstance(message, Send | Regenerate) else None
+            message_id = str(message.id) if isinstance(message, Send | Regenerate | Continue) else None
             user, service = await self._admit()
             match message:
                 case Send() | Regenerate():
                     await self._ask(user, service, message)
+                case Continue():
+                    await self._go_on(user, service, message)
                 case Watch():
                     await self._watch(user, service, message)
                 case Leave():
@@ -114,8 +118,15 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels ha
             turn = await self._web_chat.ask(user, service, asked)
         else:
             turn = await self._web_chat.ask_again(user, service, asked, message.turn)
+        await self._tell_accepted(message.conversation, turn)
+
+    async def _go_on(self, user: User, service: Service, message: Continue) -> None:
+        turn = await self._web_chat.go_on(user, service, message.conversation, message.turn, message.id)
+        await self._tell_accepted(message.conversation, turn)
+
+    async def _tell_accepted(self, conversation: UUID, turn: Turn) -> None:
         told = await in_database(turn_as_json, turn)
-        await self._tell({"type": "accepted", "conversation": str(message.conversation), **told})
+        await self._tell({"type": "accepted", "conversation": str(conversation), **told})
 
     async def _watch(self, user: User, service: Service, message: Watch) -> None:
         await self._check_theirs(user, service, message)

@@ -19,15 +19,17 @@ class PatientEngine:
     """An ``Engine`` that asks again, every half second and without end, until its service takes the question.
 
     ``on_wait`` is told whenever it begins to wait. A dialogue too long for the model's context is asked again
-    with the older half of its rounds left out.
+    with the older half of its rounds left out, and ``on_shortened`` is told how many are missing by now.
     """
 
-    def __init__(self, engine: Engine, on_wait: Callable[[], None]) -> None:
+    def __init__(self, engine: Engine, on_wait: Callable[[], None], on_shortened: Callable[[int], None]) -> None:
         self._engine = engine
         self._on_wait = on_wait
+        self._on_shortened = on_shortened
 
     async def generate(self, request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:
         """See ``Engine``."""
+        asked = len(request.messages)
         while True:
             has_begun = False
             try:
@@ -42,6 +44,7 @@ class PatientEngine:
                 shorter = shorten(request) if error.code == "context_length_exceeded" else None
                 if shorter is not None:
                     request = shorter
+                    self._on_shortened((asked - len(request.messages)) // 2)
                     continue
                 if error.code not in PASSING:
                     raise

@@ -76,7 +76,7 @@ class Follower:
 
     async def _follow_turn(self, turn: Turn) -> bool:
         """Bring the page up to date with a turn. True: it goes on, on another process."""
-        if turn.number > self._number:
+        if turn.number > self._number or (self._has_ended and self._goes_on(turn)):
             self._number, self._known_units, self._has_ended = turn.number, 0, False
             self._sent, self._phase = "", ""
             await self._send({"type": "turn", **turn_as_json(turn)})
@@ -98,6 +98,11 @@ class Follower:
         self._has_ended = True
         await self._send({"type": "end", **turn_as_json(turn)})
         return False
+
+    def _goes_on(self, turn: Turn) -> bool:
+        """Whether an answer that had ended was taken up again, and perhaps has ended once more meanwhile."""
+        units = count_units(self._sent) or self._known_units
+        return turn.status == Turn.Status.GENERATING or count_units(turn.answer) != units
 
     async def _follow_here(self, generation: Generation) -> None:
         with generation.watched() as changed:

@@ -67,7 +67,7 @@ class Generation:
         self.turn_id = recorder.opened.id
         self.conversation_id = recorder.opened.conversation_id
         self.number = number
-        self.text = ""
+        self.text = recorder.opened.kept.text
         self.phase = WAITING
         self.is_over = False
         self._recorder = recorder
@@ -98,6 +98,10 @@ class Generation:
         self._recorder.note_route(route)
         self.phase = READING
         self._tell()
+
+    def note_shortened(self, rounds: int) -> None:
+        """So many of the oldest rounds are not shown to the model: its context is full."""
+        self._recorder.rounds_left_out = rounds
 
     @contextlib.contextmanager
     def watched(self) -> Iterator[asyncio.Event]:

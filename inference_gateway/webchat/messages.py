@@ -56,6 +56,15 @@ class Regenerate(Message):
     system_prompt: str = ""
 
 
+class Continue(Message):
+    """Go on with the answer of ``turn`` where it was cut off, with that turn's own parameters."""
+
+    type: Literal["continue"]
+    id: UUID
+    conversation: UUID
+    turn: Number
+
+
 class Stop(Message):
     """Stop what is being generated for a conversation."""
 
@@ -63,7 +72,7 @@ class Stop(Message):
     conversation: UUID
 
 
-AnyMessage = Watch | Leave | Send | Regenerate | Stop
+AnyMessage = Watch | Leave | Send | Regenerate | Continue | Stop
 _READER: TypeAdapter[AnyMessage] = TypeAdapter(Annotated[AnyMessage, Field(discriminator="type")])
 
 

@@ -13,13 +13,15 @@ from uuid import UUID
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import Max
+from django.db.models import Max, QuerySet
 from django.utils import timezone
 
 from deployments.models import Service
 from inference_gateway.chat import ChatError
 from inference_gateway.codecs.eas import Round
+from inference_gateway.history import Kept
 from inference_gateway.models import TITLE_LENGTH, Conversation, ConversationQuerySet, Turn
+from inference_gateway.webchat.continuing import is_continuable
 
 LONGEST_QUESTION = 400_000
 
@@ -54,11 +56,9 @@ def begin_turn(user: User, service: Service, asked: Asked) -> tuple[Turn, bool]:
     with transaction.atomic():
         conversation = _get_conversation(user, service, asked, question)
         turns = conversation.turns.all()
-        repeated = turns.filter(generation=asked.id).first()
+        repeated = _find_repeated(turns, asked.id)
         if repeated is not None:
             return repeated, False
-        if turns.filter(status=Turn.Status.GENERATING).exists():
-            raise ChatError(409, "conversation_busy", "An answer is being written here. Stop it first, or wait.")
         parent = turns.filter(number=asked.parent).first() if asked.parent is not None else None
         if asked.parent is not None and parent is None:
             raise ChatError(404, "turn_not_found", "The message before this one is gone. Reload the page.")
@@ -70,7 +70,7 @@ def begin_turn(user: User, service: Service, asked: Asked) -> tuple[Turn, bool]:
         conversation.save(update_fields=("system_prompt", "parameters", "service", "updated_at"))
         turn = Turn.objects.create(
             conversation=conversation,
-            number=(turns.aggregate(last=Max("number"))["last"] or 0) + 1,
+            number=_last_number(turns) + 1,
             parent=parent,
             question=question,
             generation=asked.id,
@@ -81,8 +81,51 @@ def begin_turn(user: User, service: Service, asked: Asked) -> tuple[Turn, bool]:
     return turn, True
 
 
+def begin_continuation(
+    user: User, service: Service, conversation_id: UUID, number: int, key: UUID
+) -> tuple[Turn, bool]:
+    """Open an answer that was cut off again, to be written on. Returns the turn, and whether it was opened now.
+
+    The newest turn goes on itself. An older one may have been answered already, so it goes on as a branch of its
+    own that begins with the same words. Raises ChatError: as ``begin_turn``, and ``answer_complete``.
+    """
+    with transaction.atomic():
+        conversation = _lock_conversation(user, service, conversation_id)
+        turns = conversation.turns.select_related("parent")
+        repeated = _find_repeated(turns, key)
+        if repeated is not None:
+            return repeated, False
+        turn = turns.filter(number=number).first()
+        if turn is None:
+            raise ChatError(404, "turn_not_found", "This message is gone. Reload the page.")
+        if not is_continuable(turn):
+            raise ChatError(409, "answer_complete", "This answer is complete. Ask for more in a new message.")
+        now = timezone.now()
+        last = _last_number(turns)
+        if turn.number != last:
+            turn.pk, turn.number, turn.created_at = None, last + 1, now
+            turn._state.adding = True
+        turn.generation, turn.status, turn.updated_at = key, Turn.Status.GENERATING, now
+        turn.error_code = turn.error_message = turn.finish_reason = ""
+        turn.save()
+        Conversation.objects.filter(pk=conversation.pk).update(updated_at=now)
+    return turn, True
+
+
+def _find_repeated(turns: QuerySet[Turn], key: UUID) -> Turn | None:
+    """The turn that a message sent once more has begun already. Raises ChatError while another is under way."""
+    repeated = turns.filter(generation=key).first()
+    if repeated is None and turns.filter(status=Turn.Status.GENERATING).exists():
+        raise ChatError(409, "conversation_busy", "An answer is being written here. Stop it first, or wait.")
+    return repeated
+
+
+def _last_number(turns: QuerySet[Turn]) -> int:
+    return turns.aggregate(last=Max("number"))["last"] or 0
+
+
 def _get_conversation(user: User, service: Service, asked: Asked, question: str) -> Conversation:
-    """Locked until the transaction ends (on SQLite the transaction itself is the lock)."""
+    """The conversation, made at its first question; see ``_lock_conversation``."""
     Conversation.objects.get_or_create(
         pk=asked.conversation,
         defaults={
@@ -94,7 +137,13 @@ def _get_conversation(user: User, service: Service, asked: Asked, question: str)
             "source": Conversation.Source.WEB,
         },
     )
-    conversation = conversations_of(user, service).select_for_update(of=("self",)).filter(pk=asked.conversation).first()
+    return _lock_conversation(user, service, asked.conversation)
+
+
+def _lock_conversation(user: User, service: Service, conversation_id: UUID) -> Conversation:
+    """Locked until the transaction ends (on SQLite the transaction itself is the lock). Raises ChatError 404."""
+    rows = conversations_of(user, service).select_for_update(of=("self",))
+    conversation = rows.filter(pk=conversation_id).first()
     if conversation is None:
         raise ChatError(404, "conversation_not_found", "This conversation is gone. Start a new one.")
     return conversation
@@ -143,18 +192,34 @@ def path_to(turns: Iterable[Turn], number: int | None = None) -> list[Turn]:
     newest = max(by_id.values(), key=lambda turn: turn.number)
     wanted = next((turn for turn in by_id.values() if turn.number == number), newest)
     path = [wanted]
-    while (parent := by_id.get(path[0].parent_id or 0)) is not None:
-        path.insert(0, parent)
+    while (parent := by_id.get(path[-1].parent_id or 0)) is not None:
+        path.append(parent)
+    path.reverse()
     while (child := children.get(path[-1].pk)) is not None:
         path.append(child)
     return path
 
 
-def load_rounds(turn: Turn) -> tuple[Round, ...]:
-    """Questions and answers before ``turn``, oldest first; what was never answered is left out."""
-    before = list(Turn.objects.filter(conversation_id=turn.conversation_id, number__lte=turn.number))
-    path = path_to(before, turn.number)
-    return tuple((one.question, one.answer) for one in path[:-1] if one.answer)
+def load_rounds(turn: Turn, most: int) -> tuple[Round, ...]:
+    """The last questions and answers before ``turn``, oldest first; what was never answered is left out."""
+    path = [one.pk for one in path_to(load_outline(turn.conversation_id), turn.number) if one.number < turn.number]
+    told = dict_by_pk(Turn.objects.filter(pk__in=path[max(0, len(path) - most) :]).exclude(answer=""))
+    return tuple((told[pk].question, told[pk].answer) for pk in path if pk in told)
+
+
+def load_outline(conversation: UUID) -> list[Turn]:
+    """Every turn of a conversation, oldest first, without what was said: however long, it is read in no time."""
+    rows = Turn.objects.filter(conversation_id=conversation).only("number", "parent_id", "conversation_id")
+    return list(rows.order_by("number"))
+
+
+def dict_by_pk(turns: Iterable[Turn]) -> dict[int, Turn]:
+    return {turn.pk: turn for turn in turns}
+
+
+def kept_of(turn: Turn) -> Kept:
+    """What a turn has already when it goes on."""
+    return Kept(turn.answer, turn.completion_tokens or 0, turn.first_token_ms, turn.duration_ms or 0)
 
 
 def load_dialogue(conversation: UUID) -> list[Turn]:
@@ -185,6 +250,8 @@ def turn_as_json(turn: Turn) -> dict[str, Any]:
         "error": {"code": turn.error_code, "message": turn.error_message} if turn.error_code else None,
         "finish_reason": turn.finish_reason,
         "stats": stats_of(turn),
+        "is_continuable": is_continuable(turn),
+        "rounds_left_out": turn.rounds_left_out,
     }
 
 

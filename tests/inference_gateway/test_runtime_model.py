@@ -165,6 +165,13 @@ def test_without_the_template_the_model_gets_bare_text() -> None:
     assert prompting.apply(request).prompt == "S\na"
 
 
+def test_without_the_template_an_answer_goes_on_right_after_its_question() -> None:
+    messages = ({"role": "user", "content": "Once upon "}, {"role": "assistant", "content": "a ti"})
+    request = ChatRequest(messages, extra={"continue_final_message": True, "add_generation_prompt": False, "seed": 1})
+    asked = Prompting(10, 0.5, uses_template=False).apply(request)
+    assert (asked.prompt, asked.extra) == ("Once upon a ti", {"seed": 1})
+
+
 def test_the_developer_s_role_is_the_system_s_to_a_template() -> None:
     request = ChatRequest(({"role": "developer", "content": "S"}, *ROUNDS))
     assert Prompting(10, 0.5, system_prompt="other").apply(request).messages[0] == {"role": "system", "content": "S"}

@@ -248,3 +248,27 @@ def test_without_the_extra_a_hugging_face_folder_ends_with_1_and_one_line(tmp_pa
     assert '"transformers"' in ended.stderr
     assert "pip install torch" in ended.stderr
     assert len(ended.stderr.splitlines()) == 1
+
+
+@needs_transformers
+def test_an_answer_goes_on_within_itself(client: openai.OpenAI) -> None:
+    asked: list[Any] = [{"role": "user", "content": "Write a short story about a lighthouse."}]
+    model = client.models.list().data[0].id
+
+    def ask(messages: list[Any], tokens: int, **extra: Any) -> openai.types.chat.ChatCompletion:
+        return client.chat.completions.create(
+            model=model, messages=messages, max_tokens=tokens, temperature=0, extra_body=extra
+        )
+
+    whole = ask(asked, 24).choices[0].message.content
+    half = ask(asked, 12).choices[0].message.content
+    begun = [*asked, {"role": "assistant", "content": half}]
+    rest = ask(begun, 12, continue_final_message=True, add_generation_prompt=False).choices[0].message.content
+    assert (half or "") + (rest or "") == whole
+    for messages, extra in (
+        (begun, {"continue_final_message": True, "add_generation_prompt": True}),
+        (asked, {"continue_final_message": True}),
+    ):
+        with pytest.raises(openai.BadRequestError) as refused:
+            ask(messages, 4, **extra)
+        assert refused.value.param == "continue_final_message"

@@ -103,7 +103,7 @@ class QuestionReader:
     def _read_prompts(self, request: ChatRequest) -> list[list[int]]:
         prompt = request.prompt
         if prompt is None:
-            return [self._encode(self._apply_template(request.messages), adds_special_tokens=False)]
+            return [self._encode(self._apply_template(request), adds_special_tokens=False)]
         if isinstance(prompt, str):
             return [self._encode(prompt, adds_special_tokens=True)]
         if all(isinstance(item, str) for item in prompt):
@@ -120,7 +120,23 @@ class QuestionReader:
         ids: list[int] = encoded["input_ids"]
         return ids
 
-    def _apply_template(self, messages: Sequence[Mapping[str, Any]]) -> str:
+    def _apply_template(self, request: ChatRequest) -> str:
+        """The dialogue as the model's text: up to the beginning of an answer, or within the last message.
+
+        ``continue_final_message`` and ``add_generation_prompt`` are vLLM's fields; both at once make no sense.
+        """
+        fields = Fields(request.extra)
+        goes_on = fields.read_boolean("continue_final_message", default=False)
+        begins = fields.read_boolean("add_generation_prompt", default=not goes_on)
+        if goes_on and begins:
+            _refuse(
+                "continue_final_message",
+                "continue_final_message and add_generation_prompt exclude each other. Leave the latter out.",
+            )
+        if goes_on and (not request.messages or request.messages[-1].get("role") != "assistant"):
+            _refuse(
+                "continue_final_message", "continue_final_message goes on with an assistant's message. End with one."
+            )
         if not self._tokenizer.chat_template:
             raise ChatError(
                 400,
@@ -128,9 +144,11 @@ class QuestionReader:
                 "This model has no chat template: it continues text. Start it with --no-template, "
                 "or ask /v1/completions.",
             )
-        plain = [_flatten(message) for message in messages]
+        plain = [_flatten(message) for message in request.messages]
         try:
-            text: str = self._tokenizer.apply_chat_template(plain, tokenize=False, add_generation_prompt=True)
+            text: str = self._tokenizer.apply_chat_template(
+                plain, tokenize=False, add_generation_prompt=begins, continue_final_message=goes_on
+            )
         except Exception as error:  # Templates raise what they like for roles that they do not take.
             raise ChatError(
                 400, "invalid_request", f"The model's template does not take these messages: {error}"[:2000], "messages"
