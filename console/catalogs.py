@@ -34,7 +34,7 @@ ENGLISH_ONLY = ("console/cli/", "console/supervisor/", "console/management/")
 #: A language is offered from here on (console.md §7).
 LISTED_FROM = 0.95
 KEYWORDS: dict[str, Any] = {
-    **dict.fromkeys(("_", "gettext", "gettext_lazy", "gettext_noop", "N_", "say")),
+    **dict.fromkeys(("_", "gettext", "gettext_lazy", "gettext_noop", "say")),
     **dict.fromkeys(("ngettext", "ngettext_lazy", "say_plural"), (1, 2)),
     **dict.fromkeys(("pgettext", "pgettext_lazy"), ((1, "c"), 2)),
     **dict.fromkeys(("npgettext", "npgettext_lazy"), ((1, "c"), 2, 3)),

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from deployments.accounts import TOUCH_EVERY, TooManyTries
 from deployments.audit import record_audit
@@ -36,7 +37,7 @@ class TooManyAccessKeys(Exception):
     """A person has as many access keys as anybody may."""
 
     def __init__(self) -> None:
-        super().__init__(f"You have {MAX_ACCESS_KEYS} access keys. Revoke one first.")
+        super().__init__(_("You have %(count)s access keys. Revoke one first.") % {"count": MAX_ACCESS_KEYS})
 
 
 def issue_access_key(user: User, name: str, expires_at: datetime | None = None) -> tuple[AccessKey, str]:

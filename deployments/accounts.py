@@ -20,6 +20,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from redis.exceptions import RedisError
 
 from deployments.audit import record_audit
@@ -52,7 +53,7 @@ class TooManyTokens(Exception):
     """A person has as many personal tokens as anybody may."""
 
     def __init__(self) -> None:
-        super().__init__(f"You have {MAX_TOKENS} tokens. Delete one first.")
+        super().__init__(_("You have %(count)s tokens. Delete one first.") % {"count": MAX_TOKENS})
 
 
 class TooManyTries(Exception):

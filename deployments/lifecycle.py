@@ -15,6 +15,7 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from deployments.audit import record_audit
 from deployments.clusters import get_cluster
@@ -25,6 +26,7 @@ from deployments.models import Desired, Revision, Service, Status, Workspace
 from deployments.spec import ENGINE_LABEL, FieldError, ServiceSpec, SpecInvalid
 from deployments.status import Verdict, record_event, transition
 from deployments.tasks import enqueue_reconcile
+from deployments.words import join, number, translated
 
 MAX_INSTANCES = 1000
 
@@ -72,8 +74,8 @@ def create(workspace: Workspace, actor: User, spec: ServiceSpec, *, reason: str 
             hint_service(service)
             enqueue_reconcile(service)
     except IntegrityError:
-        message = f"A service named {spec.name} exists already. Choose another name, or update that service."
-        raise Conflict("name_taken", message) from None
+        message = _("A service named %(name)s exists already. Choose another name, or update that service.")
+        raise Conflict("name_taken", message % {"name": spec.name}) from None
     return service
 
 
@@ -95,7 +97,7 @@ def update(
     spec = with_engine_label(spec)
     refuse_unrunnable(spec)
     if spec.name != service.name:
-        message = f"A service keeps its name: metadata.name must stay {service.name}."
+        message = _("A service keeps its name: metadata.name must stay %(name)s.") % {"name": service.name}
         raise SpecInvalid([FieldError("metadata.name", "name_fixed", message)])
     with changing(service, actor, "service.update") as change:
         row = change.row
@@ -110,11 +112,12 @@ def update(
             return row
         wanted = row.wanted_revision
         if base is not None and wanted is not None and base != wanted.number:
-            author = wanted.author.get_username() if wanted.author else "Somebody"
-            raise Conflict(
-                "edited_meanwhile",
-                f"{author} saved r{wanted.number} meanwhile. Your edits are kept. Compare, then save.",
-            )
+            known = {"author": wanted.author and wanted.author.get_username(), "revision": f"r{wanted.number}"}
+            if wanted.author:
+                told = _("%(author)s saved %(revision)s meanwhile. Your edits are kept. Compare, then save.")
+            else:
+                told = _("Somebody saved %(revision)s meanwhile. Your edits are kept. Compare, then save.")
+            raise Conflict("edited_meanwhile", told % known)
         last = row.revisions.order_by("-number").values_list("number", flat=True).first() or 0
         revision = Revision.objects.create(
             service=row,
@@ -131,7 +134,9 @@ def update(
 def scale(service: Service, instances: int, actor: User) -> Service:
     """Want another number of instances (0 to 1000); running ones are not restarted."""
     if not 0 <= instances <= MAX_INSTANCES:
-        message = f"metadata.instance must be a whole number from 0 to {MAX_INSTANCES}; got {instances}."
+        message = _("%(field)s must be a whole number from %(least)s to %(most)s; got %(input)s.") % {
+            "field": "metadata.instance", "least": number(0), "most": number(MAX_INSTANCES), "input": instances,
+        }  # fmt: skip
         raise SpecInvalid([FieldError("metadata.instance", "out_of_range", message)])
     with changing(service, actor, "service.scale") as change:
         scale_row(change, instances)
@@ -164,7 +169,7 @@ def restart(service: Service, actor: User) -> Service:
     with changing(service, actor, "service.restart") as change:
         row = change.row
         if row.desired == Desired.STOPPED:
-            raise Conflict("stopped", f"{row.name} is stopped. Start it instead.")
+            raise Conflict("stopped", _("%(name)s is stopped. Start it instead.") % {"name": row.name})
         if row.restart_number == row.settled_restart_number or row.status == Status.FAILED:
             change.set(restart_number=row.restart_number + 1)
             change.force(Status.UPDATING, "Restarting", "Restarting: instances are replaced one after another.")
@@ -177,7 +182,8 @@ def switch_version(service: Service, number: int, actor: User) -> Service:
         row = change.row
         revision = row.revisions.filter(number=number).first()
         if revision is None:
-            raise RevisionMissing(f"{row.name} has no version {number}. Versions lists those it has.")
+            told = _("%(name)s has no version %(number)s. Versions lists those it has.")
+            raise RevisionMissing(told % {"name": row.name, "number": number})
         if revision != row.wanted_revision:
             refuse_unrunnable(ServiceSpec.parse(revision.document))
             change.set(wanted_revision=revision)
@@ -230,7 +236,7 @@ def refuse_unrunnable(spec: ServiceSpec) -> None:
     """Raise ``SpecInvalid`` with the cluster's reason where it can never run ``spec``."""
     refusal = get_cluster().refuse(spec)
     if refusal is not None:
-        text = f"{refusal.message} {refusal.cure}".strip()
+        text = translated(join(refusal.message, refusal.cure))
         raise SpecInvalid([FieldError(refusal.field, refusal.code, text)])
 
 
@@ -267,9 +273,11 @@ def changing(service: Service, actor: User, action: str, *, deleting_is_fine: bo
     with transaction.atomic():
         row = Service.objects.select_for_update().filter(pk=service.pk).first()
         if row is None:  # its last instance ended since the caller looked
-            raise Conflict("gone", f"{service.name} has been deleted meanwhile. Create it anew.")
+            told = _("%(name)s has been deleted meanwhile. Create it anew.")
+            raise Conflict("gone", told % {"name": service.name})
         if row.desired == Desired.DELETED and not deleting_is_fine:
-            raise Conflict("deleting", f"{row.name} is being deleted. Wait until it is gone, then create it anew.")
+            told = _("%(name)s is being deleted. Wait until it is gone, then create it anew.")
+            raise Conflict("deleting", told % {"name": row.name})
         change = Change(row)
         yield change
         if not change.fields and change.verdict is None:

@@ -11,6 +11,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from deployments.catalog import CatalogModel, Precision, find_model, find_repository, load_catalog
 from deployments.clusters.base import Capacity, Refusal
 from deployments.engines import EngineCommand, Launch, read_command
@@ -19,6 +21,7 @@ from deployments.llm_request import CUSTOM, DEFAULT_MOUNT_PATH, FIELDS, OPEN_SOU
 from deployments.machines import find_instance_type
 from deployments.recommendation import Recommendation, Wanted, recommend, want_custom, want_model
 from deployments.spec import ENGINE_LABEL, suggest_name
+from deployments.words import number
 
 __all__ = [
     "FIELDS", "FormInvalid", "LlmRequest", "llm_request_of", "preview", "recommend_for", "refuse_request",
@@ -50,11 +53,15 @@ def refuse_request(request: LlmRequest, nodes: Sequence[Capacity]) -> Refusal | 
     if found.refusal is not None:
         return found.refusal
     if not found.gpu and request.memory is not None and request.memory < found.bar.needed_gib * 1024:
-        message = f"Needs {found.bar.needed_gib:.1f} GiB of memory; memory is set to {request.memory / 1024:.1f} GiB."
-        return Refusal("memory_short", message, f"Set memory to {found.memory_mb} or leave it empty.")
+        message = _("Needs %(needed)s GiB of memory; memory is set to %(given)s GiB.")
+        message %= {"needed": number(found.bar.needed_gib, 1), "given": number(request.memory / 1024, 1)}
+        cure = _("Set memory to %(memory)s or leave it empty.") % {"memory": found.memory_mb}
+        return Refusal("memory_short", message, cure)
     if request.gpu is not None and request.gpu < found.gpu:
-        message = f"Needs {found.gpu} × {found.machine.gpu_product or 'GPU'}; gpu is set to {request.gpu}."
-        return Refusal("gpu_memory_short", message, f"Set gpu to {found.gpu} or leave it empty.")
+        message = _("Needs %(count)s × %(gpu)s; gpu is set to %(given)s.")
+        product = found.machine.gpu_product or "GPU"
+        message %= {"count": number(found.gpu), "gpu": product, "given": number(request.gpu)}
+        return Refusal("gpu_memory_short", message, _("Set gpu to %(gpu)s or leave it empty.") % {"gpu": found.gpu})
     return None
 
 
@@ -113,9 +120,9 @@ def preview(request: LlmRequest, nodes: Sequence[Capacity]) -> dict[str, Any]:
 def suggest_service_name(model_name: str, taken: Collection[str]) -> str:
     """A free service name for a model, to prefill the form with."""
     stem = (suggest_name(model_name) or "llm_service")[:56]
-    number = 1
-    while (name := stem if number == 1 else f"{stem}_{number}") in taken:
-        number += 1
+    count = 1
+    while (name := stem if count == 1 else f"{stem}_{count}") in taken:
+        count += 1
     return name
 
 

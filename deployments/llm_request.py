@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from django.utils.translation import gettext as _
 from pydantic import ValidationError
 
 from deployments.catalog import CatalogModel, Precision, find_model, load_catalog
@@ -20,6 +21,7 @@ from deployments.engines.recipe import is_model
 from deployments.machines import find_instance_type, load_instance_types
 from deployments.spec import FieldError, check_name
 from deployments.spec.document import Oss
+from deployments.words import choice_words, list_words, number
 
 OPEN_SOURCE, CUSTOM = "open-source", "custom"
 DEFAULT_MOUNT_PATH = "/model_dir"
@@ -68,7 +70,7 @@ class LlmRequest:
     def parse(cls, form: object) -> LlmRequest:
         """Read a form. Numbers may be text, and empty text is a field left out. Raises ``FormInvalid``."""
         if not isinstance(form, Mapping):
-            raise FormInvalid([FieldError("", "not_an_object", "The LLM form must be a JSON object.")])
+            raise FormInvalid([FieldError("", "not_an_object", _("The LLM form must be a JSON object."))])
         reader = _Reader(form)
         name_error = check_name(form.get("service_name"), "service_name")
         if name_error:
@@ -131,7 +133,8 @@ class _Reader:
             if value is not None and not (isinstance(value, str) and not value.strip()):
                 name = ALIASES.get(key, key)
                 if self._values.setdefault(name, value) != value:
-                    message = f"{key} and {name} are one field and differ. Keep one of them."
+                    message = _("%(one)s and %(other)s are one field and differ. Keep one of them.")
+                    message %= {"one": key, "other": name}
                     self.errors.append(FieldError(key, "conflict", message))
 
     def refuse(self, field: str, code: str, message: str) -> None:
@@ -149,7 +152,8 @@ class _Reader:
         value = self._values.get(field, default)
         if isinstance(value, str):
             return value.strip()
-        self.refuse(field, "not_text", f"{field} must be text; got {_shorten(value)}.")
+        message = _("%(field)s must be text; got %(input)s.") % {"field": field, "input": _shorten(value)}
+        self.refuse(field, "not_text", message)
         return default
 
     def choice(self, field: str, choices: tuple[str, ...], default: str) -> str:
@@ -157,7 +161,9 @@ class _Reader:
         found = next((one for one in choices if one.lower() == value.lower()), None)
         if found is not None or not value:
             return found or default
-        self.refuse(field, "not_a_choice", f"{field} must be one of {', '.join(choices)}; got {_shorten(value)}.")
+        message = _("%(field)s must be %(choices)s; got %(input)s.")
+        message %= {"field": field, "choices": choice_words(choices), "input": _shorten(value)}
+        self.refuse(field, "not_a_choice", message)
         return default
 
     def number(self, field: str, over: float, most: float) -> float | None:
@@ -166,13 +172,14 @@ class _Reader:
             return None
         value = self._values[field]
         try:
-            number = math.nan if isinstance(value, bool) else float(value)
+            found = math.nan if isinstance(value, bool) else float(value)
         except (TypeError, ValueError, OverflowError):
-            number = math.nan
-        if over < number <= most:
-            return int(number) if number.is_integer() else number
-        message = f"{field} must be a number over {over:g}, at most {most:,g}; got {_shorten(value)}."
-        self.refuse(field, "out_of_range" if math.isfinite(number) else "not_a_number", message)
+            found = math.nan
+        if over < found <= most:
+            return int(found) if found.is_integer() else found
+        message = _("%(field)s must be a number over %(least)s, at most %(most)s; got %(input)s.")
+        message %= {"field": field, "least": number(over), "most": number(most), "input": _shorten(value)}
+        self.refuse(field, "out_of_range" if math.isfinite(found) else "not_a_number", message)
         return None
 
     def whole(self, field: str, least: int, most: int, default: int | None = None) -> int | None:
@@ -180,14 +187,15 @@ class _Reader:
         if not self.has(field):
             return default
         value = self._values[field]
-        number = None
+        found = None
         is_digits = isinstance(value, str) and re.fullmatch(r"[+-]?[0-9]{1,15}", value.strip())
         if is_digits or (isinstance(value, int | float) and not isinstance(value, bool) and value == value // 1):
-            number = int(value)
-        if number is not None and least <= number <= most:
-            return number
-        message = f"{field} must be a whole number from {least:,} to {most:,}; got {_shorten(value)}."
-        self.refuse(field, "not_a_number" if number is None else "out_of_range", message)
+            found = int(value)
+        if found is not None and least <= found <= most:
+            return found
+        message = _("%(field)s must be a whole number from %(least)s to %(most)s; got %(input)s.")
+        message %= {"field": field, "least": number(least), "most": number(most), "input": _shorten(value)}
+        self.refuse(field, "not_a_number" if found is None else "out_of_range", message)
         return default
 
     def quantity(self, field: str) -> float | None:
@@ -198,7 +206,8 @@ class _Reader:
         match = None if isinstance(value, bool) else _QUANTITY.fullmatch(str(value).strip())
         if match and 0.001 <= float(match[1]) <= 5000:
             return float(match[1])
-        message = f"{field} must be the billions of parameters, such as 7 or 0.5; got {_shorten(value)}."
+        message = _("%(field)s must be the billions of parameters, such as 7 or 0.5; got %(input)s.")
+        message %= {"field": field, "input": _shorten(value)}
         self.refuse(field, "not_a_quantity", message)
         return None
 
@@ -207,27 +216,36 @@ class _Reader:
         for key in self._given:
             if key not in known:
                 near = difflib.get_close_matches(str(key).lower(), known, 1)
-                cure = f"Did you mean {near[0]}?" if near else f"The fields are {', '.join(FIELDS)}."
-                self.errors.append(FieldError(str(key), "unknown_field", f"There is no field {_shorten(key)}. {cure}"))
+                if near:
+                    message = _("There is no field %(field)s. Did you mean %(near)s?")
+                    message %= {"field": _shorten(key), "near": near[0]}
+                else:
+                    message = _("There is no field %(field)s. The fields are %(fields)s.")
+                    message %= {"field": _shorten(key), "fields": list_words(FIELDS)}
+                self.errors.append(FieldError(str(key), "unknown_field", message))
 
 
 def _read_open_model(reader: _Reader) -> dict[str, Any]:
     for field in ("model_path", "mount_path", "parameter_quantity"):
         if reader.has(field):
-            message = (
-                f"{reader.as_given(field)} belongs to a model of your own. Leave it out, or set model_source to custom."
-            )
+            message = _("%(field)s belongs to a model of your own. Leave it out, or set model_source to custom.")
+            message %= {"field": reader.as_given(field)}
             reader.refuse(field, "not_for_open_source", message)
     name = reader.text("model")
     model = find_model(name) if name else None
     if not reader.has("model"):
-        message = f"Choose a model, such as {load_catalog()[0].name}, which runs on any machine."
+        message = _("Choose a model, such as %(model)s, which runs on any machine.")
+        message %= {"model": load_catalog()[0].name}
         reader.refuse("model", "model_missing", message)
     elif name and model is None:
         names = {one.name.lower(): one.name for one in load_catalog()}
         near = difflib.get_close_matches(name.lower(), names, 1, 0.5)
-        cure = f"Did you mean {names[near[0]]}?" if near else "docs/models.md lists the models."
-        message = f"There is no model {_shorten(name)} in the catalog. {cure}"
+        if near:
+            message = _("There is no model %(model)s in the catalog. Did you mean %(near)s?")
+            message %= {"model": _shorten(name), "near": names[near[0]]}
+        else:
+            message = _("There is no model %(model)s in the catalog. docs/models.md lists the models.")
+            message %= {"model": _shorten(name)}
         reader.refuse("model", "model_unknown", message)
     return {"model": model}
 
@@ -239,32 +257,31 @@ def _read_custom_model(reader: _Reader) -> dict[str, Any]:
     base = find_model(name) if name else None
     family = base.family if base else families.get(name.lower(), "")
     if name and not family:
-        message = (
-            f"There is no model type {_shorten(name)}. Use one of {', '.join(families.values())}, or leave it empty."
-        )
+        message = _("There is no model type %(type)s. Use %(types)s, or leave it empty.")
+        message %= {"type": _shorten(name), "types": choice_words(list(families.values()))}
         reader.refuse("model", "family_unknown", message)
     quantity = reader.quantity("parameter_quantity")
     if quantity is None and not reader.has("parameter_quantity"):
         if base is not None:
             quantity = base.parameters_billion
         else:
-            message = "parameter_quantity is missing. Give the billions of parameters, such as 7."
+            message = _("parameter_quantity is missing. Give the billions of parameters, such as 7.")
             reader.refuse("parameter_quantity", "quantity_missing", message)
     path = reader.text("model_path")
     if not path:
-        message = "model_path is missing. Give the OSS folder of the model, such as oss://bucket/folder/."
+        message = _("model_path is missing. Give the OSS folder of the model, such as oss://bucket/folder/.")
         reader.refuse("model_path", "model_path_missing", message)
     elif not _is_oss_path(path):
-        message = (
-            f"{reader.as_given('model_path')} must look like oss://BUCKET/FOLDER/, without `..`; got {_shorten(path)}."
-        )
+        message = _("%(field)s must look like oss://BUCKET/FOLDER/, without `..`; got %(input)s.")
+        message %= {"field": reader.as_given("model_path"), "input": _shorten(path)}
         reader.refuse("model_path", "oss_path", message)
     mount_path = reader.text("mount_path", DEFAULT_MOUNT_PATH)
     if not mount_path.startswith("/") or not is_model(mount_path):
-        message = (
+        message = _(
             "mount_path must be an absolute folder of letters, digits and ._- outside the system's, "
-            f"such as {DEFAULT_MOUNT_PATH}; got {_shorten(mount_path)}."
+            "such as %(example)s; got %(input)s."
         )
+        message %= {"example": DEFAULT_MOUNT_PATH, "input": _shorten(mount_path)}
         reader.refuse("mount_path", "mount_path", message)
     return {
         "family": family, "parameter_quantity": quantity or 0.0, "model_path": path,
@@ -277,10 +294,13 @@ def _read_instance_type(reader: _Reader) -> str:
     if name and find_instance_type(name) is None:
         names = [machine.name for machine in load_instance_types()]
         near = difflib.get_close_matches(name, names, 1, 0.4)
-        cure = f"Did you mean {near[0]}?" if near else "Give cpu, memory and gpu instead."
-        reader.refuse(
-            "instance_type", "instance_type_unknown", f"Nothing is known of instance type {_shorten(name)}. {cure}"
-        )
+        if near:
+            message = _("Nothing is known of instance type %(type)s. Did you mean %(near)s?")
+            message %= {"type": _shorten(name), "near": near[0]}
+        else:
+            message = _("Nothing is known of instance type %(type)s. Give cpu, memory and gpu instead.")
+            message %= {"type": _shorten(name)}
+        reader.refuse("instance_type", "instance_type_unknown", message)
     return name
 
 
@@ -289,27 +309,31 @@ def _check_together(reader: _Reader, request: Mapping[str, Any]) -> None:
     wrong = {error.field for error in reader.errors}
     given = [name for name in ("cpu", "memory", "gpu") if reader.has(name)]
     if request["instance_type"] and given:
-        message = f"instance_type already says how much. Leave out {' and '.join(given)}, or the instance type."
+        message = _("instance_type already says how much. Leave out %(fields)s, or the instance type.")
+        message %= {"fields": list_words(given)}
         reader.refuse(given[0], "conflict", message)
     recipe = find_recipe(request["acceleration"])
     model, precision = request.get("model"), request["precision"]
     if recipe is None or wrong & {"acceleration", "model"}:
         return
     if model is not None and recipe.key not in model.accelerations:
-        titles = ", ".join(f"{one.title} ({one.key})" for one in RECIPES if one.key in model.accelerations)
-        reader.refuse(
-            "acceleration", "acceleration_unsupported", f"{model.name} does not run on {recipe.title}. Choose {titles}."
-        )
+        titles = [f"{one.title} ({one.key})" for one in RECIPES if one.key in model.accelerations]
+        message = _("%(model)s does not run on %(engine)s. Choose %(engines)s.")
+        message %= {"model": model.name, "engine": recipe.title, "engines": choice_words(titles)}
+        reader.refuse("acceleration", "acceleration_unsupported", message)
         return
     loadable = [str(one) for one in (model.precisions if model else Precision) if one in recipe.precisions]
     if precision is not None and "precision" not in wrong and precision not in loadable:
-        message = (
-            f"{model.name if model else 'This engine'} cannot be loaded in {precision}. Choose {', '.join(loadable)}."
-        )
+        known = {"model": model.name if model else "", "precision": precision, "precisions": choice_words(loadable)}
+        if model:
+            message = _("%(model)s cannot be loaded in %(precision)s. Choose %(precisions)s.") % known
+        else:
+            message = _("This engine cannot load a model in %(precision)s. Choose %(precisions)s.") % known
         reader.refuse("precision", "precision_unsupported", message)
     context = request["context_tokens"]
     if model is not None and context is not None and context > model.context_tokens:
-        message = f"{model.name} reads at most {model.context_tokens:,} tokens. Ask for that or fewer."
+        message = _("%(model)s reads at most %(tokens)s tokens. Ask for that or fewer.")
+        message %= {"model": model.name, "tokens": number(model.context_tokens)}
         reader.refuse("context_tokens", "context_too_long", message)
 
 

@@ -12,12 +12,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
 from deployments.catalog import CatalogModel, Precision
 from deployments.clusters.base import Capacity, Refusal
 from deployments.engines import RECIPES, Recipe, find_recipe
 from deployments.engines.chat_llm import GGUF_SLOTS
 from deployments.machines import Machine, find_instance_type, load_instance_types, machine_of
 from deployments.memory_plan import MemoryBar, ModelSize, plan_memory, size_of, size_of_custom
+from deployments.words import choice_words, in_digits, number
 
 #: What is planned for unless the form says otherwise: one dialogue as long as the page's samples need.
 DEFAULT_CONTEXT_TOKENS = 4096
@@ -137,8 +141,13 @@ def want_custom(
 ) -> Wanted:
     """A folder of one's own, known by its size. ``acceleration`` must be a recipe's key (KeyError otherwise)."""
     size = size_of_custom(parameters_billion, family)
+    known = {"family": family, "billions": in_digits(f"{parameters_billion:g}")}
+    if family:
+        title = _("%(family)s of %(billions)s billion parameters") % known
+    else:
+        title = _("A model of %(billions)s billion parameters") % known
     return Wanted(
-        title=f"{family or 'A model'} of {parameters_billion:g} billion parameters",
+        title=title,
         size=size,
         recipe=get_recipe(acceleration),
         precision=precision or Precision.BF16,
@@ -211,33 +220,40 @@ def refuse_settings(wanted: Wanted) -> Refusal | None:
     """What no machine can change: an engine or a precision that the model does not have."""
     model, recipe = wanted.model, wanted.recipe
     if model is not None and recipe.key not in model.accelerations:
-        titles = join(one.title for one in RECIPES if one.key in model.accelerations)
-        return Refusal("acceleration_unsupported", f"{model.name} does not run on {recipe.title}.", f"Choose {titles}.")
+        message = _("%(model)s does not run on %(engine)s.") % {"model": model.name, "engine": recipe.title}
+        titles = [one.title for one in RECIPES if one.key in model.accelerations]
+        return Refusal("acceleration_unsupported", message, choose(titles))
     if model is not None and wanted.precision not in model.precisions:
-        precisions = join(one for one in model.precisions if one in recipe.precisions)
-        message = f"{model.name} is not published in {wanted.precision}."
-        return Refusal("precision_unsupported", message, f"Choose {precisions}.")
+        message = _("%(model)s is not published in %(precision)s.")
+        message %= {"model": model.name, "precision": wanted.precision}
+        return Refusal("precision_unsupported", message, choose(p for p in model.precisions if p in recipe.precisions))
     if wanted.precision not in recipe.precisions:
-        precisions = join(one for one in Precision if one in recipe.precisions)
-        message = f"{recipe.title} does not load {wanted.precision}."
-        return Refusal("precision_unsupported", message, f"Choose {precisions}.")
+        message = _("%(engine)s does not load %(precision)s.")
+        message %= {"engine": recipe.title, "precision": wanted.precision}
+        return Refusal("precision_unsupported", message, choose(p for p in Precision if p in recipe.precisions))
     if wanted.context_tokens > wanted.size.context_tokens and model is not None:
-        message = f"{model.name} reads at most {wanted.size.context_tokens:,} tokens."
-        return Refusal("context_too_long", message, f"Ask for {wanted.size.context_tokens:,} or fewer.")
+        known = {"model": model.name, "tokens": number(wanted.size.context_tokens)}
+        message = _("%(model)s reads at most %(tokens)s tokens.") % known
+        return Refusal("context_too_long", message, _("Ask for %(tokens)s or fewer.") % known)
     return None
 
 
 def refuse_engine(wanted: Wanted, nodes: Sequence[Capacity]) -> Refusal | None:
     """The program is nowhere in this cluster."""
     if not nodes:
-        return Refusal("no_machine", "The cluster has no machine.", "Add a node, or correct the cluster's settings.")
+        cure = _("Add a node, or correct the cluster's settings.")
+        return Refusal("no_machine", _("The cluster has no machine."), cure)
     if any(wanted.recipe.label in node.images for node in nodes):
         return None
     if wanted.recipe.unfit_gpus:  # an engine for certain GPUs, which only a cluster of machines offers
-        message = f"{wanted.recipe.title} runs on Kubernetes with NVIDIA A, H or L GPUs."
-        return Refusal("engine_missing", message, "Choose another acceleration, or run Slipway on Kubernetes.")
-    message = f"{wanted.recipe.title} is not installed {place(nodes)}."
-    return Refusal("engine_missing", message, "Choose another acceleration, or install it and start Slipway again.")
+        message = _("%(engine)s runs on Kubernetes with NVIDIA A, H or L GPUs.") % {"engine": wanted.recipe.title}
+        return Refusal("engine_missing", message, _("Choose another acceleration, or run Slipway on Kubernetes."))
+    if is_many(nodes):
+        message = _("%(engine)s is not installed in this cluster.") % {"engine": wanted.recipe.title}
+    else:
+        message = _("%(engine)s is not installed on this machine.") % {"engine": wanted.recipe.title}
+    cure = _("Choose another acceleration, or install it and start Slipway again.")
+    return Refusal("engine_missing", message, cure)
 
 
 def refuse_memory(wanted: Wanted, nodes: Sequence[Capacity]) -> Refusal | None:
@@ -247,20 +263,29 @@ def refuse_memory(wanted: Wanted, nodes: Sequence[Capacity]) -> Refusal | None:
         return None
     if tries:
         nearest = min(tries, key=lambda one: one.bar.shortfall_gib)
-        kind = "GPU memory" if nearest.gpu else "memory"
-        message = (
-            f"Needs {nearest.bar.needed_gib:.1f} GiB of {kind}; {describe(nearest)} has "
-            f"{nearest.bar.total_gib:.1f} GiB, {nearest.bar.shortfall_gib:.1f} GiB short."
-        )
-        cure = "Choose a smaller model, a shorter context or a smaller precision, or a larger machine."
+        if nearest.gpu:
+            message = _("Needs %(needed)s GiB of GPU memory; %(machine)s has %(total)s GiB, %(short)s GiB short.")
+        else:
+            message = _("Needs %(needed)s GiB of memory; %(machine)s has %(total)s GiB, %(short)s GiB short.")
+        message %= {
+            "needed": number(nearest.bar.needed_gib, 1),
+            "machine": describe(nearest),
+            "total": number(nearest.bar.total_gib, 1),
+            "short": number(nearest.bar.shortfall_gib, 1),
+        }
+        cure = _("Choose a smaller model, a shorter context or a smaller precision, or a larger machine.")
         return Refusal("gpu_memory_short" if nearest.gpu else "memory_short", message, cure)
     products = sorted({node.gpu_product for node in nodes if node.gpus})
     if products:
-        message = f"{wanted.recipe.title} does not run on {join(products)}."
-        return Refusal("gpu_unfit", message, "Choose another acceleration, or add NVIDIA A, H or L GPUs.")
-    here = place(nodes, "this machine", "this cluster")
-    message = f"Needs a GPU with {needed_gpu_gib(wanted):.1f} GiB free; {here} has none."
-    return Refusal("gpu_missing", message, "Choose the bundled model, or a machine with a GPU.")
+        message = _("%(engine)s does not run on %(gpus)s.")
+        message %= {"engine": wanted.recipe.title, "gpus": choice_words(products)}
+        return Refusal("gpu_unfit", message, _("Choose another acceleration, or add NVIDIA A, H or L GPUs."))
+    needed = {"needed": number(needed_gpu_gib(wanted), 1)}
+    if is_many(nodes):
+        message = _("Needs a GPU with %(needed)s GiB free; this cluster has none.") % needed
+    else:
+        message = _("Needs a GPU with %(needed)s GiB free; this machine has none.") % needed
+    return Refusal("gpu_missing", message, _("Choose the bundled model, or a machine with a GPU."))
 
 
 def needed_gpu_gib(wanted: Wanted) -> float:
@@ -273,11 +298,9 @@ def refuse_weights(wanted: Wanted, nodes: Sequence[Capacity]) -> Refusal | None:
     """The weights are neither here nor can they be fetched."""
     if wanted.model is None or wanted.is_bundled or any(node.downloads for node in nodes):
         return None
-    return Refusal(
-        "weights_absent",
-        f"The weights of {wanted.title} are not on this machine, which fetches none from a hub.",
-        "Choose the bundled model, or mount a folder with the weights as a custom model.",
-    )
+    message = _("The weights of %(model)s are not on this machine, which fetches none from a hub.")
+    cure = _("Choose the bundled model, or mount a folder with the weights as a custom model.")
+    return Refusal("weights_absent", message % {"model": wanted.title}, cure)
 
 
 def usable_nodes(wanted: Wanted, nodes: Iterable[Capacity]) -> list[Capacity]:
@@ -344,38 +367,60 @@ def share_of(wanted: Wanted, machine: Machine, gpus: int, bar: MemoryBar) -> tup
 def with_sentences(found: Recommendation, wanted: Wanted) -> Recommendation:
     """The same in words, for people who cannot or would rather not read the bar."""
     bar = found.bar
-    rest = f"{bar.shortfall_gib:.1f} GiB short" if bar.shortfall_gib else f"{bar.free_gib:.1f} GiB free"
-    sentences = [
-        f"Weights {bar.weights_gib:.1f} GiB, key-value cache {bar.kv_cache_gib:.1f} GiB, runtime "
-        f"{bar.runtime_gib:.1f} GiB: {rest} of {bar.total_gib:.1f} GiB on {describe(found)}."
-    ]
+    known: dict[str, object] = {
+        "weights": number(bar.weights_gib, 1),
+        "cache": number(bar.kv_cache_gib, 1),
+        "runtime": number(bar.runtime_gib, 1),
+        "total": number(bar.total_gib, 1),
+        "short": number(bar.shortfall_gib, 1),
+        "free": number(bar.free_gib, 1),
+        "machine": describe(found),
+        "engine": wanted.recipe.title,
+        "gpu": found.machine.gpu_product,
+        "factor": in_digits(f"{wanted.recipe.memory.weights_factor:g}"),
+    }
+    if bar.shortfall_gib:
+        parts = _(
+            "Weights %(weights)s GiB, key-value cache %(cache)s GiB, runtime %(runtime)s GiB: "
+            "%(short)s GiB short of %(total)s GiB on %(machine)s."
+        )
+    else:
+        parts = _(
+            "Weights %(weights)s GiB, key-value cache %(cache)s GiB, runtime %(runtime)s GiB: "
+            "%(free)s GiB free of %(total)s GiB on %(machine)s."
+        )
+    sentences = [parts % known]
     if found.fits:
-        room = f"Room for {count(found.most_users, 'user')} of {found.context_tokens:,} tokens"
+        room, more = room_words(found.most_users, found.context_tokens), ""
         if found.most_context_tokens > found.context_tokens:
-            room += f", or {count(found.users, 'user')} of {found.most_context_tokens:,}"
-        sentences.append(f"{room}.")
+            more = room_words(found.users, found.most_context_tokens)
+        told = _("Room for %(room)s, or %(more)s.") if more else _("Room for %(room)s.")
+        sentences.append(told % {"room": room, "more": more})
     if found.precision is not wanted.precision:
-        sentences.append(f"{found.machine.gpu_product} has no bfloat16: the weights are loaded as fp16.")
+        sentences.append(_("%(gpu)s has no bfloat16: the weights are loaded as fp16.") % known)
     if wanted.recipe.memory.weights_factor > 1:
-        sentences.append(f"{wanted.recipe.title} asks for {wanted.recipe.memory.weights_factor:g} times the weights.")
+        sentences.append(_("%(engine)s asks for %(factor)s times the weights.") % known)
     return replace(found, sentences=tuple(sentences))
+
+
+def room_words(users: int, tokens: int) -> str:
+    """So many dialogues of so many tokens."""
+    told = ngettext("%(count)s user of %(tokens)s tokens", "%(count)s users of %(tokens)s tokens", users)
+    return told % {"count": number(users), "tokens": number(tokens)}
 
 
 def describe(found: Recommendation) -> str:
     if found.gpu:
-        return f"{found.gpu} × {found.machine.gpu_product or 'GPU'}"
-    return found.machine.name or "this machine"
+        return f"{number(found.gpu)} × {found.machine.gpu_product or 'GPU'}"
+    return found.machine.name or _("this machine")
 
 
-def place(nodes: Sequence[Capacity], one: str = "on this machine", many: str = "in this cluster") -> str:
-    return many if any(node.downloads for node in nodes) or len(nodes) > 1 else one
+def is_many(nodes: Sequence[Capacity]) -> bool:
+    """Whether people would call it a cluster, and not this machine."""
+    return any(node.downloads for node in nodes) or len(nodes) > 1
 
 
-def count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")
-
-
-def join(words: Iterable[str]) -> str:
-    """a, b or c."""
-    *head, last = [str(word) for word in words] or ["another"]
-    return f"{', '.join(head)} or {last}" if head else last
+def choose(names: Iterable[str]) -> str:
+    """The cure that names what there is instead."""
+    found = [str(name) for name in names]
+    return _("Choose %(names)s.") % {"names": choice_words(found)} if found else _("Choose another.")

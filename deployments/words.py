@@ -3,6 +3,8 @@
 What is worded and shown in one request goes through gettext as everywhere. A ``Sentence`` is for what is stored (an
 event, a status, a step) or made in one process and shown by another: it *is* its English text, so that rows, REST and
 logs speak English, and it remembers the message and the values it was made of, so that a page can say it again.
+
+Processes without Django make sentences too (the chat-llm runtime), so Django is loaded where something is translated.
 """
 
 from __future__ import annotations
@@ -10,8 +12,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
-
-from django.utils.translation import get_language, gettext, ngettext
 
 Value: TypeAlias = str | int | float
 
@@ -46,6 +46,8 @@ class Said:
 
     def translated(self) -> str:
         """In the active language; in English where its translation does not take these values."""
+        from django.utils.translation import gettext, ngettext  # late: see the module
+
         text = ngettext(self.message, self.plural, self.count) if self.plural else gettext(self.message)
         if self.values is None:
             return text
@@ -168,6 +170,8 @@ def number(value: float, decimals: int = 0) -> str:
 
 def in_digits(text: str) -> str:
     """Digits (and marks between them) of a number that is written Latin, in the active language's."""
+    from django.utils.translation import get_language  # late: see the module
+
     return text.translate(PERSIAN_DIGITS) if (get_language() or "").startswith("fa") else text
 
 
@@ -175,7 +179,21 @@ def list_words(items: Sequence[str]) -> str:
     """The items as "a, b and c", as the active language lists."""
     if len(items) < 2:
         return "".join(items)
+    from django.utils.translation import gettext as _  # late: see the module
+
     start = items[0]
     for item in items[1:-1]:
-        start = gettext("%(start)s, %(next)s") % {"start": start, "next": item}
-    return gettext("%(start)s and %(end)s") % {"start": start, "end": items[-1]}
+        start = _("%(start)s, %(next)s") % {"start": start, "next": item}
+    return _("%(start)s and %(end)s") % {"start": start, "end": items[-1]}
+
+
+def choice_words(items: Sequence[str]) -> str:
+    """The items as "a, b or c", as the active language lists."""
+    if len(items) < 2:
+        return "".join(items)
+    from django.utils.translation import gettext as _  # late: see the module
+
+    start = items[0]
+    for item in items[1:-1]:
+        start = _("%(start)s, %(next)s") % {"start": start, "next": item}
+    return _("%(start)s or %(end)s") % {"start": start, "end": items[-1]}

@@ -1,7 +1,7 @@
 """The service document's shape (EAS service JSON, eas.md §3), as typed models.
 
 Only what Slipway acts on is named here; every other key is kept as it came. The ``description`` of a field
-completes the sentence "… must be …" in error messages and in the documentation.
+completes the sentence "… must be …" in error messages (in the reader's language) and in the documentation.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import posixpath
 import re
 from typing import Annotated, Any, Literal
 
+from django.utils.translation import gettext_noop
 from pydantic import (
     AliasChoices,
     BaseModel,
@@ -48,8 +49,10 @@ class Part(BaseModel):
 class RollingStrategy(Part):
     """How many instances an update may add and miss (eas.md §3.2)."""
 
-    max_surge: int | str = Field("2%", description="a whole number from 0, or a percentage such as 10%")
-    max_unavailable: int | str = Field(0, description="a whole number from 0, or a percentage such as 10%")
+    max_surge: int | str = Field("2%", description=gettext_noop("a whole number from 0, or a percentage such as 10%"))
+    max_unavailable: int | str = Field(
+        0, description=gettext_noop("a whole number from 0, or a percentage such as 10%")
+    )
 
     @field_validator("max_surge", "max_unavailable")
     @classmethod
@@ -66,31 +69,37 @@ class RollingStrategy(Part):
 class Rpc(Part):
     """``metadata.rpc`` (eas.md §3.2)."""
 
-    keepalive: Whole = Field(600_000, ge=1, le=86_400_000, description="milliseconds, from 1 to 86,400,000")
-    max_queue_size: Whole = Field(64, ge=0, le=100_000, description="a whole number from 0 to 100,000")
+    keepalive: Whole = Field(
+        600_000, ge=1, le=86_400_000, description=gettext_noop("milliseconds, from 1 to 86,400,000")
+    )
+    max_queue_size: Whole = Field(64, ge=0, le=100_000, description=gettext_noop("a whole number from 0 to 100,000"))
 
 
 class Metadata(Part):
     """``metadata`` (eas.md §3.2)."""
 
     name: str = ""
-    instance: Whole = Field(1, ge=0, le=1000, description="a whole number from 0 to 1000")
-    cpu: Number | None = Field(None, gt=0, le=512, description="a number of cores over 0, at most 512")
-    memory: Whole | None = Field(None, ge=1, le=8_388_608, description="megabytes, from 1 to 8,388,608")
-    gpu: Whole = Field(0, ge=0, le=64, description="a whole number from 0 to 64")
-    workspace_id: str | int | None = Field(None, description="the name of a workspace")
-    rolling_strategy: RollingStrategy = Field(RollingStrategy(), description="an object")
-    rpc: Rpc = Field(Rpc(), description="an object")
+    instance: Whole = Field(1, ge=0, le=1000, description=gettext_noop("a whole number from 0 to 1000"))
+    cpu: Number | None = Field(None, gt=0, le=512, description=gettext_noop("a number of cores over 0, at most 512"))
+    memory: Whole | None = Field(None, ge=1, le=8_388_608, description=gettext_noop("megabytes, from 1 to 8,388,608"))
+    gpu: Whole = Field(0, ge=0, le=64, description=gettext_noop("a whole number from 0 to 64"))
+    workspace_id: str | int | None = Field(None, description=gettext_noop("the name of a workspace"))
+    rolling_strategy: RollingStrategy = Field(RollingStrategy(), description=gettext_noop("an object"))
+    rpc: Rpc = Field(Rpc(), description=gettext_noop("an object"))
     termination_grace_period: Whole = Field(
-        30, ge=0, le=3600, description="seconds, from 0 to 3600", alias="eas.termination_grace_period"
+        30, ge=0, le=3600, description=gettext_noop("seconds, from 0 to 3600"), alias="eas.termination_grace_period"
     )
 
 
 class EnvVar(Part):
     """One environment variable of a container."""
 
-    name: str = Field(max_length=255, description="a name of letters, digits and _, not starting with a digit")
-    value: str = Field("", max_length=131_072, description="text of at most 131,072 characters, without NUL")
+    name: str = Field(
+        max_length=255, description=gettext_noop("a name of letters, digits and _, not starting with a digit")
+    )
+    value: str = Field(
+        "", max_length=131_072, description=gettext_noop("text of at most 131,072 characters, without NUL")
+    )
 
     @field_validator("name")
     @classmethod
@@ -116,30 +125,30 @@ class EnvVar(Part):
 
 
 class HttpGet(Part):
-    path: str = Field("/", pattern=r"^/", description="a path that starts with /")
-    port: Whole | None = Field(None, ge=1, le=65535, description="a port from 1 to 65535")
-    scheme: Literal["HTTP", "HTTPS", "http", "https"] = Field("HTTP", description="HTTP or HTTPS")
+    path: str = Field("/", pattern=r"^/", description=gettext_noop("a path that starts with /"))
+    port: Whole | None = Field(None, ge=1, le=65535, description=gettext_noop("a port from 1 to 65535"))
+    scheme: Literal["HTTP", "HTTPS", "http", "https"] = Field("HTTP", description=gettext_noop("HTTP or HTTPS"))
 
 
 class TcpSocket(Part):
-    port: Whole | None = Field(None, ge=1, le=65535, description="a port from 1 to 65535")
+    port: Whole | None = Field(None, ge=1, le=65535, description=gettext_noop("a port from 1 to 65535"))
 
 
 class ExecAction(Part):
-    command: list[str] = Field(min_length=1, description="a list of texts")
+    command: list[str] = Field(min_length=1, description=gettext_noop("a list of texts"))
 
 
 class Probe(Part):
     """A startup, liveness or health check (eas.md §3.4); exactly one of its three actions."""
 
-    http_get: HttpGet | None = Field(None, description="an object with path and port")
-    tcp_socket: TcpSocket | None = Field(None, description="an object with port")
-    exec: ExecAction | None = Field(None, description="an object with command")
-    initial_delay_seconds: Whole = Field(15, ge=0, le=3600, description="seconds, from 0 to 3600")
-    period_seconds: Whole = Field(10, ge=1, le=3600, description="seconds, from 1 to 3600")
-    timeout_seconds: Whole = Field(1, ge=1, le=3600, description="seconds, from 1 to 3600")
-    success_threshold: Whole = Field(1, ge=1, le=1000, description="a whole number from 1 to 1000")
-    failure_threshold: Whole = Field(3, ge=1, le=10_000, description="a whole number from 1 to 10,000")
+    http_get: HttpGet | None = Field(None, description=gettext_noop("an object with path and port"))
+    tcp_socket: TcpSocket | None = Field(None, description=gettext_noop("an object with port"))
+    exec: ExecAction | None = Field(None, description=gettext_noop("an object with command"))
+    initial_delay_seconds: Whole = Field(15, ge=0, le=3600, description=gettext_noop("seconds, from 0 to 3600"))
+    period_seconds: Whole = Field(10, ge=1, le=3600, description=gettext_noop("seconds, from 1 to 3600"))
+    timeout_seconds: Whole = Field(1, ge=1, le=3600, description=gettext_noop("seconds, from 1 to 3600"))
+    success_threshold: Whole = Field(1, ge=1, le=1000, description=gettext_noop("a whole number from 1 to 1000"))
+    failure_threshold: Whole = Field(3, ge=1, le=10_000, description=gettext_noop("a whole number from 1 to 10,000"))
 
     @model_validator(mode="after")
     def check_one_action(self) -> Probe:
@@ -151,24 +160,26 @@ class Probe(Part):
 class Prepare(Part):
     """Python packages that are installed before the program starts."""
 
-    python_requirements: list[str] = Field([], alias="pythonRequirements", description="a list of texts")
-    python_requirements_path: str = Field("", alias="pythonRequirementsPath", description="a path")
+    python_requirements: list[str] = Field([], alias="pythonRequirements", description=gettext_noop("a list of texts"))
+    python_requirements_path: str = Field("", alias="pythonRequirementsPath", description=gettext_noop("a path"))
 
 
 class Container(Part):
     """One entry of ``containers`` (eas.md §3.4)."""
 
-    image: str = Field(min_length=1, max_length=1024, description="the name of an image")
-    script: str | None = Field(None, min_length=1, max_length=65_536, description="shell text")
-    command: str | list[str] | None = Field(None, min_length=1, description="one command, as text or as a list")
-    args: list[str] = Field([], description="a list of texts")
-    port: Whole = Field(8000, ge=1, le=65535, description="a port from 1 to 65535, not 8080 or 9090")
-    env: list[EnvVar] = Field([], description='a list of {"name": …, "value": …}')
-    prepare: Prepare = Field(Prepare(), description="an object")
-    startup_check: Probe | None = Field(None, description="an object")
-    liveness_check: Probe | None = Field(None, description="an object")
+    image: str = Field(min_length=1, max_length=1024, description=gettext_noop("the name of an image"))
+    script: str | None = Field(None, min_length=1, max_length=65_536, description=gettext_noop("shell text"))
+    command: str | list[str] | None = Field(
+        None, min_length=1, description=gettext_noop("one command, as text or as a list")
+    )
+    args: list[str] = Field([], description=gettext_noop("a list of texts"))
+    port: Whole = Field(8000, ge=1, le=65535, description=gettext_noop("a port from 1 to 65535, not 8080 or 9090"))
+    env: list[EnvVar] = Field([], description=gettext_noop('a list of {"name": …, "value": …}'))
+    prepare: Prepare = Field(Prepare(), description=gettext_noop("an object"))
+    startup_check: Probe | None = Field(None, description=gettext_noop("an object"))
+    liveness_check: Probe | None = Field(None, description=gettext_noop("an object"))
     health_check: Probe | None = Field(
-        None, validation_alias=AliasChoices("health_check", "readiness_check"), description="an object"
+        None, validation_alias=AliasChoices("health_check", "readiness_check"), description=gettext_noop("an object")
     )
 
     @field_validator("image")
@@ -201,9 +212,9 @@ class Container(Part):
 
 
 class Oss(Part):
-    path: str = Field(description="oss://BUCKET/FOLDER/")
-    endpoint: str = Field("", description="text")
-    read_only: bool = Field(False, alias="readOnly", description="true or false")
+    path: str = Field(description=gettext_noop("oss://BUCKET/FOLDER/"))
+    endpoint: str = Field("", description=gettext_noop("text"))
+    read_only: bool = Field(False, alias="readOnly", description=gettext_noop("true or false"))
 
     @field_validator("path")
     @classmethod
@@ -225,19 +236,19 @@ class Oss(Part):
 
 
 class EmptyDir(Part):
-    medium: str = Field("", description="memory, or left out")
-    size_limit: Number | None = Field(None, gt=0, description="gigabytes, over 0")
+    medium: str = Field("", description=gettext_noop("memory, or left out"))
+    size_limit: Number | None = Field(None, gt=0, description=gettext_noop("gigabytes, over 0"))
 
 
 class Mount(Part):
     """One entry of ``storage``: a source and where it appears (eas.md §3.6)."""
 
-    mount_path: str = Field("", max_length=4096, description="an absolute path")
-    oss: Oss | None = Field(None, description="an object with path")
-    empty_dir: EmptyDir | None = Field(None, description="an object")
-    nfs: dict[str, Any] | None = Field(None, description="an object")
-    git: dict[str, Any] | None = Field(None, description="an object")
-    dataset: dict[str, Any] | None = Field(None, description="an object")
+    mount_path: str = Field("", max_length=4096, description=gettext_noop("an absolute path"))
+    oss: Oss | None = Field(None, description=gettext_noop("an object with path"))
+    empty_dir: EmptyDir | None = Field(None, description=gettext_noop("an object"))
+    nfs: dict[str, Any] | None = Field(None, description=gettext_noop("an object"))
+    git: dict[str, Any] | None = Field(None, description=gettext_noop("an object"))
+    dataset: dict[str, Any] | None = Field(None, description=gettext_noop("an object"))
 
     @property
     def folder(self) -> str:
@@ -265,19 +276,21 @@ class Mount(Part):
 
 
 class Runtime(Part):
-    enable_crash_block: bool = Field(False, description="true or false")
-    termination_grace_period: Whole | None = Field(None, ge=0, le=3600, description="seconds, from 0 to 3600")
+    enable_crash_block: bool = Field(False, description=gettext_noop("true or false"))
+    termination_grace_period: Whole | None = Field(
+        None, ge=0, le=3600, description=gettext_noop("seconds, from 0 to 3600")
+    )
 
 
 class ServiceDocument(Part):
     """The whole document. ``ServiceSpec.parse`` adds the rules that span its parts."""
 
-    metadata: Metadata = Field(description="an object")
-    containers: list[Container] = Field([], max_length=16, description="a list of containers")
-    storage: list[Mount] = Field([], max_length=64, description="a list of mounts")
-    labels: dict[str, str | int | float | bool] = Field({}, description="an object of texts")
-    runtime: Runtime = Field(Runtime(), description="an object")
+    metadata: Metadata = Field(description=gettext_noop("an object"))
+    containers: list[Container] = Field([], max_length=16, description=gettext_noop("a list of containers"))
+    storage: list[Mount] = Field([], max_length=64, description=gettext_noop("a list of mounts"))
+    labels: dict[str, str | int | float | bool] = Field({}, description=gettext_noop("an object of texts"))
+    runtime: Runtime = Field(Runtime(), description=gettext_noop("an object"))
     token: str | None = Field(
         None, min_length=8, max_length=512, pattern=r"^[\x21-\x7e]+$",
-        description="8 to 512 printable characters without spaces",
+        description=gettext_noop("8 to 512 printable characters without spaces"),
     )  # fmt: skip

@@ -6,23 +6,37 @@ import json
 from collections.abc import Iterable
 from typing import Any, get_args
 
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from deployments.spec.errors import FieldError
+from deployments.words import number
 
-#: Sentences for rules that are more than a type or a range; {path} and {input} are filled in.
+#: Sentences for rules that are more than a type or a range; they know %(path)s and %(input)s.
 SENTENCES = {
-    "port_reserved": "{path} {input} is reserved for the gateway's engine. Let the program listen on another port.",
-    "probe_action": "{path} needs exactly one of http_get, tcp_socket and exec.",
-    "script_and_command": "{path} has script and command. Keep one of them.",
-    "storage_source": "{path} needs exactly one source: oss, nfs, git, dataset or empty_dir.",
-    "mount_path": "{path}.mount_path must be an absolute path, without spaces and `..`, such as /model_dir.",
-    "mount_system": "{path}.mount_path would cover {path_given}, a system folder. Use another, such as /model_dir.",
-    "oss_path": "{path} must look like oss://BUCKET/FOLDER/, the bucket of a-z, 0-9, - and ., without `..`.",
-    "image_name": "{path} must be the name of an image, such as chat-llm-webui:3.0.",
-    "text_nul": "{path} holds a NUL character. Remove it.",
+    "port_reserved": gettext_noop(
+        "%(path)s %(input)s is reserved for the gateway's engine. Let the program listen on another port."
+    ),
+    "probe_action": gettext_noop("%(path)s needs exactly one of http_get, tcp_socket and exec."),
+    "script_and_command": gettext_noop("%(path)s has script and command. Keep one of them."),
+    "storage_source": gettext_noop("%(path)s needs exactly one source: oss, nfs, git, dataset or empty_dir."),
+    "mount_path": gettext_noop(
+        "%(path)s.mount_path must be an absolute path, without spaces and `..`, such as /model_dir."
+    ),
+    "mount_system": gettext_noop(
+        "%(path)s.mount_path would cover %(folder)s, a system folder. Use another, such as /model_dir."
+    ),
+    "oss_path": gettext_noop(
+        "%(path)s must look like oss://BUCKET/FOLDER/, the bucket of a-z, 0-9, - and ., without `..`."
+    ),
+    "image_name": gettext_noop("%(path)s must be the name of an image, such as chat-llm-webui:3.0."),
+    "text_nul": gettext_noop("%(path)s holds a NUL character. Remove it."),
 }
+#: What a field must be that has no description.
+VALID = gettext_noop("valid")
+AN_OBJECT, A_TEXT = gettext_noop("an object"), gettext_noop("a text")
 CODES = {
     "missing": "missing",
     "extra_forbidden": "unknown",
@@ -48,17 +62,19 @@ def explain(problem: ValidationError, model: type[BaseModel]) -> list[FieldError
 def sentence(path: str, description: str, error: dict[str, Any]) -> FieldError:
     kind = str(error["type"])
     if kind in SENTENCES:
-        context = dict(error.get("ctx") or {})
-        given = context.pop("path", "")
-        text = SENTENCES[kind].format(path=path, input=shorten(error["input"]), path_given=given, **context)
+        folder = (error.get("ctx") or {}).get("path", "")
+        text = _(SENTENCES[kind]) % {"path": path, "input": shorten(error["input"]), "folder": folder}
         field = f"{path}.mount_path" if kind.startswith("mount_") else path
         return FieldError(field, kind, text)
     code = CODES.get(kind, "invalid")
-    rule = f" It must be {description}." if description else ""
+    known = {"path": path, "rule": _(description or VALID), "input": shorten(error["input"])}
     if code == "missing":
-        return FieldError(path, code, f"{path} is missing.{rule}")
-    given = "" if path == "token" or path.endswith(".value") else f"; got {shorten(error['input'])}"
-    return FieldError(path, code, f"{path} must be {description or 'valid'}{given}.")
+        text = _("%(path)s is missing. It must be %(rule)s.") if description else _("%(path)s is missing.")
+    elif path == "token" or path.endswith(".value"):  # a secret is never repeated
+        text = _("%(path)s must be %(rule)s.")
+    else:
+        text = _("%(path)s must be %(rule)s; got %(input)s.")
+    return FieldError(path, code, text % known)
 
 
 def locate(loc: Iterable[int | str], model: type[BaseModel]) -> tuple[str, str]:
@@ -67,7 +83,7 @@ def locate(loc: Iterable[int | str], model: type[BaseModel]) -> tuple[str, str]:
     for step in loc:
         if isinstance(step, int):
             path += f"[{step}]"
-            description = "an object" if place is not None else "a text"
+            description = AN_OBJECT if place is not None else A_TEXT
             continue
         field = find_field(place, step) if place is not None else None
         if place is not None and field is None:
@@ -102,6 +118,6 @@ def inner_model(annotation: Any) -> Any:
 def shorten(value: object) -> str:
     """The value in JSON's words, cut where it is long."""
     if isinstance(value, dict | list):
-        return "an object" if isinstance(value, dict) else f"a list of {len(value)}"
+        return _("an object") if isinstance(value, dict) else _("a list of %(count)s") % {"count": number(len(value))}
     text = json.dumps(value) if value is None or isinstance(value, bool) else repr(value)
     return text if len(text) <= 60 else text[:57] + "…"

@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
+
 from deployments.spec.errors import FieldError
 from deployments.spec.messages import shorten
 
 NAME_PATTERN = re.compile(r"[a-z0-9_]{3,63}")  # eas.md §3.2
-NAME_RULE = "Use a-z, 0-9 and _, 3 to 63 characters."
+NAME_RULE = gettext_noop("Use a-z, 0-9 and _, 3 to 63 characters.")
 
 
 def suggest_name(wrong: str) -> str:
@@ -21,11 +24,16 @@ def suggest_name(wrong: str) -> str:
 
 def check_name(name: object, field: str = "metadata.name") -> FieldError | None:
     """Return what is wrong with a service name, or None (console.md §7, "name")."""
-    if name is not None and not isinstance(name, str):
-        return FieldError(field, "name_invalid", f"{field} must be a text; got {shorten(name)}. {NAME_RULE}")
-    if not name:
-        return FieldError(field, "name_missing", f"{field} is missing. {NAME_RULE}")
-    if NAME_PATTERN.fullmatch(name):
+    if isinstance(name, str) and NAME_PATTERN.fullmatch(name):
         return None
+    rule = _(NAME_RULE)
+    if name is not None and not isinstance(name, str):
+        known = {"field": field, "input": shorten(name), "rule": rule}
+        message = _("%(field)s must be a text; got %(input)s. %(rule)s") % known
+        return FieldError(field, "name_invalid", message)
+    if not name:
+        message = _("%(field)s is missing. %(rule)s") % {"field": field, "rule": rule}
+        return FieldError(field, "name_missing", message)
     offer = suggest_name(name)
-    return FieldError(field, "name_invalid", f"{NAME_RULE} Use `{offer}`?" if offer else NAME_RULE)
+    message = _("%(rule)s Use `%(offer)s`?") % {"rule": rule, "offer": offer} if offer else rule
+    return FieldError(field, "name_invalid", message)

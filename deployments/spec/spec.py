@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from django.utils.translation import gettext as _
 from pydantic import ValidationError
 
 from deployments.spec.document import Container, Mount, ServiceDocument
 from deployments.spec.errors import FieldError, SpecInvalid
 from deployments.spec.messages import explain, shorten
 from deployments.spec.names import check_name
+from deployments.words import number
 
 MAX_DOCUMENT_BYTES = 1_048_576
 MAX_DEPTH = 32
@@ -39,7 +41,8 @@ class ServiceSpec:
         keys are kept. Raises ``SpecInvalid`` with every error found.
         """
         if not isinstance(document, Mapping):
-            raise SpecInvalid([FieldError("", "not_an_object", "The service document must be a JSON object.")])
+            problem = _("The service document must be a JSON object.")
+            raise SpecInvalid([FieldError("", "not_an_object", problem)])
         canonical = canonicalise(document)
         errors: list[FieldError] = []
         name_error = check_name(canonical["metadata"].get("name"))
@@ -146,18 +149,19 @@ def canonicalise(document: Mapping[str, Any]) -> dict[str, Any]:
     try:
         text = json.dumps(document, allow_nan=False)
     except (TypeError, ValueError, RecursionError):
-        problem = "The service document must hold JSON values only: no NaN, no infinity, no cycles."
+        problem = _("The service document must hold JSON values only: no NaN, no infinity, no cycles.")
         raise SpecInvalid([FieldError("", "not_json", problem)]) from None
     if len(text) > MAX_DOCUMENT_BYTES or depth(document) > MAX_DEPTH:
-        problem = f"The service document is too large: at most 1 MiB and {MAX_DEPTH} levels."
+        problem = _("The service document is too large: at most %(size)s MiB and %(levels)s levels.")
+        problem %= {"size": number(MAX_DOCUMENT_BYTES / 2**20), "levels": number(MAX_DEPTH)}
         raise SpecInvalid([FieldError("", "document_too_large", problem)])
     if "\\u0000" in text or has_surrogates(text):
-        problem = "The service document holds a NUL or half a character. Remove it."
+        problem = _("The service document holds a NUL or half a character. Remove it.")
         raise SpecInvalid([FieldError("", "text_invalid", problem)])
     canonical: dict[str, Any] = json.loads(text)
     metadata = canonical.setdefault("metadata", {})
     if not isinstance(metadata, dict):
-        raise SpecInvalid([FieldError("metadata", "not_an_object", "metadata must be an object.")])
+        raise SpecInvalid([FieldError("metadata", "not_an_object", not_an_object("metadata"))])
     top_name = canonical.pop("name", None)
     if not metadata.get("name") and top_name is not None:
         metadata["name"] = top_name
@@ -185,7 +189,8 @@ def variables_given_twice(canonical: Mapping[str, Any]) -> list[FieldError]:
                 continue
             if name in seen:
                 path = f"containers[{place}].env[{index}].name"
-                message = f"{path} {shorten(name)} is given twice. Keep one of the two."
+                message = _("%(path)s %(name)s is given twice. Keep one of the two.")
+                message %= {"path": path, "name": shorten(name)}
                 errors.append(FieldError(path, "env_twice", message))
             seen.add(name)
     return errors
@@ -195,13 +200,14 @@ def across_parts(parsed: ServiceDocument) -> list[FieldError]:
     """Rules that no single field can check."""
     errors = []
     if not parsed.containers:
-        message = "containers must list at least one container with an image. Processors are not supported."
+        message = _("containers must list at least one container with an image. Processors are not supported.")
         errors.append(FieldError("containers", "containers_missing", message))
     paths = [mount.folder for mount in parsed.storage]
     for index, path in enumerate(paths):
         for other in paths[:index]:
             if (path + "/").startswith(other + "/") or (other + "/").startswith(path + "/"):
-                message = f"{path} overlaps {other}. Give each mount a folder of its own."
+                message = _("%(path)s overlaps %(other)s. Give each mount a folder of its own.")
+                message %= {"path": path, "other": other}
                 errors.append(FieldError(f"storage[{index}].mount_path", "mount_overlap", message))
     errors += gateway_policy_errors(parsed)
     return errors
@@ -216,12 +222,17 @@ def gateway_policy_errors(parsed: ServiceDocument) -> list[FieldError]:
             return []
         place, path = place[key], f"{path}.{key}".lstrip(".")
         if not isinstance(place, dict):
-            return [FieldError(path, "not_an_object", f"{path} must be an object.")]
+            return [FieldError(path, "not_an_object", not_an_object(path))]
     limit = place.get("limit")
     if place.get("enable") and (isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= 1_000_000):
-        message = f"{path}.limit must be a whole number from 1 to 1,000,000."
+        message = _("%(path)s must be a whole number from %(least)s to %(most)s.")
+        message %= {"path": f"{path}.limit", "least": number(1), "most": number(1_000_000)}
         return [FieldError(f"{path}.limit", "limit_invalid", message)]
     return []
+
+
+def not_an_object(path: str) -> str:
+    return _("%(path)s must be an object.") % {"path": path}
 
 
 def merge_documents(base: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,12 +9,16 @@ from typing import Any, Literal
 from deployments.clusters.base import Capacity, ClusterError, Refusal
 from deployments.clusters.local.launch import command_words, find_launchers, image_name, uses_vllm
 from deployments.spec import ServiceSpec
+from deployments.words import join, say, say_plural
 
 CommandsPolicy = Literal["any", "recipes"]
 SOURCES = {
-    "nfs": ("NFS", "Copy the files into a folder of the object store and mount it as oss://BUCKET/FOLDER/."),
-    "git": ("Git", "Clone the repository into a folder of the object store and mount it as oss://BUCKET/FOLDER/."),
-    "dataset": ("Dataset", "Copy the files into a folder of the object store and mount it as oss://BUCKET/FOLDER/."),
+    "nfs": ("NFS", say("Copy the files into a folder of the object store and mount it as oss://BUCKET/FOLDER/.")),
+    "git": ("Git", say("Clone the repository into a folder of the object store and mount it as oss://BUCKET/FOLDER/.")),
+    "dataset": (
+        "Dataset",
+        say("Copy the files into a folder of the object store and mount it as oss://BUCKET/FOLDER/."),
+    ),
 }
 
 
@@ -30,9 +34,11 @@ def find_refusal(
         reasons.append(
             Refusal(
                 "command_not_allowed",
-                "This Slipway listens for other machines, so its local cluster runs only the commands that the "
-                "LLM form writes, and this is another one.",
-                "Use the LLM form, or let whoever runs Slipway set SLIPWAY_LOCAL_COMMANDS=any.",
+                say(
+                    "This Slipway listens for other machines, so its local cluster runs only the commands that the "
+                    "LLM form writes, and this is another one."
+                ),
+                say("Use the LLM form, or let whoever runs Slipway set SLIPWAY_LOCAL_COMMANDS=any."),
                 "containers[0].script",
             )
         )
@@ -44,11 +50,14 @@ def shape(spec: ServiceSpec) -> Iterator[Refusal]:
     count = len(spec.parsed.containers)
     container = spec.container
     if count != 1:
-        message = f"The document has {count} containers; the local cluster runs one program an instance."
-        yield Refusal("too_many_containers", message, "Keep the container that answers requests.", "containers")
+        message = say(
+            "The document has %(count)s containers; the local cluster runs one program an instance.", count=count
+        )
+        yield Refusal("too_many_containers", message, say("Keep the container that answers requests."), "containers")
     if container.script is None and container.command is None:
-        message = "containers[0] has neither script nor command, and there is no image here to take one from."
-        yield Refusal("command_missing", message, "Write the command that starts the program.", "containers[0].script")
+        message = say("containers[0] has neither script nor command, and there is no image here to take one from.")
+        cure = say("Write the command that starts the program.")
+        yield Refusal("command_missing", message, cure, "containers[0].script")
     elif container.script is None:
         try:
             command_words(container)
@@ -57,13 +66,14 @@ def shape(spec: ServiceSpec) -> Iterator[Refusal]:
     checks = {"startup_check": container.startup_check, "health_check": container.health_check}
     for name, check in checks.items():
         if check is not None and check.exec is not None:
-            message = f"containers[0].{name} runs a command inside the instance, which the local cluster cannot do."
-            yield Refusal(
-                "exec_check_unsupported", message, "Use http_get or tcp_socket.", f"containers[0].{name}.exec"
+            field = f"containers[0].{name}"
+            message = say(
+                "%(field)s runs a command inside the instance, which the local cluster cannot do.", field=field
             )
+            yield Refusal("exec_check_unsupported", message, say("Use http_get or tcp_socket."), f"{field}.exec")
     if container.prepare.python_requirements or container.prepare.python_requirements_path:
-        message = "The local cluster installs no Python packages (containers[0].prepare)."
-        cure = "Install them on this machine and leave prepare out."
+        message = say("The local cluster installs no Python packages (containers[0].prepare).")
+        cure = say("Install them on this machine and leave prepare out.")
         yield Refusal("requirements_unsupported", message, cure, "containers[0].prepare")
 
 
@@ -72,26 +82,31 @@ def sources(spec: ServiceSpec) -> Iterator[Refusal]:
     for index, mount in enumerate(spec.mounts):
         if mount.source in SOURCES:
             kind, cure = SOURCES[mount.source]
-            message = f"storage[{index}]: {kind} storage cannot be mounted on the local cluster."
-            yield Refusal(f"{mount.source}_unsupported", message, cure, f"storage[{index}].{mount.source}")
+            field = f"storage[{index}]"
+            message = say("%(field)s: %(kind)s storage cannot be mounted on the local cluster.", field=field, kind=kind)
+            yield Refusal(f"{mount.source}_unsupported", message, cure, f"{field}.{mount.source}")
 
 
 def engines(spec: ServiceSpec, capacity: Capacity) -> Iterator[Refusal]:
     """The program that the image stands for has to be installed here."""
     image = image_name(spec.container.image)
     if spec.engine == "bladellm" or image.startswith("blade"):
-        message = "BladeLLM runs on Kubernetes only: it exists as an image, and not as a program of this machine."
-        yield Refusal("engine_missing", message, "Choose no acceleration, or a Kubernetes cluster.")
+        message = say("BladeLLM runs on Kubernetes only: it exists as an image, and not as a program of this machine.")
+        yield Refusal("engine_missing", message, say("Choose no acceleration, or a Kubernetes cluster."))
     elif uses_vllm(spec) and "vllm" not in capacity.images:
-        message = "vLLM is not installed on this machine."
-        yield Refusal("engine_missing", message, "Install vLLM so that `vllm` is found, or choose no acceleration.")
+        message = say("vLLM is not installed on this machine.")
+        cure = say("Install vLLM so that `vllm` is found, or choose no acceleration.")
+        yield Refusal("engine_missing", message, cure)
     elif image == "chat-llm-webui" and "chat-llm" not in capacity.images:
-        message = "The chat-llm engine's library xllamacpp is not installed."
-        yield Refusal("engine_missing", message, "Run `make run` again: it installs all that is needed.")
+        message = say("The chat-llm engine's library xllamacpp is not installed.")
+        yield Refusal("engine_missing", message, say("Run `make run` again: it installs all that is needed."))
     launchers = find_launchers(spec.container.image)
     if launchers is not None and not os.access(launchers / "python", os.X_OK):
-        message = f"The launcher {launchers / 'python'} of image {image} cannot be executed."
-        yield Refusal("launcher_missing", message, "Restore Slipway's files, with their permissions.")
+        launcher = str(launchers / "python")
+        message = say(
+            "The launcher %(launcher)s of image %(image)s cannot be executed.", launcher=launcher, image=image
+        )
+        yield Refusal("launcher_missing", message, say("Restore Slipway's files, with their permissions."))
 
 
 def sizes(spec: ServiceSpec, capacity: Capacity) -> Iterator[Refusal]:
@@ -100,7 +115,8 @@ def sizes(spec: ServiceSpec, capacity: Capacity) -> Iterator[Refusal]:
     Only GPUs: ``cpu`` and ``memory`` are ceilings here and not reservations, and a high ceiling harms nothing.
     """
     if spec.gpu > capacity.gpus:
-        has = f"has {capacity.gpus}" if capacity.gpus else "has none"
-        message = f"The service asks for {spec.gpu} GPU{'s' if spec.gpu > 1 else ''}; this machine {has}."
-        cure = f"Set metadata.gpu to {capacity.gpus}, or use a machine with more."
+        asked = say_plural("The service asks for %(count)s GPU.", "The service asks for %(count)s GPUs.", spec.gpu)
+        has = say_plural("This machine has %(count)s.", "This machine has %(count)s.", capacity.gpus)
+        message = join(asked, has if capacity.gpus else say("This machine has none."))
+        cure = say("Set metadata.gpu to %(gpus)s, or use a machine with more.", gpus=capacity.gpus)
         yield Refusal("gpu_unavailable", message, cure, "metadata.gpu")

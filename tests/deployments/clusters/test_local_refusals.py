@@ -88,7 +88,7 @@ def test_numbers_are_told() -> None:
     refusal = cluster_of().refuse(spec_of(metadata={"gpu": 2}))
 
     assert refusal is not None
-    assert "2 GPUs; this machine has 1." in refusal.message
+    assert "2 GPUs. This machine has 1." in refusal.message
 
 
 def test_on_other_addresses_only_recipes_run() -> None:
