@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,10 @@ from django.conf import settings
 from console.supervisor.parts import render_death_pact
 from console.supervisor.valkey import render_valkey_command
 from tests.waiting import wait_until
+
+# A run in a shell's background inherits an ignored SIGINT, and so would every program that it starts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _answers(client: redis.Redis) -> bool:

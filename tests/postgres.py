@@ -8,7 +8,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -21,9 +20,10 @@ from tests.slipway_process import free_port
 from tests.waiting import wait_until
 
 
-def _is_listening(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+def _is_ready(programs: Path, port: int) -> bool:
+    """It listens some time before it lets anybody in."""
+    ask = (programs / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port))
+    return subprocess.run(ask, check=False).returncode == 0
 
 
 @contextmanager
@@ -45,7 +45,7 @@ def temporary_postgres(pg_ctl: Path) -> Iterator[str]:
         stderr=subprocess.DEVNULL,
     )
     try:
-        wait_until(lambda: _is_listening(port), "PostgreSQL listens", 30)
+        wait_until(lambda: _is_ready(programs, port), "PostgreSQL lets clients in", 30)
         create = (programs / "createdb", "-h", "127.0.0.1", "-p", str(port), "-U", "slipway", "slipway")
         subprocess.run(create, check=True, capture_output=True)
         yield f"postgres://slipway@127.0.0.1:{port}/slipway"
