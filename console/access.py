@@ -16,9 +16,10 @@ from django.contrib.auth.models import User
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import render
 
-from console.page_context import LIVE_HEADER
+from console.page_context import LIVE_HEADER, preferences_of
+from console.sign_ins import note_seen
 from deployments.accounts import NotAllowed, find_visible_service
-from deployments.models import Service
+from deployments.models import Preferences, Service
 from deployments.spec.names import NAME_PATTERN
 
 P = ParamSpec("P")
@@ -28,6 +29,7 @@ class SignedInRequest(HttpRequest):
     """A request whose person is known."""
 
     user: User
+    preferences: Preferences
 
 
 def is_scripted(request: HttpRequest) -> bool:
@@ -43,6 +45,9 @@ def signed_in(
     def guarded(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
         if not request.user.is_authenticated:
             return ask_to_sign_in(request)
+        request.preferences = preferences_of(request.user)  # type: ignore[attr-defined]
+        if request.method == "POST":  # reading pages is noted by their socket, and costs no query here
+            note_seen(request, request.user)
         try:
             response = view(request, *args, **kwargs)  # type: ignore[arg-type]
         except NotAllowed as refusal:

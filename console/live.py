@@ -1,14 +1,17 @@
 """``/ws/live``: one WebSocket a tab that says what changed; the page then fetches what it shows.
 
 Messages are hints, ``{"topic": "service:<name>"}`` for services the person may see and ``{"topic": "services"}``
-for the rest, never data; ``{"topic": "pong"}`` answers whatever the page says. Hints that come close together
+for the rest, never data; ``{"topic": "access"}`` when the person's rights changed, ``{"topic": "pong"}`` answers
+whatever the page says. Hints that come close together
 are sent as one, after one question to the database.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import time
 from typing import Any
 
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
@@ -17,15 +20,17 @@ from django.conf import settings
 from deployments.accounts import find_user_by_session
 from deployments.hints import GROUP
 from deployments.models import Service
+from deployments.sign_ins import NOTE_EVERY_SECONDS, note_seen
 from inference_gateway.database import in_database
-from inference_gateway.webchat.origin import is_own_origin, read_cookie
+from inference_gateway.webchat.origin import is_own_origin, origin_of, read_cookie
 
 logger = logging.getLogger(__name__)
 GATHER_SECONDS = 0.1
 SIGNED_OUT, FOREIGN, BROKEN = 4401, 4403, 1011
 LIST_TOPIC = "services"
 PREFIX = "service:"
-PONG = "pong"
+PERSON_PREFIX = "person:"
+ACCESS, PONG = "access", "pong"
 
 
 class SignedOut(Exception):
@@ -40,6 +45,7 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):  # type: ignore[misc]  # Channel
     async def connect(self) -> None:
         """Refuse other sites' pages, and people without a session: the page shows the sign-in then."""
         self.pending: set[str] = set()
+        self.person_topic, self.noted_at = "", 0.0
         self.sender: asyncio.Task[None] | None = None
         self.session_key = read_cookie(self.scope, settings.SESSION_COOKIE_NAME)
         if not is_own_origin(self.scope, settings.SLIPWAY_PUBLIC_URL):
@@ -47,17 +53,32 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):  # type: ignore[misc]  # Channel
             return
         await self.accept()
         try:
-            await in_database(visible_names, self.session_key, set())
+            self.person_topic = await in_database(self.greet)
         except SignedOut:
             await self.close(SIGNED_OUT)
+
+    def greet(self) -> str:
+        """The topic of this person's own hints; notes that they are here. Raises ``SignedOut``."""
+        user = find_user_by_session(self.session_key)
+        if user is None:
+            raise SignedOut
+        self.noted_at = time.monotonic()
+        note_seen(user, self.session_key, *origin_of(self.scope))
+        return f"{PERSON_PREFIX}{user.pk}"
 
     async def receive_json(self, content: Any, **_: Any) -> None:
         """A page only asks whether anybody is there: a server that hangs keeps its connections open."""
         await self.send_json({"topic": PONG})
+        if time.monotonic() - self.noted_at > NOTE_EVERY_SECONDS:
+            with contextlib.suppress(SignedOut):  # it is told so with the next hint
+                await in_database(self.greet)
 
     async def hint(self, event: dict[str, Any]) -> None:
         """Called by Channels for each message of the group."""
-        self.pending.add(str(event["topic"]))
+        topic = str(event["topic"])
+        if topic.startswith(PERSON_PREFIX) and topic != self.person_topic:
+            return
+        self.pending.add(topic)
         if self.sender is None or self.sender.done():
             self.sender = asyncio.create_task(self.send_pending(), name="live updates")
 
@@ -79,6 +100,8 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):  # type: ignore[misc]  # Channel
         """The topics as this person may know them; one ``services`` stands for all others."""
         names = {topic.removeprefix(PREFIX) for topic in topics if topic.startswith(PREFIX)}
         seen = await in_database(visible_names, self.session_key, names)
+        if self.person_topic in topics:
+            return [ACCESS]  # the page looks at everything again
         told = [PREFIX + name for name in sorted(seen)]
         return told if len(told) == len(topics) else [*told, LIST_TOPIC]
 

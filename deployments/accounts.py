@@ -25,7 +25,7 @@ from redis.exceptions import RedisError
 
 from deployments.audit import record_audit
 from deployments.encryption import digest_of
-from deployments.models import Membership, PersonalToken, Role, Service, Workspace
+from deployments.models import Membership, OneTimePassword, PersonalToken, Role, Service, Workspace
 from deployments.throttle import claim_try, forget_tries
 
 TOKEN_PREFIX = "slp_"
@@ -49,6 +49,16 @@ class NotAllowed(Exception):
     """The person is known and may see the thing, but not do this. The message names who may."""
 
 
+class PasswordChangeRequired(Exception):
+    """The password is right, and lets in only to set another. ``is_expired``: not even to that any more."""
+
+    def __init__(self, *, is_expired: bool) -> None:
+        words = "This is a one-time password. Sign in at Slipway's page and set one of your own, then come back."
+        over = "This one-time password has expired. Ask an administrator for another."
+        super().__init__(over if is_expired else words)
+        self.is_expired = is_expired
+
+
 class TooManyTokens(Exception):
     """A person has as many personal tokens as anybody may."""
 
@@ -67,7 +77,8 @@ class TooManyTries(Exception):
 def find_user(authorization: str, address: str = "") -> User | None:
     """The person behind an ``Authorization`` header, or None: ``Basic …``, ``Bearer <personal token>`` or it bare.
 
-    ``address`` is where the request came from. Raises ``TooManyTries`` instead of looking at a password.
+    ``address`` is where the request came from. Raises ``TooManyTries`` instead of looking at a password, and
+    ``PasswordChangeRequired`` for a one-time password.
     """
     scheme, _, rest = authorization.strip().partition(" ")
     if scheme.lower() == "basic":
@@ -105,6 +116,9 @@ def find_user_by_password(name: str, password: str, address: str) -> User | None
     if check_password(username=name, password=password) is None:
         return None
     forget_tries(name, address)
+    one_time = OneTimePassword.objects.filter(user=user).first()
+    if one_time is not None:
+        raise PasswordChangeRequired(is_expired=one_time.expires_at <= timezone.now())
     remember(key)
     return user
 
@@ -182,9 +196,20 @@ def require_change(user: User, workspace: Workspace, what: str) -> None:
     """Raise ``NotAllowed`` unless the person may change things in the workspace; names the owners."""
     if may_change(user, workspace):
         return
-    owners = Membership.objects.filter(workspace=workspace, role=Role.OWNER).values_list("user__username", flat=True)
-    names = ", ".join(sorted(owners)) or "the administrators"
-    raise NotAllowed(f"You can view {what}, not change it. Owners: {names}.")
+    words = _("You can view %(what)s, not change it. Owners: %(names)s.")
+    raise NotAllowed(words % {"what": what, "names": owners_words(workspace)})
+
+
+def owners_words(workspace: Workspace) -> str:
+    """Who to ask about a workspace: its owners, by name, who may sign in; else the administrators."""
+    owners = Membership.objects.filter(workspace=workspace, role=Role.OWNER, user__is_active=True)
+    return ", ".join(sorted(owners.values_list("user__username", flat=True))) or administrators_words()
+
+
+def administrators_words() -> str:
+    """Who to ask about people."""
+    names = User.objects.filter(is_superuser=True, is_active=True).values_list("username", flat=True)
+    return ", ".join(sorted(names))
 
 
 def workspaces_of(user: User) -> list[Workspace]:

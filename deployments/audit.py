@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.contrib.auth.models import User
-from django.db.models import Count
+from django.db.models import Count, Q, QuerySet
 
-from deployments.models import AuditEntry, Workspace
+from deployments.models import AuditEntry, Membership, Role, Workspace
 
 MAX_ENTRIES = 100_000  # of one workspace, and of what belongs to none
 
@@ -31,6 +31,14 @@ def record_audit(
         before=before,
         after=after,
     )
+
+
+def entries_for(reader: User) -> QuerySet[AuditEntry]:
+    """What a person may read: administrators all, owners what concerns their workspaces, everybody their own acts."""
+    if reader.is_superuser:
+        return AuditEntry.objects.all()
+    owned = Membership.objects.filter(user=reader, role=Role.OWNER).values("workspace")
+    return AuditEntry.objects.filter(Q(workspace__in=owned) | Q(actor=reader))
 
 
 def prune_audit(most: int = MAX_ENTRIES) -> int:

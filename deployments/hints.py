@@ -27,6 +27,12 @@ def hint_service(service: Service) -> None:
     transaction.on_commit(lambda: send_hint(topic), robust=True)
 
 
+def hint_person(user_id: int) -> None:
+    """Tell this person's open pages, once the transaction is committed, to look again at what they may see."""
+    topic = f"person:{user_id}"
+    transaction.on_commit(lambda: send_hint(topic), robust=True)
+
+
 def send_hint(topic: str) -> None:
     """Send one hint now: ``{"type": "hint", "topic": …, "version": nanoseconds}`` to the group ``hints``."""
     layer = get_channel_layer()

@@ -15,7 +15,30 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
+from deployments.person_models import OneTimePassword, SignIn
 from deployments.spec import ServiceSpec, SpecInvalid
+
+__all__ = [
+    "AccessKey",
+    "AuditEntry",
+    "Desired",
+    "Instance",
+    "Membership",
+    "OneTimePassword",
+    "PersonalToken",
+    "Preferences",
+    "Revision",
+    "Role",
+    "Service",
+    "ServiceEvent",
+    "ServiceQuerySet",
+    "SignIn",
+    "Status",
+    "UsedNonce",
+    "Workspace",
+    "new_access_key_id",
+    "new_service_uid",
+]
 
 UID_LETTERS = string.ascii_lowercase + string.digits
 KEY_LETTERS = string.ascii_letters + string.digits
@@ -64,6 +87,14 @@ class Preferences(models.Model):
     user = models.OneToOneField(User, on_delete=models.CASCADE, related_name="preferences")
     #: One of ``settings.LANGUAGES``; "" follows the browser.
     language = models.CharField(max_length=16, blank=True, default="")
+    #: "" follows the system.
+    theme = models.CharField(max_length=16, blank=True, default="")
+    density = models.CharField(max_length=16, blank=True, default="")
+    #: Whether single keys are shortcuts (WCAG 2.1.4 wants a way to switch them off).
+    single_keys = models.BooleanField(default=True)
+    chat_follows_always = models.BooleanField(default=False)
+    #: Whether Ctrl Enter sends a chat message and Enter breaks the line.
+    chat_sends_with_ctrl = models.BooleanField(default=False)
 
     def __str__(self) -> str:
         return f"preferences of {self.user_id}"
@@ -321,7 +352,8 @@ class Instance(models.Model):
 class AuditEntry(models.Model):
     """Who changed what, from what, to what. Secrets never appear; a changed one is named as changed."""
 
-    workspace = models.ForeignKey(Workspace, null=True, on_delete=models.CASCADE, related_name="audit_entries")
+    #: None where it concerns none, or one that is gone: what happened in it stays known to administrators.
+    workspace = models.ForeignKey(Workspace, null=True, on_delete=models.SET_NULL, related_name="audit_entries")
     actor = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
     actor_name = models.CharField(max_length=150)
     action = models.CharField(max_length=64)
@@ -332,7 +364,7 @@ class AuditEntry(models.Model):
 
     class Meta:
         ordering = ("-created_at", "-pk")
-        indexes = (models.Index(fields=("workspace", "-created_at")),)
+        indexes = (models.Index(fields=("workspace", "-created_at")), models.Index(fields=("actor", "-created_at")))
 
     def __str__(self) -> str:
         return f"{self.actor_name} {self.action} {self.target}"

@@ -15,6 +15,7 @@ from deployments.clusters import get_cluster
 from deployments.models import Service
 from deployments.readiness import stamp_worker_heartbeat
 from deployments.reconcile import due_after_boot, due_services, reconcile, remove_orphans
+from deployments.sign_ins import forget_old_sign_ins
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +46,7 @@ def tidy() -> None:
     remove_orphans(get_cluster())
     prune_audit()
     forget_old_keys()
+    forget_old_sign_ins()
 
 
 @worker_ready.connect

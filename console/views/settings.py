@@ -1,122 +1,86 @@
-"""What people set for themselves: password, appearance; and the audit trail for owners."""
+"""What people set for themselves: who they are, and how the console looks and behaves."""
 
 from __future__ import annotations
 
-from typing import Any
-from urllib.parse import urlencode
-
-from django.conf import settings
 from django.contrib import messages
-from django.contrib.auth import update_session_auth_hash
-from django.contrib.auth.models import User
-from django.contrib.auth.password_validation import validate_password
-from django.core.exceptions import ValidationError
-from django.core.paginator import Paginator
-from django.db import transaction
-from django.http import Http404, HttpResponse, HttpResponseRedirect
+from django.http import HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
-from django.utils.translation import gettext
-from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_http_methods, require_safe
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from console.access import SignedInRequest, signed_in
-from console.page_context import DENSITIES, DENSITY_COOKIE, THEME_COOKIE, THEMES, chosen
-from deployments.audit import record_audit
-from deployments.models import AuditEntry, Role
-
-YEAR_SECONDS = 365 * 24 * 3600
-AUDIT_PAGE = 50
+from console.access import SignedInRequest, is_scripted, signed_in
+from console.page_context import DENSITIES, THEMES, chosen, keep_in_cookies
+from deployments.models import Preferences
+from deployments.people import change_profile
+from deployments.spec import SpecInvalid
 
 
 @require_safe
 @signed_in
 def settings_home(request: SignedInRequest) -> HttpResponse:
     """The first of the settings."""
-    return HttpResponseRedirect("/settings/security")
+    return HttpResponseRedirect("/settings/profile")
 
 
-@sensitive_post_parameters("old_password", "new_password")
 @require_http_methods(["GET", "HEAD", "POST"])
 @signed_in
-def security(request: SignedInRequest) -> HttpResponse:
-    """Password change. Other sessions of the person end with the old password; this one goes on."""
-    if request.method != "POST":
-        return show_security(request)
-    old, new = request.POST.get("old_password", ""), request.POST.get("new_password", "")
+def profile(request: SignedInRequest) -> HttpResponse:
+    """The name that others read, and where to write to."""
+    user = request.user
+    given = {"display_name": user.first_name, "email": user.email}
     errors: dict[str, list[str]] = {}
-    if not request.user.check_password(old):
-        errors["old_password"] = [gettext("This is not your present password. Type it again.")]
-    try:
-        validate_password(new, request.user)
-    except ValidationError as problem:
-        errors["new_password"] = list(problem.messages)
-    if errors:
-        return show_security(request, {"errors": errors}, status=422)
-    with transaction.atomic():
-        request.user.set_password(new)
-        request.user.save(update_fields=["password"])
-        record_audit(request.user, "user.change_password", request.user.get_username(), None)
-    update_session_auth_hash(request, request.user)
-    messages.success(request, gettext("Password changed. Your other sessions are signed out."))
-    return HttpResponseRedirect("/settings/security")
-
-
-def show_security(request: SignedInRequest, context: dict[str, Any] | None = None, status: int = 200) -> HttpResponse:
-    base: dict[str, Any] = {
-        "section": "settings",
-        "tab": "security",
-        "errors": {},
-        "sees_audit": sees_audit(request.user),
-    }
-    return render(request, "console/settings/security.html", base | (context or {}), status=status)
+    if request.method == "POST":
+        given = {field: " ".join(request.POST.get(field, "").split()) for field in given}
+        try:
+            change_profile(user, given["display_name"], given["email"])
+        except SpecInvalid as invalid:
+            errors = {error.field: [error.message] for error in invalid.errors}
+        else:
+            messages.success(request, _("Saved."))
+            return HttpResponseRedirect("/settings/profile")
+    context = {"section": "settings", "tab": "profile", "given": given, "errors": errors}
+    return render(request, "console/settings/profile.html", context, status=422 if errors else 200)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @signed_in
 def appearance(request: SignedInRequest) -> HttpResponse:
-    """Theme and density of this browser."""
+    """Theme, density, single keys and the chat's habits, in every browser of the person."""
     if request.method == "POST":
+        form = request.POST
+        kept, _created = Preferences.objects.update_or_create(
+            user=request.user,
+            defaults={
+                "theme": chosen(form.get("theme"), THEMES),
+                "density": chosen(form.get("density"), DENSITIES),
+                "single_keys": "single_keys" in form,
+                "chat_follows_always": "chat_follows_always" in form,
+                "chat_sends_with_ctrl": "chat_sends_with_ctrl" in form,
+            },
+        )
         response = HttpResponseRedirect("/settings/appearance")
-        for cookie, field, known in (
-            (THEME_COOKIE, "theme", THEMES),
-            (DENSITY_COOKIE, "density", DENSITIES),
-        ):
-            response.set_cookie(
-                cookie,
-                chosen(request.POST.get(field), known),
-                max_age=YEAR_SECONDS,
-                samesite="Lax",
-                secure=settings.SESSION_COOKIE_SECURE,
-                httponly=True,
-            )
-        messages.success(request, gettext("Saved for this browser."))
+        keep_in_cookies(response, kept)
+        messages.success(request, _("Saved, for every browser you sign in with."))
         return response
-    context = {"section": "settings", "tab": "appearance", "sees_audit": sees_audit(request.user)}
-    return render(request, "console/settings/appearance.html", context)
+    return render(request, "console/settings/appearance.html", {"section": "settings", "tab": "appearance"})
 
 
-@require_safe
+@require_POST
 @signed_in
-def audit(request: SignedInRequest) -> HttpResponse:
-    """Who changed what, for owners of a workspace and administrators; others get 404."""
-    if not sees_audit(request.user):
-        raise Http404
-    entries = AuditEntry.objects.select_related("workspace")
-    if not request.user.is_superuser:
-        entries = entries.filter(workspace__memberships__user=request.user, workspace__memberships__role=Role.OWNER)
-    wanted = request.GET.get("q", "").strip()[:120]
-    if wanted:
-        entries = entries.filter(target__icontains=wanted)
-    page = Paginator(entries, AUDIT_PAGE).get_page(request.GET.get("page"))
-    context = {
-        "section": "settings",
-        "tab": "audit",
-        "page": page,
-        "audit_query": wanted,
-        "query_string": urlencode({"q": wanted}) if wanted else "",
-    }
-    return render(request, "console/settings/audit.html", context)
+def shortcuts(request: SignedInRequest) -> HttpResponse:
+    """Single keys on or off, from the dialog that lists them."""
+    return keep(request, "single_keys")
 
 
-def sees_audit(user: User) -> bool:
-    return user.is_superuser or user.memberships.filter(role=Role.OWNER).exists()
+@require_POST
+@signed_in
+def chat(request: SignedInRequest) -> HttpResponse:
+    """The chat's habits, from its panel."""
+    return keep(request, "chat_follows_always", "chat_sends_with_ctrl")
+
+
+def keep(request: SignedInRequest, *switches: str) -> HttpResponse:
+    """Set these switches as the form says."""
+    chosen_now = {switch: switch in request.POST for switch in switches}
+    Preferences.objects.update_or_create(user=request.user, defaults=chosen_now)
+    return HttpResponse(status=204) if is_scripted(request) else HttpResponseRedirect("/settings/appearance")

@@ -5,18 +5,23 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from django.contrib.auth import authenticate, login, logout
+from django.contrib.auth import authenticate
 from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.middleware.csrf import get_token
 from django.shortcuts import render
+from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext, ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 
+from console import sign_ins
 from console.access import is_scripted
+from console.page_context import keep_in_cookies, preferences_of
+from console.views.first_sign_in import remember
+from deployments.models import OneTimePassword
 from deployments.throttle import claim_try, forget_tries
 
 
@@ -49,17 +54,38 @@ def sign_in(request: HttpRequest) -> HttpResponse:
         error = gettext("Name or password is wrong. Check both, and that Caps Lock is off.")
         return show_form(request, there, {"error": error, "name": name}, status=422)
     forget_tries(name, address)
-    login(request, user)
+    assert isinstance(user, User)
+    one_time = OneTimePassword.objects.filter(user=user).first()
+    if one_time is not None:
+        return go_on_with_one_time_password(request, user, one_time, there)
+    sign_ins.begin(request, user)
     if is_scripted(request):
         told = json.dumps({"slipway:signed-in": {"csrf": get_token(request)}})
         return HttpResponse(status=204, headers={"HX-Trigger": told})
-    return HttpResponseRedirect(there)
+    response = HttpResponseRedirect(there)
+    keep_in_cookies(response, preferences_of(user))
+    return response
+
+
+def go_on_with_one_time_password(
+    request: HttpRequest, user: User, one_time: OneTimePassword, there: str
+) -> HttpResponse:
+    """It opens no session: first a password of one's own is set, on a page and not in a dialog."""
+    error = ""
+    if one_time.expires_at <= timezone.now():
+        error = gettext("This one-time password has expired. Ask an administrator for another.")
+    elif is_scripted(request):
+        error = gettext("This is a one-time password. Open the sign-in page in another tab and set your own there.")
+    if error:
+        return show_form(request, there, {"error": error, "name": user.get_username()}, status=422)
+    remember(request, user, there)
+    return HttpResponseRedirect("/sign-in/new-password")
 
 
 @require_POST
 def sign_out(request: HttpRequest) -> HttpResponse:
     """End the session."""
-    logout(request)
+    sign_ins.end(request)
     return HttpResponseRedirect("/sign-in")
 
 

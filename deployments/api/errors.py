@@ -16,7 +16,7 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 
 from deployments.access_keys import TooManyAccessKeys
-from deployments.accounts import NotAllowed, TooManyTokens, TooManyTries
+from deployments.accounts import NotAllowed, PasswordChangeRequired, TooManyTokens, TooManyTries
 from deployments.clusters.base import ClusterError
 from deployments.encryption import SecretUnreadable
 from deployments.lifecycle import Conflict, RevisionMissing
@@ -89,6 +89,9 @@ def answer_error(error: Exception, context: Mapping[str, Any]) -> Response | Non
         # The second header is in milliseconds, and tells Alibaba's SDKs that they were throttled (sdk-wire.md §4).
         waits = {"Retry-After": str(error.wait_seconds), "x-acs-retry-after": str(error.wait_seconds * 1000)}
         return refusal(429, "Throttling", str(error), waits)
+    if isinstance(error, PasswordChangeRequired):
+        code = "OneTimePasswordExpired" if error.is_expired else "PasswordChangeRequired"
+        return refusal(403, code, str(error))
     if isinstance(error, NotAllowed | PermissionDenied):
         return refusal(403, "Forbidden", str(error) or "Your role does not allow this.")
     if isinstance(error, Http404):

@@ -20,6 +20,7 @@ from django.contrib.auth.models import User
 
 from deployments.accounts import find_user_by_session, find_visible_service
 from deployments.models import Service
+from deployments.sign_ins import note_seen
 from inference_gateway.answer import INTERNAL_ERROR
 from inference_gateway.chat import ChatError
 from inference_gateway.database import in_database
@@ -28,8 +29,8 @@ from inference_gateway.models import Turn
 from inference_gateway.webchat.chat import WebChat
 from inference_gateway.webchat.following import Follower
 from inference_gateway.webchat.messages import Continue, Leave, Regenerate, Send, Stop, Watch, parse_message
-from inference_gateway.webchat.origin import is_own_origin, read_cookie
-from inference_gateway.webchat.state import find_state
+from inference_gateway.webchat.origin import is_own_origin, origin_of, read_cookie
+from inference_gateway.webchat.state import ServiceState, find_state
 from inference_gateway.webchat.turns import Asked, is_theirs, turn_as_json
 
 logger = logging.getLogger(__name__)
@@ -100,7 +101,7 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels ha
         """Who is asking, now. Raises ChatError 401 ``signed_out`` or 404 ``service_not_found``."""
         user, service = await in_database(admit, self._session_key, self._name)
         if user is None:
-            raise ChatError(401, "signed_out", "Your session has ended. Sign in again; your message is kept.")
+            raise signed_out()
         if service is None:
             raise ChatError(404, "service_not_found", f"{self._name} is not here any more, or not for you.")
         return user, service
@@ -161,11 +162,18 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels ha
                 await self.close(1011)
 
     async def _tell_state(self, service_id: int) -> None:
-        """Tell the page the service's state, and every change of it, until the connection ends."""
+        """Tell the page the service's state, and every change of it, until the connection ends.
+
+        Rights that are taken, and a session that ends, close it within the second too.
+        """
         told: dict[str, Any] | None = None
         while True:
             try:
-                state = await in_database(find_state, service_id)
+                state = await in_database(look, self.scope, self._session_key, service_id)
+            except ChatError as error:
+                await self._tell_error(error)
+                await self.close(SIGNED_OUT)
+                return
             except Exception:  # an edge: the database may be away for a moment
                 logger.exception("service %s: its state could not be read", self._name)
             else:
@@ -183,6 +191,19 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels ha
 
     async def _tell(self, message: dict[str, Any]) -> None:
         await self.send(text_data=json.dumps(message, ensure_ascii=False))
+
+
+def signed_out() -> ChatError:
+    return ChatError(401, "signed_out", "Your session has ended. Sign in again; your message is kept.")
+
+
+def look(scope: dict[str, Any], session_key: str, service_id: int) -> ServiceState | None:
+    """The state of a service that the session's person may see now; None for any other. Raises ChatError 401."""
+    user = find_user_by_session(session_key)
+    if user is None:
+        raise signed_out()
+    note_seen(user, session_key, *origin_of(scope))
+    return find_state(service_id) if Service.objects.visible_to(user).filter(pk=service_id).exists() else None
 
 
 def admit(session_key: str, name: str) -> tuple[User | None, Service | None]:

@@ -23,6 +23,12 @@ def is_own_origin(scope: dict[str, Any], public_url: str | None) -> bool:
     return parts.scheme in ("http", "https") and parts.netloc.lower() == host.lower()
 
 
+def origin_of(scope: dict[str, Any]) -> tuple[str, str]:
+    """Where a handshake came from: the address, and what the browser calls itself."""
+    client = scope.get("client") or ("",)
+    return str(client[0]), _header(scope, b"user-agent")
+
+
 def read_cookie(scope: dict[str, Any], name: str) -> str:
     """The cookie's value, empty where there is none."""
     try:

@@ -1,7 +1,7 @@
 // The panel of parameters: what differs from the service's defaults goes with each message, and is kept with
 // the conversation by the server.
 
-const SETTINGS_KEY = "slipway:chat-settings";
+import { csrfToken } from "./csrf.js";
 
 export class Parameters {
   // ``draftKey`` names the draft of the conversation on the page.
@@ -21,12 +21,8 @@ export class Parameters {
       }
     });
     this.#restore();
-    const settings = this.settings();
     for (const box of form.querySelectorAll("[data-setting]")) {
-      box.checked = Boolean(settings[box.dataset.setting]);
-      box.addEventListener("change", () => {
-        localStorage.setItem(SETTINGS_KEY, JSON.stringify({ ...this.settings(), [box.dataset.setting]: box.checked }));
-      });
+      box.addEventListener("change", () => this.#keepSettings());
     }
     this.#mark();
   }
@@ -69,12 +65,19 @@ export class Parameters {
     return true;
   }
 
+  // The person's, in every browser; what cannot be kept holds for this page.
   settings() {
-    try {
-      return JSON.parse(localStorage.getItem(SETTINGS_KEY) ?? "{}");
-    } catch {
-      return {};
+    const boxes = [...this.form.querySelectorAll("[data-setting]")];
+    return Object.fromEntries(boxes.map((box) => [box.dataset.setting, box.checked]));
+  }
+
+  #keepSettings() {
+    const body = new URLSearchParams();
+    for (const box of this.form.querySelectorAll("[data-setting]:checked")) {
+      body.append(box.name, "on");
     }
+    const headers = { "HX-Request": "true", "X-CSRFToken": csrfToken() };
+    fetch("/settings/chat", { method: "POST", body, headers, credentials: "same-origin" }).catch(() => {});
   }
 
   #clearError(field) {

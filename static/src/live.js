@@ -225,6 +225,10 @@ function heard(event) {
   if (topic === "pong") {
     return;
   }
+  if (topic === "access") {
+    lookAtAccess();
+    return;
+  }
   document.dispatchEvent(new CustomEvent("slipway:hint", { detail: { topic } }));
   if (page === "services") {
     if (topic.startsWith("service:")) {
@@ -232,6 +236,16 @@ function heard(event) {
     }
     fetchSoon(); // without a name: membership may have changed, so the order alone is asked for
   } else if (topic === page || topic === "services") {
+    refresh();
+  }
+}
+
+/** The person's rights changed: what they may not see any more goes. A form that is being filled in stays. */
+async function lookAtAccess() {
+  const response = await fetch(location.href, { method: "HEAD", credentials: "same-origin" }).catch(() => null);
+  if (response?.status === 404 || (response?.status === 403 && page)) {
+    location.reload();
+  } else {
     refresh();
   }
 }

@@ -1,19 +1,13 @@
-// Single keys (console.md §2). They are dead while typing and in dialogs, and can be switched off (WCAG 2.1.4).
+// Single keys (console.md §2). They are dead while typing and in dialogs, and can be switched off (WCAG 2.1.4): a
+// preference of the person, which the server writes into the page.
 
-const KEY = "slipway-shortcuts";
 let previous = "";
 
 function isTyping(target) {
   return target.closest?.("input, textarea, select, [contenteditable]") !== null;
 }
 
-function isOn() {
-  try {
-    return localStorage.getItem(KEY) !== "off";
-  } catch {
-    return true; // storage is blocked: the default
-  }
-}
+const isOn = () => !("noSingleKeys" in document.body.dataset);
 
 function moveRow(step) {
   const names = [...document.querySelectorAll("[data-live-list] .row-name")];
@@ -51,6 +45,12 @@ document.addEventListener("keydown", (event) => {
 });
 
 for (const box of document.querySelectorAll("[data-shortcuts-switch]")) {
-  box.checked = isOn();
-  box.addEventListener("change", () => localStorage.setItem(KEY, box.checked ? "on" : "off"));
+  box.addEventListener("change", async () => {
+    document.body.toggleAttribute("data-no-single-keys", !box.checked);
+    const { action } = box.form;
+    const response = await fetch(action, { method: "POST", body: new FormData(box.form), headers: { "HX-Request": "true" } }).catch(() => null);
+    if (!response?.ok) {
+      box.form.querySelector("[data-not-kept]").hidden = false; // it holds for this page
+    }
+  });
 }

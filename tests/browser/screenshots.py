@@ -38,7 +38,9 @@ PAGES = {
     "debug": "/services/chat/debug",
     "update": "/services/chat/edit",
     "keys": "/keys",
+    "profile": "/settings/profile",
     "settings": "/settings/security",
+    "appearance": "/settings/appearance",
     "audit": "/settings/audit",
 }
 QUESTION = "Write a Python function that adds two numbers."

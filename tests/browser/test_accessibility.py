@@ -33,6 +33,7 @@ PAGES = [
     "/keys/new",
     "/keys",
     "/keys/new",
+    "/settings/profile",
     "/settings/security",
     "/settings/appearance",
     "/settings/audit",
