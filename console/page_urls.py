@@ -59,6 +59,7 @@ urlpatterns = [
     path("services/<str:name>/versions/<int:number>/switch", service_actions.switch_version, name="service-switch"),
     path("services/<str:name>/logs", logs.logs, name="service-logs"),
     path("services/<str:name>/logs/lines", logs.log_lines, name="service-log-lines"),
+    path("services/<str:name>/logs/search", logs.log_search, name="service-log-search"),
     path("services/<str:name>/logs/download", logs.log_download, name="service-log-download"),
     path("services/<str:name>/debug", debug.debug, name="service-debug"),
     path("services/<str:name>/invocation", invocation.invocation, name="service-invocation"),

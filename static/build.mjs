@@ -23,6 +23,8 @@ const entries = [
   "chat.css",
   "debug.js",
   "deploy.js",
+  "logs.css",
+  "logs.js",
   "deploy.css",
 ];
 

@@ -108,9 +108,10 @@ class LogQuery:
 
     instance: str
     first_line: int | None = None  # None: the last ``limit`` lines
-    limit: int = 1000
+    limit: int = 1000  # 0: no line, only which there are
     keyword: str = ""  # only lines containing it, without regard to case
     previous: bool = False  # only the program before the last restart; otherwise all that is kept
+    most_characters: int | None = None  # a page ends sooner where its lines are long; it has one line at least
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +119,26 @@ class LogPage:
     """``lines`` as (number, text) in order; ``next_line`` continues a tail; ``total`` counts matching lines.
 
     Each text begins with the time it was written, ISO 8601 in UTC, and a space; a search ignores the time.
+    The lines that are kept are ``begin`` to ``end``, without ``end``, whatever the page holds of them.
     """
 
     lines: tuple[tuple[int, str], ...]
     next_line: int
     total: int
+    begin: int = 0
+    end: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LogMatches:
+    """Where a keyword is found: ``total`` lines, and the numbers of those around the line that was asked from.
+
+    ``numbers`` are in order, and ``before`` matches come before the first of them.
+    """
+
+    total: int = 0
+    before: int = 0
+    numbers: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +169,7 @@ class Capacity:
 
 
 class Cluster(Protocol):
-    """Five verbs and three questions. Safe to call from any thread and any process, concurrently."""
+    """Five verbs and a few questions. Safe to call from any thread and any process, concurrently."""
 
     def apply(self, workload: Workload) -> None:
         """Make it so, one step: start what is missing, retire what is too much or outdated.
@@ -179,6 +195,11 @@ class Cluster(Protocol):
 
     def read_log(self, service_uid: str, query: LogQuery) -> LogPage:
         """A page of an instance's log, also of one that has ended. Unknown instance: an empty page."""
+
+    def search_log(self, service_uid: str, query: LogQuery) -> LogMatches:
+        """All lines with ``query.keyword``: how many, and the numbers of the ``limit`` nearest to ``first_line`` on
+        either side (None: the log's end). Escape sequences do not count as text.
+        """
 
     def list_logs(self, service_uid: str) -> tuple[str, ...]:
         """Names of the instances whose logs are kept, newest first."""

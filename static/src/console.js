@@ -1,4 +1,4 @@
-// What every page loads: htmx, live updates, dialogs, menus, copying, shortcuts, the log viewer.
+// What every page loads: htmx, live updates, dialogs, menus, copying, shortcuts.
 // Pages work without all this; here they become quick. No inline code anywhere: the CSP forbids it.
 
 import "./csrf.js";
@@ -11,6 +11,5 @@ import "./secrets.js";
 import "./fields.js";
 import "./shortcuts.js";
 import "./palette.js";
-import "./log-viewer.js";
 
 document.documentElement.dataset.js = "";

@@ -22,6 +22,7 @@ const actions = {
   "/": () => (document.getElementById("list-q") ?? document.getElementById("top-search"))?.focus(),
   "?": () => document.getElementById("shortcuts")?.showModal(),
   d: () => location.assign("/deploy/llm"),
+  f: () => document.querySelector("[data-log-follow]")?.click(),
   c: () => document.getElementById("compare")?.click(),
   "g s": () => location.assign("/"),
   j: () => moveRow(1),

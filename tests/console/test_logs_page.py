@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -44,8 +45,37 @@ def test_a_tail_goes_on_where_it_stopped_and_search_reads_all_lines(operator: Cl
     assert len(first["lines"]) == 10
     then = operator.get(f"/services/printer/logs/lines?instance={instance}&first={first['next']}&limit=1").json()
     assert then["lines"][0][0] == first["lines"][-1][0] + 1
-    found = operator.get(f"/services/printer/logs/lines?instance={instance}&q=line 7 <b>").json()
-    assert [text.endswith("line 7 <b>x</b>") for _, text in found["lines"]] == [True]
+    found = operator.get(f"/services/printer/logs/search?instance={instance}&q=LINE 7 <b>").json()
+    assert (found["total"], found["before"], len(found["numbers"])) == (1, 0, 1)
+    number = found["numbers"][0]
+    line = operator.get(f"/services/printer/logs/lines?instance={instance}&first={number - 1}&limit=1").json()
+    assert line["lines"] == [[number, line["lines"][0][1], "line 7 <b>x</b>"]]
+
+
+def test_matches_are_numbered_around_a_line(operator: Client, service: Service) -> None:
+    instance = service.instances.get().name
+    found = operator.get(f"/services/printer/logs/search?instance={instance}&q=<b>x</b>&at=1400").json()
+    assert found["total"] == 1500
+    assert found["numbers"][0] == found["before"] + 1
+    assert len(found["numbers"]) == 1000 + 101
+    nothing = operator.get(f"/services/printer/logs/search?instance={instance}&q=%00").json()
+    assert nothing == {"total": 0, "before": 0, "numbers": []}
+
+
+def test_colours_are_classes_and_without_scripts_older_lines_are_a_link_away(
+    operator: Client, service: Service
+) -> None:
+    page = operator.get("/services/printer/logs").content.decode()
+    assert '<span class="ansi-red">red</span>' in page
+    older = re.search(r'href="([^"]+&amp;first=\d+)"', page)
+    assert older
+    page = operator.get(f"/services/printer/logs{older[1].replace('&amp;', '&')}").content.decode()
+    assert "line 400 " in page
+
+
+def test_a_viewer_reads_no_log(viewer: Client, service: Service) -> None:
+    for page in ("", "/lines", "/search?q=line", "/download"):
+        assert viewer.get(f"/services/printer/logs{page}").status_code == 403
 
 
 async def test_a_download_has_every_line(service: Service, workspace: Workspace) -> None:
@@ -62,4 +92,13 @@ async def test_a_download_has_every_line(service: Service, workspace: Workspace)
 
 def test_an_unknown_instance_is_an_empty_page(operator: Client, service: Service) -> None:
     answer = operator.get("/services/printer/logs/lines?instance=../../secret&first=0")
-    assert answer.json() == {"lines": [], "next": 0, "total": 0}
+    assert answer.json() | {"kept": []} == {
+        "instance": "../../secret",
+        "kept": [],
+        "lines": [],
+        "next": 0,
+        "begin": 0,
+        "end": 0,
+        "waiting": "No line yet.",
+    }
+    assert operator.get("/services/printer/logs/search?instance=../../secret&q=x").json()["total"] == 0

@@ -24,6 +24,7 @@ from typing import Any
 from deployments.clusters.base import (
     Capacity,
     ClusterError,
+    LogMatches,
     LogPage,
     LogQuery,
     Refusal,
@@ -33,7 +34,7 @@ from deployments.clusters.base import (
 from deployments.clusters.local import folder as files
 from deployments.clusters.local.capacity import machine_capacity
 from deployments.clusters.local.launch import Place, render_launch
-from deployments.clusters.local.log_reader import EMPTY, read_page
+from deployments.clusters.local.log_reader import EMPTY, find_matches, read_page
 from deployments.clusters.local.observing import Seen, look, observe_instance
 from deployments.clusters.local.plan import Existing, Plan, Wanted, plan_step
 from deployments.clusters.local.ports import NoPort
@@ -130,6 +131,12 @@ class LocalCluster:
         return read_page(folder / files.LOG, query, files.find_state(str(folder)).get("run", 0))
 
     # The questions
+
+    def search_log(self, service_uid: str, query: LogQuery) -> LogMatches:
+        if not INSTANCE.fullmatch(query.instance):
+            return LogMatches()
+        folder = self.service_folder(service_uid) / query.instance
+        return find_matches(folder / files.LOG, query, files.find_state(str(folder)).get("run", 0))
 
     def list_logs(self, service_uid: str) -> tuple[str, ...]:
         folders = instance_folders(self.service_folder(service_uid))

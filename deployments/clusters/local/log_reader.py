@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from deployments.clusters.base import LogPage, LogQuery
+from deployments.clusters.base import LogMatches, LogPage, LogQuery
 from deployments.clusters.local.log_writer import count_lines, log_files
+from deployments.terminal_text import plain_text
 
 MOST_LINES = 10_000  # a page
 EMPTY = LogPage((), 0, 0)
@@ -30,32 +31,75 @@ def read_page(folder: Path, query: LogQuery, run: int) -> LogPage:
     Lines keep their numbers for the log's whole life: after rotation the oldest kept is no longer 0.
     """
     parts = find_parts(folder, run - 1 if query.previous else None)
-    if not parts or query.limit < 1:
+    if not parts or query.limit < 0:
         return EMPTY
     limit = min(query.limit, MOST_LINES)
     begin, end = parts[0].begin, parts[-1].end
     if query.keyword:
-        return search(parts, query, limit)
+        return read_matches(parts, query, limit)
+    if not limit:
+        return LogPage((), end, end - begin, begin, end)
     first = max(begin, end - limit if query.first_line is None else query.first_line)
-    lines = tuple(itertools.islice(numbered(parts, first), limit))
-    return LogPage(lines, lines[-1][0] + 1 if lines else end, end - begin)
+    lines = list(itertools.islice(numbered(parts, first), limit))
+    if query.most_characters is not None:
+        lines = shorten(lines, query.most_characters, from_end=query.first_line is None)
+    return LogPage(tuple(lines), lines[-1][0] + 1 if lines else end, end - begin, begin, end)
 
 
-def search(parts: list[Part], query: LogQuery, limit: int) -> LogPage:
+def shorten(lines: list[tuple[int, str]], most_characters: int, *, from_end: bool) -> list[tuple[int, str]]:
+    """The first lines, or the last, that are no longer together; one at least."""
+    room, kept = most_characters, 0
+    for _, text in reversed(lines) if from_end else lines:
+        room -= len(text)
+        if room < 0 and kept:
+            break
+        kept += 1
+    return lines[-kept:] if from_end and kept else lines[:kept]
+
+
+def read_matches(parts: list[Part], query: LogQuery, limit: int) -> LogPage:
     """The first ``limit`` matches from a line on, or the last ones; matches are counted over all lines."""
-    keyword = query.keyword.casefold()
-    first = query.first_line
+    begin, end, first = parts[0].begin, parts[-1].end, query.first_line
     kept: deque[tuple[int, str]] = deque(maxlen=limit)
     total = 0
-    for number, text in numbered(parts, parts[0].begin):
-        # The time before the text is ours: "20" should not find every line of this century.
-        if keyword not in text.partition(" ")[2].casefold():
-            continue
+    for number, text in matching(parts, query.keyword):
         total += 1
         if first is None or (number >= first and len(kept) < limit):
             kept.append((number, text))
-    is_cut = first is not None and len(kept) == limit
-    return LogPage(tuple(kept), kept[-1][0] + 1 if is_cut else parts[-1].end, total)
+    is_cut = first is not None and 0 < limit == len(kept)
+    return LogPage(tuple(kept), kept[-1][0] + 1 if is_cut else end, total, begin, end)
+
+
+def find_matches(folder: Path, query: LogQuery, run: int) -> LogMatches:
+    """``Cluster.search_log`` of the log in ``folder``."""
+    parts = find_parts(folder, run - 1 if query.previous else None)
+    if not parts or not query.keyword or query.limit < 1:
+        return LogMatches()
+    limit = min(query.limit, MOST_LINES)
+    here = parts[-1].end if query.first_line is None else query.first_line
+    earlier: deque[int] = deque(maxlen=limit)
+    later: list[int] = []
+    total = passed = 0
+    for number, _ in matching(parts, query.keyword):
+        total += 1
+        if number < here:
+            passed += 1
+            earlier.append(number)
+        elif len(later) < limit:
+            later.append(number)
+    return LogMatches(total, passed - len(earlier), (*earlier, *later))
+
+
+def matching(parts: list[Part], keyword: str) -> Iterator[tuple[int, str]]:
+    """The lines that hold ``keyword``, without regard to case, to colours, and to the time before the text.
+
+    The time is ours: "20" should not find every line of this century.
+    """
+    wanted = keyword.casefold()
+    for number, text in numbered(parts, parts[0].begin):
+        said = text.partition(" ")[2]
+        if wanted in (plain_text(said) if "\x1b" in said else said).casefold():
+            yield number, text
 
 
 def find_parts(folder: Path, run: int | None) -> list[Part]:

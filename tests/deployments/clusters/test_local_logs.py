@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from deployments.clusters.base import LogQuery
-from deployments.clusters.local.log_reader import read_page
+from deployments.clusters.base import LogMatches, LogQuery
+from deployments.clusters.local.log_reader import find_matches, read_page
 from deployments.clusters.local.log_writer import LINE_CHARACTERS, LogWriter, log_files
 
 
@@ -150,3 +150,27 @@ def test_a_log_that_cannot_be_written_loses_lines_and_nothing_else(tmp_path: Pat
     log.finish_run()
 
     assert texts(tmp_path / "log") == ["kept"]
+
+
+def test_matches_are_numbered_around_a_line_and_counted_over_all(tmp_path: Path) -> None:
+    write(tmp_path, *(b"odd\n" if number % 2 else b"\x1b[31mev\x1b[0men\n" for number in range(100)))
+
+    near = find_matches(tmp_path, LogQuery("i", keyword="EVEN", first_line=50, limit=2), 0)
+    assert (near.total, near.before, near.numbers) == (50, 23, (46, 48, 50, 52))
+    end = find_matches(tmp_path, LogQuery("i", keyword="even", limit=2), 0)
+    assert (end.before, end.numbers) == (48, (96, 98))
+    assert find_matches(tmp_path, LogQuery("i", keyword="T", limit=9), 0) == LogMatches()
+    assert find_matches(tmp_path / "none", LogQuery("i", keyword="even"), 0) == LogMatches()
+
+
+def test_a_page_says_which_lines_are_kept_and_ends_sooner_where_they_are_long(tmp_path: Path) -> None:
+    write(tmp_path, *[b"x" * 1000 + b"\n"] * 10)
+
+    bounds = read_page(tmp_path, LogQuery("i", limit=0), 0)
+    assert (bounds.lines, bounds.begin, bounds.end) == ((), 0, 10)
+    first = read_page(tmp_path, LogQuery("i", first_line=2, most_characters=3200), 0)
+    assert [number for number, _ in first.lines] == [2, 3, 4]
+    assert (first.next_line, first.end) == (5, 10)
+    last = read_page(tmp_path, LogQuery("i", most_characters=3200), 0)
+    assert [number for number, _ in last.lines] == [7, 8, 9]
+    assert len(read_page(tmp_path, LogQuery("i", first_line=0, most_characters=1), 0).lines) == 1
