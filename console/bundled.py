@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.contrib.auth.models import User
+from django.utils.translation import gettext as _
 
 from deployments import lifecycle
 from deployments.accounts import NotAllowed, may_change, workspaces_of
@@ -22,7 +23,7 @@ def deploy_bundled(actor: User, model: CatalogModel) -> Service:
     """Create a service of the bundled model, as an untouched LLM form would. Raises as ``lifecycle.create``."""
     workspace = next((one for one in workspaces_of(actor) if may_change(actor, one)), None)
     if workspace is None:
-        raise NotAllowed("You are in no workspace where you may deploy. Ask an owner to make you operator.")
+        raise NotAllowed(_("You are in no workspace where you may deploy. Ask an owner to make you operator."))
     taken = set(Service.objects.filter(name__startswith="chat").values_list("name", flat=True))
     request = LlmRequest.parse({"service_name": suggest_service_name("chat", taken), "model": model.name})
     document = render_document(request, get_cluster().capacity())

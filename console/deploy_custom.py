@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from django.http import QueryDict
+from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from deployments.spec import FieldError, ServiceSpec, SpecInvalid
@@ -150,9 +151,9 @@ def document_of(form: CustomForm) -> tuple[dict[str, Any] | None, list[FieldErro
         said = getattr(problem, "msg", "it is not JSON")
         return None, [FieldError("document", "not_json", f"{at}{said}. Correct the JSON there.")]
     except RecursionError:
-        return None, [FieldError("document", "document_too_large", "The document nests too deeply.")]
+        return None, [FieldError("document", "document_too_large", _("The document nests too deeply."))]
     if not isinstance(document, dict):
-        return None, [FieldError("document", "not_an_object", "The service document must be a JSON object, { … }.")]
+        return None, [FieldError("document", "not_an_object", _("The service document must be a JSON object, { … }."))]
     return document, []
 
 

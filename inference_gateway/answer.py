@@ -10,6 +10,7 @@ import contextlib
 import logging
 from collections.abc import AsyncGenerator
 
+from deployments.words import say
 from inference_gateway.chat import Answer, ChatError
 from inference_gateway.codecs import JSON_TYPE, Exchange
 from inference_gateway.engines.base import Engine
@@ -25,7 +26,7 @@ from inference_gateway.http import (
 
 logger = logging.getLogger(__name__)
 
-INTERNAL_ERROR = ChatError(500, "internal_error", "The answer broke off by a fault of the server.")
+INTERNAL_ERROR = ChatError(500, "internal_error", say("The answer broke off by a fault of the server."))
 
 
 async def answer_exchange(

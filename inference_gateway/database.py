@@ -6,6 +6,7 @@ Django's own pool has one thread, which the console's views share; a slow page w
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
@@ -19,7 +20,10 @@ THREADS = ThreadPoolExecutor(max_workers=4, thread_name_prefix="gateway-database
 
 
 async def in_database(function: Callable[Arguments, Found], *args: Arguments.args, **kwargs: Arguments.kwargs) -> Found:
-    """Run ``function``, which may use the ORM, in a thread. Cancelling the wait does not stop the query."""
+    """Run ``function``, which may use the ORM, in a thread. Cancelling the wait does not stop the query.
+
+    It runs in the caller's context, so that what it words is in the language of whoever is at the other end.
+    """
 
     def call() -> Found:
         close_old_connections()
@@ -28,4 +32,4 @@ async def in_database(function: Callable[Arguments, Found], *args: Arguments.arg
         finally:
             close_old_connections()
 
-    return await asyncio.get_running_loop().run_in_executor(THREADS, call)
+    return await asyncio.get_running_loop().run_in_executor(THREADS, contextvars.copy_context().run, call)

@@ -20,6 +20,7 @@ from typing import Any
 from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
+from deployments.words import words_of
 from inference_gateway.answer import INTERNAL_ERROR
 from inference_gateway.chat import Answer, ChatError, ChatEvent, ChatRequest, Done, Text
 from inference_gateway.codecs.eas import Round
@@ -221,6 +222,7 @@ class TurnRecorder:
             "status": status,
             "error_code": error.code[:64] if error else "",
             "error_message": error.message if error else "",
+            "error_words": words_of(error.message) if error else [],
             "finish_reason": (self.answer.finish_reason or "")[:32],
             "revision_number": self.revision_number,
             "rounds_left_out": self.rounds_left_out,

@@ -11,11 +11,14 @@ from typing import Annotated, Any, Literal
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from deployments.models import Service
 from deployments.spec.messages import explain
-from inference_gateway.export import FORMAT, VERSION
+from deployments.words import number
+from inference_gateway.export import VERSION
 from inference_gateway.history import storable
 from inference_gateway.models import TITLE_LENGTH, Conversation, Turn
 from inference_gateway.webchat.turns import LONGEST_QUESTION, make_title
@@ -23,8 +26,12 @@ from inference_gateway.webchat.turns import LONGEST_QUESTION, make_title
 LARGEST_FILE_BYTES = 10 * 1024 * 1024
 MOST_TURNS = 10_000
 LONGEST_ANSWER = 4_000_000
-Count = Annotated[int | None, Field(ge=0, le=2**31 - 1, description="a whole number from 0")]
-Text = Annotated[str, Field(max_length=LONGEST_QUESTION, description=f"a text of at most {LONGEST_QUESTION:,} letters")]
+# With the numbers of LONGEST_QUESTION and TITLE_LENGTH: a whole phrase is what can be translated.
+A_QUESTION, A_TITLE = gettext_noop("a text of at most 400,000 letters"), gettext_noop("a text of at most 80 letters")
+AN_EXPORT = gettext_noop("slipway-conversation, as Export as JSON writes it")
+A_TIME = gettext_noop("a time such as 2024-01-31T12:00:00Z")
+Count = Annotated[int | None, Field(ge=0, le=2**31 - 1, description=gettext_noop("a whole number from 0"))]
+Text = Annotated[str, Field(max_length=LONGEST_QUESTION, description=A_QUESTION)]
 
 
 class ImportRefused(Exception):
@@ -40,47 +47,53 @@ class Part(BaseModel):
 
 
 class ImportedTurn(Part):
-    number: Annotated[int, Field(ge=1, le=10**6, description="a whole number from 1 to 1,000,000")]
-    parent: Annotated[int | None, Field(description="the number of an earlier turn, or null")] = None
+    number: Annotated[int, Field(ge=1, le=10**6, description=gettext_noop("a whole number from 1 to 1,000,000"))]
+    parent: Annotated[int | None, Field(description=gettext_noop("the number of an earlier turn, or null"))] = None
     question: Annotated[Text, Field(min_length=1)]
-    answer: Annotated[str, Field(max_length=LONGEST_ANSWER, description="a text")] = ""
+    answer: Annotated[str, Field(max_length=LONGEST_ANSWER, description=gettext_noop("a text"))] = ""
     status: Annotated[
         Literal["generating", "finished", "stopped", "interrupted", "failed"],
-        Field(description="finished, stopped, interrupted or failed"),
+        Field(description=gettext_noop("finished, stopped, interrupted or failed")),
     ] = "finished"
-    finish_reason: Annotated[str | None, Field(max_length=32, description="a text of at most 32 letters")] = None
+    finish_reason: Annotated[
+        str | None, Field(max_length=32, description=gettext_noop("a text of at most 32 letters"))
+    ] = None
     revision: Count = None
     prompt_tokens: Count = None
     completion_tokens: Count = None
     first_token_ms: Count = None
     duration_ms: Count = None
-    parameters: Annotated[dict[str, Any], Field(description="an object")] = Field(default_factory=dict)
-    created_at: Annotated[AwareDatetime | None, Field(description="a time such as 2024-01-31T12:00:00Z")] = None
+    parameters: Annotated[dict[str, Any], Field(description=gettext_noop("an object"))] = Field(default_factory=dict)
+    created_at: Annotated[AwareDatetime | None, Field(description=A_TIME)] = None
 
 
 class ImportedConversation(Part):
-    format: Annotated[Literal["slipway-conversation"], Field(description=f"{FORMAT}, as Export as JSON writes it")]
+    format: Annotated[
+        Literal["slipway-conversation"],
+        Field(description=AN_EXPORT),
+    ]
     version: Annotated[Literal[1], Field(description=f"{VERSION}")]
-    title: Annotated[str, Field(max_length=TITLE_LENGTH, description=f"a text of at most {TITLE_LENGTH} letters")] = ""
+    title: Annotated[str, Field(max_length=TITLE_LENGTH, description=A_TITLE)] = ""
     system_prompt: Text = ""
-    parameters: Annotated[dict[str, Any], Field(description="an object")] = Field(default_factory=dict)
+    parameters: Annotated[dict[str, Any], Field(description=gettext_noop("an object"))] = Field(default_factory=dict)
     turns: Annotated[
         list[ImportedTurn],
-        Field(min_length=1, max_length=MOST_TURNS, description=f"a list of 1 to {MOST_TURNS:,} turns"),
+        Field(min_length=1, max_length=MOST_TURNS, description=gettext_noop("a list of 1 to 10,000 turns")),
     ]
 
 
 def parse_export(raw: bytes) -> ImportedConversation:
     """Raises ``ImportRefused`` with a sentence for each wrong field."""
     if len(raw) > LARGEST_FILE_BYTES:
-        raise ImportRefused(f"The file is larger than {LARGEST_FILE_BYTES // 1024**2} MiB. Choose another.")
+        told = _("The file is larger than %(size)s MiB. Choose another.")
+        raise ImportRefused(told % {"size": number(LARGEST_FILE_BYTES // 1024**2)})
     try:
         # Once more through UTF-8: half characters, which JSON can spell, are replaced.
         given = json.loads(json.dumps(json.loads(raw), ensure_ascii=False).encode("utf-8", "replace"))
     except (ValueError, RecursionError):
-        raise ImportRefused("The file is not JSON. Choose one that Export as JSON wrote.") from None
+        raise ImportRefused(_("The file is not JSON. Choose one that Export as JSON wrote.")) from None
     if not isinstance(given, dict):
-        raise ImportRefused("The file holds no conversation. Choose one that Export as JSON wrote.")
+        raise ImportRefused(_("The file holds no conversation. Choose one that Export as JSON wrote."))
     try:
         found = ImportedConversation.model_validate(given)
     except ValidationError as problem:
@@ -88,9 +101,11 @@ def parse_export(raw: bytes) -> ImportedConversation:
     seen: set[int] = set()
     for index, turn in enumerate(found.turns):
         if turn.number in seen:
-            raise ImportRefused(f"turns[{index}].number is {turn.number}, as an earlier turn's is. Number each once.")
+            told = _("%(field)s is %(number)s, as an earlier turn's is. Number each once.")
+            raise ImportRefused(told % {"field": f"turns[{index}].number", "number": turn.number})
         if turn.parent is not None and turn.parent not in seen:
-            raise ImportRefused(f"turns[{index}].parent is {turn.parent}, which is no earlier turn's number.")
+            told = _("%(field)s is %(number)s, which is no earlier turn's number.")
+            raise ImportRefused(told % {"field": f"turns[{index}].parent", "number": turn.parent})
         seen.add(turn.number)
     return found
 

@@ -13,6 +13,7 @@ from django.db import models
 from django.utils import timezone
 
 from deployments.models import Service, Workspace
+from deployments.words import read_sentence, translated
 
 TITLE_LENGTH = 80
 PRESET_NAME_LENGTH = 60
@@ -91,6 +92,8 @@ class Turn(models.Model):
     error_code = models.CharField(max_length=64, blank=True, default="")
     #: The sentence that people saw with it, with the cure.
     error_message = models.TextField(blank=True, default="")
+    #: What that sentence is made of (deployments.words), to say it in the reader's language.
+    error_words = models.JSONField(blank=True, default=list)
     finish_reason = models.CharField(max_length=32, blank=True, default="")
     prompt_tokens = models.PositiveIntegerField(null=True, blank=True)
     completion_tokens = models.PositiveIntegerField(null=True, blank=True)
@@ -112,6 +115,11 @@ class Turn(models.Model):
 
     def __str__(self) -> str:
         return f"{self.conversation_id}#{self.number}"
+
+    @property
+    def error_sentence(self) -> str:
+        """``error_message`` in the active language."""
+        return translated(read_sentence(self.error_message, self.error_words))
 
 
 class PromptPreset(models.Model):

@@ -17,6 +17,7 @@ from typing import Any
 
 import aiohttp
 
+from deployments.words import join, say
 from inference_gateway.chat import ChatError, ChatEvent, ChatRequest
 from inference_gateway.directory import Directory, Route, ServiceEntry
 from inference_gateway.engines.base import Engine
@@ -67,7 +68,11 @@ class Router:
         routes = [route for route in service.routes if route.instance not in passed_over]
         limit = service.traits.concurrency_limit
         if limit is not None and self._by_service[service.uid] >= limit:
-            message = f"{name} answers {limit} requests at once, its concurrency limit. Try again in a moment."
+            message = say(
+                "%(name)s answers %(limit)s requests at once, its concurrency limit. Try again in a moment.",
+                name=name,
+                limit=limit,
+            )
             raise ChatError(429, "too_many_requests", message)
         if not routes:
             raise no_upstream(service)
@@ -107,20 +112,21 @@ class Router:
 
 
 def no_service(name: str) -> ChatError:
-    message = f"There is no service {name!r}. Check the address: /api/predict/ and the service's name."
+    told = "There is no service %(name)s. Check the address: /api/predict/ and the service's name."
+    message = say(told, name=repr(name))
     return ChatError(404, "service_not_found", message)
 
 
 def no_upstream(service: ServiceEntry) -> ChatError:
     """Why nothing answers, by what the service is at (eas.md §2.4)."""
     if service.is_stopped:
-        why = f"{service.name} is stopped. Start it."
+        why = say("%(name)s is stopped. Start it.", name=service.name)
     elif service.wanted_instances == 0:
-        why = f"{service.name} is scaled to 0 instances. Scale it up."
+        why = say("%(name)s is scaled to 0 instances. Scale it up.", name=service.name)
     else:
-        told = service.message or "Its events say more."
-        why = f"{service.name} is {service.status}. {told}"
-    return ChatError(503, "no_healthy_upstream", f"{NO_UPSTREAM}: {why}")
+        told = service.message or say("Its events say more.")
+        why = join(say("%(name)s is %(status)s.", name=service.name, status=service.status), told)
+    return ChatError(503, "no_healthy_upstream", say("%(code)s: %(why)s", code=NO_UPSTREAM, why=why))
 
 
 class ModelNames:
@@ -224,8 +230,8 @@ class RoutedEngine:
 
 def took_too_long(service: ServiceEntry) -> ChatError:
     """The limit of eas.md §2.4 is reached."""
-    message = (
-        f"The answer took longer than {service.traits.keepalive_seconds:g} s, the service's "
-        "metadata.rpc.keepalive. Ask for less, or raise it."
+    message = say(
+        "The answer took longer than %(seconds)s s, the service's metadata.rpc.keepalive. Ask for less, or raise it.",
+        seconds=service.traits.keepalive_seconds,
     )
     return ChatError(408, "request_timeout", message)

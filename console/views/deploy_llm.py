@@ -13,6 +13,7 @@ from typing import Any
 
 from django.http import HttpResponse
 from django.shortcuts import render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
 from console.access import SignedInRequest, is_scripted, signed_in
@@ -112,7 +113,11 @@ def errors_of(typed: Typed, result: Filled, page: Page) -> list[FormError]:
         errors.append(error_at("service_name", "name_taken", message))
     if choose_workspace(typed.values["workspace"], page.workspaces) is None:
         names = ", ".join(one.slug for one in page.workspaces)
-        errors.append(error_at("workspace", "workspace_unknown", f"Choose one of your workspaces: {names}."))
+        errors.append(
+            error_at(
+                "workspace", "workspace_unknown", _("Choose one of your workspaces: %(names)s.") % {"names": names}
+            )
+        )
     return errors
 
 

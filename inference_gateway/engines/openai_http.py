@@ -14,6 +14,7 @@ from typing import Any
 
 import aiohttp
 
+from deployments.words import say
 from inference_gateway.chat import (
     Carried,
     ChatError,
@@ -101,7 +102,7 @@ class OpenAiEngine:
             if stream.usage is not None:
                 yield stream.usage
         except TimeoutError as error:
-            raise ChatError(504, "engine_timeout", "The engine did not answer in time. Try again.") from error
+            raise ChatError(504, "engine_timeout", say("The engine did not answer in time. Try again.")) from error
         except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError) as error:
             if has_begun or response is not None:
                 raise _broken("the connection to it was lost") from error
@@ -294,30 +295,32 @@ def _read_error(status: int, value: Mapping[str, Any]) -> ChatError:
     if "exceed_context" in kind or "context_length" in kind or "maximum context length" in kind:
         return _context_exceeded(fields, message)
     if status == 429:
-        return ChatError(429, "engine_busy", message or "The engine is busy. Try again in a moment.")
+        return ChatError(429, "engine_busy", message or say("The engine is busy. Try again in a moment."))
     if status == 503:
-        return ChatError(503, "engine_unavailable", "The engine is not ready yet. Try again in a moment.")
+        return ChatError(503, "engine_unavailable", say("The engine is not ready yet. Try again in a moment."))
     if 400 <= status < 500:
         own = code if isinstance(code, str) and code else "invalid_request"
         param = fields.get("param")
-        told = message or f"The engine refused the request with {status}."
+        told = message or say("The engine refused the request with %(status)s.", status=str(status))
         return ChatError(status, own, told, param if isinstance(param, str) else None)
-    return ChatError(502, "engine_error", "The engine failed while it answered. Its log says why.")
+    return ChatError(502, "engine_error", say("The engine failed while it answered. Its log says why."))
 
 
 def _context_exceeded(fields: Mapping[str, Any], message: str) -> ChatError:
     prompt, context = fields.get("n_prompt_tokens"), fields.get("n_ctx")
     if isinstance(prompt, int) and isinstance(context, int):
-        message = (
-            f"The prompt is {prompt} tokens long and the model's context holds {context}. "
-            "Shorten the prompt or the history."
+        message = say(
+            "The prompt is %(prompt)s tokens long and the model's context holds %(context)s. "
+            "Shorten the prompt or the history.",
+            prompt=prompt,
+            context=context,
         )
     return ChatError(400, "context_length_exceeded", message, "messages")
 
 
 def _broken(what: str) -> ChatError:
-    return ChatError(502, "engine_stream_broken", f"The engine's answer broke off: {what}. Ask again.")
+    return ChatError(502, "engine_stream_broken", say("The engine's answer broke off: %(what)s. Ask again.", what=what))
 
 
 def _unreachable() -> ChatError:
-    return ChatError(503, "engine_unreachable", "The engine cannot be reached. It may be starting or stopping.")
+    return ChatError(503, "engine_unreachable", say("The engine cannot be reached. It may be starting or stopping."))

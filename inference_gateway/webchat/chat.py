@@ -8,6 +8,7 @@ from uuid import UUID
 from django.contrib.auth.models import User
 
 from deployments.models import Service
+from deployments.words import say
 from inference_gateway.chat import ChatError, ChatRequest
 from inference_gateway.codecs.eas import Round, decode_fields
 from inference_gateway.database import in_database
@@ -96,7 +97,7 @@ class WebChat:
         """Answer the question of turn ``number`` once more, beside its answers so far."""
         turn = await in_database(find_turn, user, service, asked.conversation, number)
         if turn is None:
-            raise ChatError(404, "turn_not_found", "This message is gone. Reload the page.")
+            raise ChatError(404, "turn_not_found", say("This message is gone. Reload the page."))
         parent = turn.parent.number if turn.parent is not None else None
         return await self.ask(user, service, replace(asked, question=turn.question, parent=parent))
 

@@ -17,10 +17,13 @@ from uuid import UUID
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
 from django.contrib.auth.models import User
+from django.utils import translation
 
 from deployments.accounts import find_user_by_session, find_visible_service
 from deployments.models import Service
+from deployments.reader import chosen_language, requested_language
 from deployments.sign_ins import note_seen
+from deployments.words import say, translated
 from inference_gateway.answer import INTERNAL_ERROR
 from inference_gateway.chat import ChatError
 from inference_gateway.database import in_database
@@ -29,7 +32,7 @@ from inference_gateway.models import Turn
 from inference_gateway.webchat.chat import WebChat
 from inference_gateway.webchat.following import Follower
 from inference_gateway.webchat.messages import Continue, Leave, Regenerate, Send, Stop, Watch, parse_message
-from inference_gateway.webchat.origin import is_own_origin, origin_of, read_cookie
+from inference_gateway.webchat.origin import is_own_origin, origin_of, read_cookie, read_header
 from inference_gateway.webchat.state import ServiceState, find_state
 from inference_gateway.webchat.turns import Asked, is_theirs, turn_as_json
 
@@ -59,6 +62,11 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels ha
             await self.close(GONE)
             return
         await self.accept()
+        accept_language = read_header(self.scope, b"accept-language")
+        self._browser_language = requested_language(
+            read_cookie(self.scope, settings.LANGUAGE_COOKIE_NAME), accept_language
+        )
+        translation.activate(self._browser_language)  # for this connection's task and those that it starts
         try:
             _, service = await self._admit()
         except ChatError as error:
@@ -99,11 +107,14 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels ha
 
     async def _admit(self) -> tuple[User, Service]:
         """Who is asking, now. Raises ChatError 401 ``signed_out`` or 404 ``service_not_found``."""
-        user, service = await in_database(admit, self._session_key, self._name)
+        user, service, language = await in_database(admit, self._session_key, self._name)
+        translation.activate(language or self._browser_language)
         if user is None:
             raise signed_out()
         if service is None:
-            raise ChatError(404, "service_not_found", f"{self._name} is not here any more, or not for you.")
+            raise ChatError(
+                404, "service_not_found", say("%(name)s is not here any more, or not for you.", name=self._name)
+            )
         return user, service
 
     async def _ask(self, user: User, service: Service, message: Send | Regenerate) -> None:
@@ -144,7 +155,7 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels ha
 
     async def _check_theirs(self, user: User, service: Service, message: Watch | Stop) -> None:
         if not await in_database(is_theirs, user, service, message.conversation):
-            raise ChatError(404, "conversation_not_found", "This conversation is gone. Start a new one.")
+            raise ChatError(404, "conversation_not_found", say("This conversation is gone. Start a new one."))
 
     async def _follow(self, follower: Follower | None) -> None:
         if self._following is not None:
@@ -186,7 +197,7 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels ha
             await asyncio.sleep(STATE_EVERY_SECONDS)
 
     async def _tell_error(self, error: ChatError, message_id: str | None = None) -> None:
-        told = {"code": error.code, "message": error.message, "field": error.field}
+        told = {"code": error.code, "message": translated(error.message), "field": error.field}
         await self._tell({"type": "error", "id": message_id, **told})
 
     async def _tell(self, message: dict[str, Any]) -> None:
@@ -194,7 +205,7 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels ha
 
 
 def signed_out() -> ChatError:
-    return ChatError(401, "signed_out", "Your session has ended. Sign in again; your message is kept.")
+    return ChatError(401, "signed_out", say("Your session has ended. Sign in again; your message is kept."))
 
 
 def look(scope: dict[str, Any], session_key: str, service_id: int) -> ServiceState | None:
@@ -206,7 +217,7 @@ def look(scope: dict[str, Any], session_key: str, service_id: int) -> ServiceSta
     return find_state(service_id) if Service.objects.visible_to(user).filter(pk=service_id).exists() else None
 
 
-def admit(session_key: str, name: str) -> tuple[User | None, Service | None]:
-    """The person whose session that is and the service of that name, if they may see it; else None."""
+def admit(session_key: str, name: str) -> tuple[User | None, Service | None, str]:
+    """The person whose session that is, the service of that name if they may see it, and the language they chose."""
     user = find_user_by_session(session_key)
-    return (None, None) if user is None else (user, find_visible_service(user, name))
+    return (None, None, "") if user is None else (user, find_visible_service(user, name), chosen_language(user))

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from deployments.words import say
 from inference_gateway.chat import ChatError
 
 Number = Annotated[int, Field(ge=0, le=2**31 - 1)]
@@ -83,6 +84,8 @@ def parse_message(text: str) -> AnyMessage:
         return _READER.validate_json(whole)
     except ValidationError as error:
         where = ".".join(str(part) for part in error.errors()[0]["loc"]) or "message"
-        raise ChatError(400, "bad_message", f"The page sent something that is not understood ({where}).") from error
+        raise ChatError(
+            400, "bad_message", say("The page sent something that is not understood (%(field)s).", field=where)
+        ) from error
     except (ValueError, RecursionError) as error:
-        raise ChatError(400, "bad_message", "The page sent something that is not JSON.") from error
+        raise ChatError(400, "bad_message", say("The page sent something that is not JSON.")) from error

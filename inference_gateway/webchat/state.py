@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from django.utils.translation import gettext as _
 
 from deployments.models import Service, Status
+from deployments.words import translated
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +37,8 @@ def describe(name: str, status: str, message: str) -> ServiceState:
         return ServiceState(status, told % {"name": name}, "idle")
     if status == Status.FAILED:
         told = _("%(name)s failed: %(cause)s Messages are kept here, and answered once it runs.")
-        return ServiceState(status, told % {"name": name, "cause": message}, "bad")
+        return ServiceState(status, told % {"name": name, "cause": translated(message)}, "bad")
     if status in (Status.DELETING, Status.DELETE_FAILED):
         return ServiceState(status, _("%(name)s is being deleted.") % {"name": name}, "bad")
     told = _("%(status)s: %(step)s Messages are kept, and answered once it runs.")
-    return ServiceState(status, told % {"status": status, "step": message or _("Starting instances.")})
+    return ServiceState(status, told % {"status": status, "step": translated(message) or _("Starting instances.")})

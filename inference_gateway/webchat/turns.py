@@ -17,6 +17,7 @@ from django.db.models import Max, QuerySet
 from django.utils import timezone
 
 from deployments.models import Service
+from deployments.words import say
 from inference_gateway.chat import ChatError
 from inference_gateway.codecs.eas import Round
 from inference_gateway.history import Kept
@@ -50,9 +51,9 @@ def begin_turn(user: User, service: Service, asked: Asked) -> tuple[Turn, bool]:
     """
     question = asked.question
     if not question.strip():
-        raise ChatError(400, "empty_message", "The message is empty. Type something first.", "question")
+        raise ChatError(400, "empty_message", say("The message is empty. Type something first."), "question")
     if len(question) > LONGEST_QUESTION:
-        raise ChatError(413, "message_too_long", "The message is too long. Send less of it.", "question")
+        raise ChatError(413, "message_too_long", say("The message is too long. Send less of it."), "question")
     with transaction.atomic():
         conversation = _get_conversation(user, service, asked, question)
         turns = conversation.turns.all()
@@ -61,7 +62,7 @@ def begin_turn(user: User, service: Service, asked: Asked) -> tuple[Turn, bool]:
             return repeated, False
         parent = turns.filter(number=asked.parent).first() if asked.parent is not None else None
         if asked.parent is not None and parent is None:
-            raise ChatError(404, "turn_not_found", "The message before this one is gone. Reload the page.")
+            raise ChatError(404, "turn_not_found", say("The message before this one is gone. Reload the page."))
         now = timezone.now()
         conversation.system_prompt = asked.system_prompt
         conversation.parameters = asked.parameters
@@ -97,9 +98,9 @@ def begin_continuation(
             return repeated, False
         turn = turns.filter(number=number).first()
         if turn is None:
-            raise ChatError(404, "turn_not_found", "This message is gone. Reload the page.")
+            raise ChatError(404, "turn_not_found", say("This message is gone. Reload the page."))
         if not is_continuable(turn):
-            raise ChatError(409, "answer_complete", "This answer is complete. Ask for more in a new message.")
+            raise ChatError(409, "answer_complete", say("This answer is complete. Ask for more in a new message."))
         now = timezone.now()
         last = _last_number(turns)
         if turn.number != last:
@@ -107,6 +108,7 @@ def begin_continuation(
             turn._state.adding = True
         turn.generation, turn.status, turn.updated_at = key, Turn.Status.GENERATING, now
         turn.error_code = turn.error_message = turn.finish_reason = ""
+        turn.error_words = []
         turn.save()
         Conversation.objects.filter(pk=conversation.pk).update(updated_at=now)
     return turn, True
@@ -116,7 +118,7 @@ def _find_repeated(turns: QuerySet[Turn], key: UUID) -> Turn | None:
     """The turn that a message sent once more has begun already. Raises ChatError while another is under way."""
     repeated = turns.filter(generation=key).first()
     if repeated is None and turns.filter(status=Turn.Status.GENERATING).exists():
-        raise ChatError(409, "conversation_busy", "An answer is being written here. Stop it first, or wait.")
+        raise ChatError(409, "conversation_busy", say("An answer is being written here. Stop it first, or wait."))
     return repeated
 
 
@@ -145,7 +147,7 @@ def _lock_conversation(user: User, service: Service, conversation_id: UUID) -> C
     rows = conversations_of(user, service).select_for_update(of=("self",))
     conversation = rows.filter(pk=conversation_id).first()
     if conversation is None:
-        raise ChatError(404, "conversation_not_found", "This conversation is gone. Start a new one.")
+        raise ChatError(404, "conversation_not_found", say("This conversation is gone. Start a new one."))
     return conversation
 
 
@@ -247,7 +249,7 @@ def turn_as_json(turn: Turn) -> dict[str, Any]:
         "parent": turn.parent.number if turn.parent is not None else None,
         "question": turn.question,
         "status": turn.status,
-        "error": {"code": turn.error_code, "message": turn.error_message} if turn.error_code else None,
+        "error": {"code": turn.error_code, "message": turn.error_sentence} if turn.error_code else None,
         "finish_reason": turn.finish_reason,
         "stats": stats_of(turn),
         "is_continuable": is_continuable(turn),
