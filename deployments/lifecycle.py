@@ -74,6 +74,9 @@ def create(workspace: Workspace, actor: User, spec: ServiceSpec, *, reason: str 
             hint_service(service)
             enqueue_reconcile(service)
     except IntegrityError:
+        if not Workspace.objects.filter(pk=workspace.pk).exists():
+            message = _("Workspace %(name)s was deleted meanwhile. Choose another.")
+            raise Conflict("workspace_gone", message % {"name": workspace.name}) from None
         message = _("A service named %(name)s exists already. Choose another name, or update that service.")
         raise Conflict("name_taken", message % {"name": spec.name}) from None
     return service

@@ -46,11 +46,17 @@ class OneTimePasswordOver(Exception):
 def administering(actor: User) -> Iterator[None]:
     """A transaction in which ``actor`` is an administrator and stays one. Raises ``NotAllowed``."""
     with transaction.atomic():
-        rows = User.objects.select_for_update().filter(is_superuser=True, is_active=True).order_by("pk")
-        if actor.pk not in [row.pk for row in rows]:
-            words = _("Only administrators manage people. Administrators: %(names)s.")
-            raise NotAllowed(words % {"names": administrators_words()})
+        # All are locked, in one order: of two who switch one another off at once, the second finds itself off.
+        list(User.objects.select_for_update().filter(is_superuser=True, is_active=True).order_by("pk"))
+        require_administrator(actor)
         yield
+
+
+def require_administrator(actor: User) -> None:
+    """Raise ``NotAllowed`` unless ``actor`` is an administrator now."""
+    if not User.objects.filter(pk=actor.pk, is_superuser=True, is_active=True).exists():
+        words = _("Only administrators manage people. Administrators: %(names)s.")
+        raise NotAllowed(words % {"names": administrators_words()})
 
 
 def create_person(

@@ -1,11 +1,10 @@
-"""The caller: who they are, their tokens and workspaces, and the audit trail of what they own."""
+"""The caller: who they are, their tokens, and the audit trail of what they may know."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 from typing import TypedDict
 
-from django.contrib.auth.models import User
 from django.db.models import QuerySet
 from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
@@ -23,33 +22,20 @@ from deployments.api.fields import text_of, time_text
 from deployments.api.lookup import get_workspace
 from deployments.api.openapi import answers, body, paging, parameters
 from deployments.api.service import MessageAnswer
+from deployments.api.workspaces import WorkspaceFields, workspace_fields
 from deployments.audit import entries_for
-from deployments.models import AuditEntry, Membership, PersonalToken, Role, Workspace
+from deployments.members import summaries
+from deployments.models import AuditEntry, PersonalToken
 
 MAX_TOKEN_DAYS = 3650
 
 
-class WorkspaceFields(TypedDict):
-    """A workspace, and what the caller may do in it."""
-
-    WorkspaceId: str
-    WorkspaceName: str
-    Role: str
-    CreateTime: str
-
-
-class WorkspaceList(TypedDict):
-    """The caller's workspaces, by name."""
-
-    Workspaces: list[WorkspaceFields]
-    TotalCount: int
-
-
-class PersonFields(TypedDict):
+class CallerFields(TypedDict):
     """The caller."""
 
     UserId: str
     UserName: str
+    DisplayName: str
     Administrator: bool
     Workspaces: list[WorkspaceFields]
 
@@ -98,45 +84,22 @@ class AuditList(TypedDict):
     TotalCount: int
 
 
-def workspace_fields(user: User) -> list[WorkspaceFields]:
-    roles = dict(Membership.objects.filter(user=user).values_list("workspace_id", "role"))
-    rows = Workspace.objects.all() if user.is_superuser else Workspace.objects.filter(pk__in=roles)
-    return [
-        WorkspaceFields(
-            WorkspaceId=row.slug,
-            WorkspaceName=row.name,
-            Role=str(Role.OWNER) if user.is_superuser else roles[row.pk],
-            CreateTime=time_text(row.created_at),
-        )
-        for row in rows.order_by("name")
-    ]
-
-
 class MeView(APIView):
     """The caller."""
 
-    @extend_schema(operation_id="DescribeCaller", responses=answers(PersonFields))
+    @extend_schema(operation_id="DescribeCaller", responses=answers(CallerFields))
     def get(self, request: Request) -> Response:
         """Who the credentials belong to."""
         user = caller(request)
         return Response(
-            PersonFields(
+            CallerFields(
                 UserId=str(user.pk),
                 UserName=user.get_username(),
+                DisplayName=user.first_name,
                 Administrator=user.is_superuser,
-                Workspaces=workspace_fields(user),
+                Workspaces=[workspace_fields(user, one.workspace, one.role) for one in summaries(user)],
             )
         )
-
-
-class WorkspacesView(APIView):
-    """The caller's workspaces."""
-
-    @extend_schema(operation_id="ListWorkspaces", responses=answers(WorkspaceList))
-    def get(self, request: Request) -> Response:
-        """The workspaces the caller belongs to; an administrator sees all."""
-        found = workspace_fields(caller(request))
-        return Response(WorkspaceList(Workspaces=found, TotalCount=len(found)))
 
 
 def token_fields(row: PersonalToken) -> TokenFields:

@@ -8,10 +8,18 @@ from deployments.api.access_keys import AccessKeysView, AccessKeyView
 from deployments.api.instances import EventsView, InstancesView, InstanceView, LogsView
 from deployments.api.llm import LlmServicesView, ModelsView
 from deployments.api.nowhere import NowhereView
-from deployments.api.people import AuditView, MeView, PersonalTokenView, TokensView, WorkspacesView
+from deployments.api.people import AuditView, MeView, PersonalTokenView, TokensView
+from deployments.api.persons import (
+    ActivatePersonView,
+    DeactivatePersonView,
+    PeopleView,
+    PersonPasswordView,
+    PersonView,
+)
 from deployments.api.service import EndpointsView, ScaleView, ServiceView, TokenView, VerbView
 from deployments.api.services import ServicesView
 from deployments.api.versions import SwitchVersionView, VersionsView, VersionView
+from deployments.api.workspaces import MembersView, MemberView, WorkspacesView, WorkspaceView
 
 SERVICE = "services/<str:cluster>/<str:name>"
 
@@ -37,6 +45,14 @@ urlpatterns = [
     path("access-keys", AccessKeysView.as_view()),
     path("access-keys/<str:key_id>", AccessKeyView.as_view()),
     path("workspaces", WorkspacesView.as_view()),
+    path("workspaces/<str:workspace>", WorkspaceView.as_view()),
+    path("workspaces/<str:workspace>/members", MembersView.as_view()),
+    path("workspaces/<str:workspace>/members/<str:name>", MemberView.as_view()),
+    path("people", PeopleView.as_view()),
+    path("people/<str:name>", PersonView.as_view()),
+    path("people/<str:name>/password", PersonPasswordView.as_view()),
+    path("people/<str:name>/deactivate", DeactivatePersonView.as_view()),
+    path("people/<str:name>/activate", ActivatePersonView.as_view()),
     path("audit", AuditView.as_view()),
     re_path(r"", NowhereView.as_view()),
 ]

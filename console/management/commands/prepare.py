@@ -48,15 +48,15 @@ class Command(BaseCommand):
 
 
 def create_first_people(given_password: str | None) -> tuple[bool, str | None]:
-    """Create workspace ``default`` and, where there is nobody yet, its owner ``admin``.
+    """Where there is nobody yet, create workspace ``default`` and its owner ``admin``.
 
     Returns whether ``admin`` was created, and the password where one was generated. Two at once are safe: the
     second finds the first's rows or fails on their unique names and changes nothing.
     """
     with transaction.atomic():
-        workspace, _ = Workspace.objects.get_or_create(slug="default", defaults={"name": "Default"})
         if User.objects.exists():
             return False, None
+        workspace, _ = Workspace.objects.get_or_create(slug="default", defaults={"name": "Default"})
         generated = None
         if given_password is None:
             generated = "".join(secrets.choice(_LETTERS) for _ in range(_GENERATED_LENGTH))
