@@ -13,6 +13,7 @@ from django.utils.translation import gettext, gettext_lazy
 
 from console.templatetags.slipway import relative_words
 from deployments.models import Service, Status
+from deployments.words import number
 
 SILENT_AFTER = timedelta(seconds=30)
 UNKNOWN = "Unknown"
@@ -58,9 +59,9 @@ def badge_of(service: Service, ready: int, now: datetime) -> Badge:
         seen = relative_words(service.observed_at or service.created_at, now)
         return Badge(UNKNOWN, gettext("Unknown, seen %(ago)s") % {"ago": seen}, "circle-help", "unknown")
     if status == Status.RUNNING and ready < service.wanted_instances:
-        word = gettext("Running %(ready)d/%(wanted)d") % {
-            "ready": ready,
-            "wanted": service.wanted_instances,
+        word = gettext("Running %(ready)s/%(wanted)s") % {
+            "ready": number(ready),
+            "wanted": number(service.wanted_instances),
         }
         return Badge(status, word, "circle-alert", "warn")
     icon, tone = ICONS_AND_TONES.get(status, IN_MOTION)

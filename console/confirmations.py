@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from deployments.models import Service
+from deployments.words import number
 from inference_gateway.models import Conversation
 
 
@@ -28,16 +29,16 @@ class Confirmation:
 
 
 def instances_words(count: int) -> str:
-    return ngettext("%(count)d instance", "%(count)d instances", count) % {"count": count}
+    return ngettext("%(count)s instance", "%(count)s instances", count) % {"count": number(count)}
 
 
 def confirm_stop(service: Service) -> Confirmation:
     count = service.instances.count()
     ends = ngettext(
-        "%(count)d instance ends once it has answered what it is answering now.",
-        "%(count)d instances end once they have answered what they are answering now.",
+        "%(count)s instance ends once it has answered what it is answering now.",
+        "%(count)s instances end once they have answered what they are answering now.",
         count,
-    ) % {"count": count}
+    ) % {"count": number(count)}
     return Confirmation(
         "stop",
         _("Stop %(name)s?") % {"name": service.name},
@@ -84,13 +85,13 @@ def confirm_delete(service: Service) -> Confirmation:
     conversations = Conversation.objects.filter(service=service, deleted_at=None).count()
     loss = _("Ends %(instances)s and removes %(versions)s, the log, the events and the token for good.") % {
         "instances": instances_words(instances),
-        "versions": ngettext("%(count)d version", "%(count)d versions", versions) % {"count": versions},
+        "versions": ngettext("%(count)s version", "%(count)s versions", versions) % {"count": number(versions)},
     }
     kept = ngettext(
-        "%(count)d conversation stays readable for whoever led it.",
-        "%(count)d conversations stay readable for those who led them.",
+        "%(count)s conversation stays readable for whoever led it.",
+        "%(count)s conversations stay readable for those who led them.",
         conversations,
-    ) % {"count": conversations}
+    ) % {"count": number(conversations)}
     return Confirmation(
         "delete",
         _("Delete %(name)s?") % {"name": service.name},
@@ -120,11 +121,11 @@ def confirm_switch(service: Service, number: int) -> Confirmation:
     words = instances_words(service.wanted_instances)
     return Confirmation(
         f"versions/{number}/switch",
-        _("Switch %(name)s to r%(number)d?") % {"name": service.name, "number": number},
+        _("Switch %(name)s to r%(number)s?") % {"name": service.name, "number": number},
         (
-            _("From r%(now)d to r%(number)d: replaces %(instances)s, one after another.")
+            _("From r%(now)s to r%(number)s: replaces %(instances)s, one after another.")
             % {"now": now, "number": number, "instances": words},
-            _("Requests keep being answered. If r%(number)d does not start, what serves now goes on.")
+            _("Requests keep being answered. If r%(number)s does not start, what serves now goes on.")
             % {"number": number},
         ),
         _("Switch"),

@@ -12,6 +12,7 @@ from django.utils.translation import ngettext
 
 from deployments.models import Desired, Service
 from deployments.spec import ServiceSpec
+from deployments.words import number
 
 _SECRET = re.compile(r"token|dockerAuth|containers\[\d+\]\.env\[\d+\]\.value|storage\[\d+\]\..*(password|secret)")
 _MISSING: Any = object()
@@ -47,7 +48,10 @@ def effect_of(service: Service, spec: ServiceSpec, *, token_changes: bool) -> Ef
         kind, sentences = "restart", [restart_words(service, spec)]
     elif counts["before"] != counts["after"]:
         kind = "scale"
-        sentences = [_("No restart: only the number of instances changes, from %(before)d to %(after)d.") % counts]
+        sentences = [
+            _("No restart: only the number of instances changes, from %(before)s to %(after)s.")
+            % {"before": number(counts["before"]), "after": number(counts["after"])}
+        ]
     elif token_changes:
         kind, sentences = "token", [_("No restart: only the service token changes.")]
     else:
@@ -64,10 +68,10 @@ def restart_words(service: Service, spec: ServiceSpec) -> str:
     if service.desired == Desired.STOPPED or count == 0:
         return _("No restart: no instance runs.")
     return ngettext(
-        "Restarts %(count)d instance. It is replaced once the new one answers.",
-        "Restarts %(count)d instances one by one. Each is replaced once a new one answers.",
+        "Restarts %(count)s instance. It is replaced once the new one answers.",
+        "Restarts %(count)s instances one by one. Each is replaced once a new one answers.",
         count,
-    ) % {"count": count}
+    ) % {"count": number(count)}
 
 
 def compare(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Change]:

@@ -13,6 +13,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext, ngettext
 
+from deployments.words import number
+
 register = template.Library()
 
 DAY = timedelta(days=1)
@@ -53,10 +55,10 @@ def relative_words(instant: datetime, now: datetime) -> str:
     if seconds < 5:
         return gettext("just now")
     if seconds < 60:
-        return ngettext("%(count)d s ago", "%(count)d s ago", seconds) % {"count": seconds}
+        return ngettext("%(count)s s ago", "%(count)s s ago", seconds) % {"count": number(seconds)}
     if seconds < 3600:
-        return ngettext("%(count)d min ago", "%(count)d min ago", seconds // 60) % {"count": seconds // 60}
-    return ngettext("%(count)d h ago", "%(count)d h ago", seconds // 3600) % {"count": seconds // 3600}
+        return ngettext("%(count)s min ago", "%(count)s min ago", seconds // 60) % {"count": number(seconds // 60)}
+    return ngettext("%(count)s h ago", "%(count)s h ago", seconds // 3600) % {"count": number(seconds // 3600)}
 
 
 @register.filter
@@ -65,13 +67,25 @@ def seconds_words(seconds: float | None) -> str:
     if seconds is None:
         return "–"
     if seconds < 1:
-        return gettext("%(count)d ms") % {"count": round(seconds * 1000)}
+        return gettext("%(count)s ms") % {"count": number(round(seconds * 1000))}
     whole = round(seconds)
     if whole < 60:
-        return gettext("%(count)d s") % {"count": whole}
+        return gettext("%(count)s s") % {"count": number(whole)}
     if whole < 3600:
-        return gettext("%(minutes)d min %(seconds)d s") % {"minutes": whole // 60, "seconds": whole % 60}
-    return gettext("%(hours)d h %(minutes)d min") % {"hours": whole // 3600, "minutes": whole % 3600 // 60}
+        return gettext("%(minutes)s min %(seconds)s s") % {
+            "minutes": number(whole // 60),
+            "seconds": number(whole % 60),
+        }
+    return gettext("%(hours)s h %(minutes)s min") % {
+        "hours": number(whole // 3600),
+        "minutes": number(whole % 3600 // 60),
+    }
+
+
+@register.filter(name="number")
+def number_words(value: float | None, decimals: int = 0) -> str:
+    """A number in the reader's digits, with grouped thousands. Not for ids, and not for what a form sends back."""
+    return "–" if value is None else number(value, decimals)
 
 
 @register.filter(name="json")

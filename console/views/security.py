@@ -19,6 +19,7 @@ from console import sign_ins
 from console.access import SignedInRequest, signed_in
 from deployments.audit import record_audit
 from deployments.sign_ins import end_sign_ins
+from deployments.words import number
 
 
 @sensitive_post_parameters("old_password", "new_password")
@@ -59,8 +60,8 @@ def sign_out_others(request: SignedInRequest) -> HttpResponse:
     if named:
         rows = [row for row in rows if str(row.pk) == named]
     count = sign_ins.end_others(request.user, rows, request.session.session_key or "")
-    words = ngettext("Signed out in %(count)d other browser.", "Signed out in %(count)d other browsers.", count)
-    messages.success(request, words % {"count": count} if count else _("You are signed in nowhere else."))
+    words = ngettext("Signed out in %(count)s other browser.", "Signed out in %(count)s other browsers.", count)
+    messages.success(request, words % {"count": number(count)} if count else _("You are signed in nowhere else."))
     return HttpResponseRedirect("/settings/security")
 
 

@@ -23,6 +23,7 @@ from console.page_context import keep_in_cookies, preferences_of
 from console.views.first_sign_in import remember
 from deployments.models import OneTimePassword
 from deployments.throttle import claim_try, forget_tries
+from deployments.words import number
 
 
 @never_cache
@@ -43,10 +44,10 @@ def sign_in(request: HttpRequest) -> HttpResponse:
     wait_seconds = claim_try(name, address)
     if wait_seconds:
         error = ngettext(
-            "Too many tries. Wait %(count)d second, then try again.",
-            "Too many tries. Wait %(count)d seconds, then try again.",
+            "Too many tries. Wait %(count)s second, then try again.",
+            "Too many tries. Wait %(count)s seconds, then try again.",
             wait_seconds,
-        ) % {"count": wait_seconds}
+        ) % {"count": number(wait_seconds)}
         return show_form(request, there, {"error": error, "name": name}, status=429)
     usable = "\0" not in name and "\0" not in password
     user = authenticate(request, username=name, password=password) if usable else None

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from django.utils.translation import gettext as _
 
 from deployments.spec.spec import MAX_DEPTH
+from deployments.words import number
 
 #: Levels that are read at all; the document's own limit is said by ``ServiceSpec.parse``, with the field's words.
 MAX_TEXT_DEPTH = 4 * MAX_DEPTH
@@ -56,7 +57,7 @@ def number_words(said: str) -> str:
 def too_deep(place: Place) -> TextInvalid:
     return TextInvalid(
         "document_too_large",
-        _("The document nests too deeply here: at most %(levels)d levels.") % {"levels": MAX_DEPTH},
+        _("The document nests too deeply here: at most %(levels)s levels.") % {"levels": number(MAX_DEPTH)},
         place,
     )
 

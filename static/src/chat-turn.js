@@ -2,6 +2,7 @@
 
 import { colourCode, frameCode } from "./chat-code.js";
 import { MarkdownView } from "./chat-markdown.js";
+import { count, exactly, tenths } from "./numbers.js";
 
 const SLOW_PAINT_MS = 8;
 
@@ -100,7 +101,7 @@ export class TurnView {
 
   #tick() {
     const { words } = this.page;
-    const seconds = ((performance.now() - this.since) / 1000).toFixed(1);
+    const seconds = tenths((performance.now() - this.since) / 1000);
     const sentence = this.phase === "waiting"
       ? this.page.serviceSentence() || words.waiting
       : (this.phase === "thinking" ? words.thinking : words.reading);
@@ -149,18 +150,15 @@ export class TurnView {
 function statsLine(stats, words) {
   const parts = [];
   if (stats.first_token_ms !== null) {
-    const wait = stats.first_token_ms < 1000
-      ? `${stats.first_token_ms} ms`
-      : `${(stats.first_token_ms / 1000).toFixed(1)} s`;
-    parts.push(words.firstToken.replace("%t%", wait));
+    parts.push(words.firstToken.replace("%t%", exactly(stats.first_token_ms)));
   }
   if (stats.tokens_per_second !== null) {
-    parts.push(words.rate.replace("%n%", stats.tokens_per_second.toFixed(1)));
+    parts.push(words.rate.replace("%n%", tenths(stats.tokens_per_second)));
   }
   if (stats.completion_tokens !== null) {
     parts.push(
       (stats.prompt_tokens === null ? words.tokensOut : words.tokens)
-        .replace("%in%", stats.prompt_tokens).replace("%out%", stats.completion_tokens),
+        .replace("%in%", count(stats.prompt_tokens ?? 0)).replace("%out%", count(stats.completion_tokens)),
     );
   }
   if (stats.revision !== null) {

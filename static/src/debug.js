@@ -1,6 +1,7 @@
 // Online debugging: one request from the form, through the gateway as a program's, and all that came back.
 
 import { copyFrom } from "./copy.js";
+import { count, exactly } from "./numbers.js";
 import { requestToken } from "./secrets.js";
 
 const MOST_TRIES = 20;
@@ -16,7 +17,6 @@ let running = null;
 
 const fetchToken = (purpose) => requestToken(byId("debug-token"), purpose, box.dataset.wrong);
 const hasBody = (request) => !["GET", "DELETE"].includes(request.method) || request.body !== "";
-const timeWords = (ms) => (ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`);
 
 function fill(request) {
   for (const [name, field] of Object.entries(fields)) {
@@ -115,10 +115,10 @@ function showFacts(facts, whole) {
   const words = box.dataset;
   const parts = [];
   if (facts.first !== undefined) {
-    parts.push(words.first.replace("%t%", timeWords(facts.first)));
+    parts.push(words.first.replace("%t%", exactly(facts.first)));
   }
   if (whole) {
-    parts.push(words.whole.replace("%t%", timeWords(whole)), words.size.replace("%n%", facts.bytes.toLocaleString()));
+    parts.push(words.whole.replace("%t%", exactly(whole)), words.size.replace("%n%", count(facts.bytes)));
   }
   byId("debug-facts").textContent = parts.join(" · ");
 }
@@ -153,8 +153,8 @@ function showTries(tries) {
       button.type = "button";
       button.className = "debug-try";
       button.dataset.index = index;
-      const time = new Date(one.at).toLocaleTimeString();
-      button.textContent = `${time}  ${one.status || "–"}  ${one.method} ${one.path || "/"}  ${timeWords(one.ms)}`;
+      const time = new Date(one.at).toLocaleTimeString(document.documentElement.lang);
+      button.textContent = `${time}  ${one.status || "–"}  ${one.method} ${one.path || "/"}  ${exactly(one.ms)}`;
       const item = document.createElement("li");
       item.append(button);
       return item;

@@ -4,6 +4,7 @@
 
 import { askToSignIn } from "./dialogs.js";
 import { morph } from "./htmx.js";
+import { elapsed } from "./numbers.js";
 
 const GATHER_MS = 250;
 const LOOK_AGAIN_MS = 15_000;
@@ -300,6 +301,6 @@ if (main && indicator && !("ownSocket" in main.dataset)) {
 setInterval(() => {
   for (const place of document.querySelectorAll("[data-since]")) {
     const seconds = Math.max(0, Math.round((Date.now() - Date.parse(place.dataset.since)) / 1000));
-    place.textContent = seconds < 60 ? `${seconds} s` : `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
+    place.textContent = elapsed(seconds);
   }
 }, 1000);

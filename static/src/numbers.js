@@ -1,0 +1,21 @@
+// Numbers and durations as the page's language writes them. The words of units stand in the page, on <body>.
+
+const language = document.documentElement.lang;
+const whole = new Intl.NumberFormat(language, { maximumFractionDigits: 0 });
+const tenth = new Intl.NumberFormat(language, { minimumFractionDigits: 1, maximumFractionDigits: 1 });
+
+export const count = (value) => whole.format(value);
+export const tenths = (value) => tenth.format(value);
+/** Milliseconds below a second, else seconds to one decimal: "840 ms", "1.2 s". */
+export const exactly = (ms) => (ms < 1000 ? put("inMs", count(Math.round(ms))) : put("inSeconds", tenths(ms / 1000)));
+
+/** Whole seconds as people say them: "12 s", "1 min 52 s". */
+export function elapsed(seconds) {
+  return seconds < 60
+    ? put("inSeconds", count(seconds))
+    : put("inMinutes", count(Math.floor(seconds / 60))).replace("%s%", count(seconds % 60));
+}
+
+function put(unit, number) {
+  return document.body.dataset[unit].replace("%n%", number);
+}
