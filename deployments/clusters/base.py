@@ -12,7 +12,7 @@ for anything the backend could not do; a vendor's own exceptions never leave a b
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -69,6 +69,10 @@ class ProgramExit:
     message: str
     started_at: datetime | None
     finished_at: datetime
+    #: What the backend itself knows of the cause, "" where the log has to tell: a code of ``failures.CAUSES``
+    #: with its values (``used_mib``, ``limit_mib``, ``program``, ``source``, ``mount_path``).
+    cause: str = ""
+    values: Mapping[str, str | int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +91,8 @@ class InstanceObservation:
     last_exit: ProgramExit | None = None
     retry_at: datetime | None = None
     log_tail: tuple[str, ...] = ()  # last lines, only after a failure (at most 20)
+    #: Mounted folders as (path on the node, as the document names it): a log has the first, people know the second.
+    folders: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from typing import Any, TypedDict
+from typing import Any, NamedTuple, NotRequired, TypedDict
 
 LAUNCH, STATE, STOP, LOCK = "launch.json", "state.json", "stop.json", "lock"
 LOG, WORK, TEMP, VOLUMES = "log", "work", "tmp", "volumes"
@@ -55,6 +55,13 @@ class Launch(TypedDict):
     ports_folder: str
 
 
+class Cause(NamedTuple):
+    """What a shim knows of why a program ended: a code of ``deployments.failures.CAUSES`` and its values."""
+
+    code: str
+    values: dict[str, str | int]
+
+
 class Exit(TypedDict):
     """How a program ended; ``base.ProgramExit`` on disk."""
 
@@ -64,6 +71,8 @@ class Exit(TypedDict):
     started_at: float | None
     finished_at: float
     log_tail: list[str]
+    cause: NotRequired[str]  # absent in what an older shim wrote
+    values: NotRequired[dict[str, str | int]]
 
 
 class State(TypedDict, total=False):

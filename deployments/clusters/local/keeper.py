@@ -14,7 +14,7 @@ import signal
 import time
 
 from deployments.clusters.local import folder as files
-from deployments.clusters.local.folder import Exit, Launch, State, Stop
+from deployments.clusters.local.folder import Cause, Exit, Launch, State, Stop
 from deployments.clusters.local.log_writer import LogWriter
 from deployments.clusters.local.ports import NoPort, claim, is_free
 from deployments.clusters.local.processes import (
@@ -32,6 +32,7 @@ LONGEST_DELAY_SECONDS = 60.0
 STEADY_SECONDS = 60.0  # a program that ran so long starts the delays anew
 LOOK_SECONDS = 0.5  # between looks at the memory; the longest wait in the loop is twice that
 MIB = 1024 * 1024
+NO_CAUSE = Cause("", {})  # the log has to tell
 
 
 class Keeper:
@@ -61,6 +62,7 @@ class Keeper:
         self.memory = MemoryWatch(os.getpid())
         self.next_look = 0.0
         self.over_limit = ""
+        self.used_mib = 0
         self.stop: Stop | None = None
         self.drain_until = self.kill_at = 0.0
         self.signalled = self.interrupted = False
@@ -196,13 +198,31 @@ class Keeper:
             self.claim_port()
             self.program = start_program(self.launch, self.folder, self.state["port"])
         except (NoPort, NotStarted, OSError) as problem:
-            self.state["started_at"] = None
-            self.after_end(self.ended(127, "StartError", str(problem)), ran_seconds=0.0)
+            self.not_started(problem)
             return
         self.is_output_open = True
         self.state.update({"program_pid": self.program.pid, "program_start": self.program.start})
         self.state["started_at"] = time.time()
         self.save(phase="Running")
+
+    def not_started(self, problem: NoPort | NotStarted | OSError) -> None:
+        """The program never began: say why, with what only the log may name."""
+        if isinstance(problem, NotStarted):
+            cause = problem.cause
+        elif isinstance(problem, NoPort):
+            cause = Cause("PortsExhausted", {})
+        else:
+            cause = Cause("NotPrepared", {"reason": problem.strerror or "the system gave no reason"})
+        if evidence := getattr(problem, "evidence", "") or (str(problem) if isinstance(problem, OSError) else ""):
+            self.log.feed(f"slipway: {evidence}\n".encode())
+            self.log.finish_run()
+        self.state["started_at"] = None
+        said = (
+            f"The instance could not be prepared: {cause.values['reason']}."
+            if isinstance(problem, OSError)
+            else str(problem)
+        )
+        self.after_end(self.ended(127, "StartError", said, cause), ran_seconds=0.0)
 
     def claim_port(self) -> None:
         """Keep the port of earlier programs, unless a stranger took it while none of them ran."""
@@ -232,10 +252,14 @@ class Keeper:
         self.program = None
         self.log.finish_run()
         reason = "OOMKilled" if self.over_limit else "Error" if code else "Completed"
+        cause = NO_CAUSE
+        if self.over_limit:
+            cause = Cause("OutOfMemory", {"used_mib": self.used_mib, "limit_mib": self.launch["memory_mib"] or 0})
         self.state.update({"program_pid": 0, "program_start": ""})
-        self.after_end(self.ended(code, reason, self.over_limit or describe(code, ran_seconds)), ran_seconds)
+        said = self.over_limit or describe(code, ran_seconds)
+        self.after_end(self.ended(code, reason, said, cause), ran_seconds)
 
-    def ended(self, code: int, reason: str, message: str) -> Exit:
+    def ended(self, code: int, reason: str, message: str, cause: Cause = NO_CAUSE) -> Exit:
         return Exit(
             exit_code=code,
             reason=reason,
@@ -243,6 +267,8 @@ class Keeper:
             started_at=self.state.get("started_at"),
             finished_at=time.time(),
             log_tail=list(self.log.tail),
+            cause=cause.code,
+            values=cause.values,
         )
 
     def after_end(self, how: Exit, ran_seconds: float) -> None:
@@ -265,6 +291,7 @@ class Keeper:
         self.next_look = time.monotonic() + LOOK_SECONDS
         used = self.memory.resident_bytes(limit_mib * MIB)
         if used > limit_mib * MIB:
+            self.used_mib = used // MIB
             self.over_limit = (
                 f"The instance used {used // MIB:,} MiB of memory, its limit is {limit_mib:,} MiB. "
                 "Raise the memory of the service, or let the program use less."

@@ -69,6 +69,7 @@ def observe_instance(seen: Seen) -> InstanceObservation:
         last_exit=exit_of(last_exit) if last_exit else None,
         retry_at=moment(state.get("retry_at")),
         log_tail=tuple(last_exit["log_tail"]) if last_exit else (),
+        folders=tuple((each["path"], document_name(each)) for each in launch["folders"]) if launch else (),
     )
 
 
@@ -93,7 +94,14 @@ def exit_of(last: files.Exit) -> ProgramExit:
         message=last["message"],
         started_at=moment(last["started_at"]),
         finished_at=finished_at,
+        cause=last.get("cause", ""),
+        values=last.get("values", {}),
     )
+
+
+def document_name(required: files.RequiredFolder) -> str:
+    """A folder as the document names it: its source, or, for one of the instance alone, where it is mounted."""
+    return required["source"] if "://" in required["source"] else required["mount_path"]
 
 
 def moment(unix_seconds: float | None) -> datetime | None:

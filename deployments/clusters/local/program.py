@@ -13,7 +13,7 @@ import signal
 import sys
 from typing import NamedTuple, NoReturn
 
-from deployments.clusters.local.folder import TEMP, WORK, Launch
+from deployments.clusters.local.folder import TEMP, WORK, Cause, Launch
 from deployments.clusters.local.processes import find_process
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
@@ -21,7 +21,16 @@ PORT_WORDS = ("${LISTENING_PORT}", "$LISTENING_PORT", "${PORT}", "$PORT")
 
 
 class NotStarted(Exception):
-    """The program never began; the text says why and what to do."""
+    """The program never began; the text says why and what to do.
+
+    The text is shown to everybody who may see the service, so it names no path of this machine that the document
+    does not name; ``evidence`` does, for the log.
+    """
+
+    def __init__(self, text: str, cause: Cause, evidence: str = "") -> None:
+        super().__init__(text)
+        self.cause = cause
+        self.evidence = evidence
 
 
 class Program(NamedTuple):
@@ -42,9 +51,11 @@ def start_program(launch: Launch, folder: str, port: int) -> Program:
     """Start it and return once it has been executed. Raises ``NotStarted``."""
     for required in launch["folders"]:
         if not os.path.isdir(required["path"]):
+            source, mount_path = required["source"], required["mount_path"]
             raise NotStarted(
-                f"{required['source']} is mounted at {required['mount_path']}, but its folder "
-                f"{required['path']} does not exist. Create it, or correct the mount."
+                f"{source} is mounted at {mount_path}, but there is no such folder. Create it, or correct the mount.",
+                Cause("FolderMissing", {"source": source, "mount_path": mount_path}),
+                f"{required['path']} does not exist.",
             )
     try:
         for name in (WORK, TEMP):
@@ -52,7 +63,10 @@ def start_program(launch: Launch, folder: str, port: int) -> Program:
         output, program_end = os.pipe()
         failure, failure_end = os.pipe()  # closed by a successful exec, as every descriptor of Python's
     except OSError as problem:
-        raise NotStarted(f"The instance could not be prepared: {problem.strerror}.") from None
+        reason = problem.strerror or "the system gave no reason"
+        raise NotStarted(
+            f"The instance could not be prepared: {reason}.", Cause("NotPrepared", {"reason": reason})
+        ) from None
     argv, environment = for_port(launch, port)
     parent = os.getpid()
     pid = os.fork()
@@ -65,7 +79,7 @@ def start_program(launch: Launch, folder: str, port: int) -> Program:
     if said:
         os.close(output)
         os.waitpid(pid, 0)
-        raise NotStarted(explain(argv[0], said))
+        raise explain(argv[0], said)
     os.set_blocking(output, False)
     row = find_process(pid)
     return Program(pid, row.start if row else "", output)
@@ -133,12 +147,24 @@ def limit_cores(cpu_cores: float | None, port: int) -> None:
         os.sched_setaffinity(0, {present[(first + step) % len(present)] for step in range(count)})
 
 
-def explain(program: str, code: str) -> str:
+def explain(program: str, code: str) -> NotStarted:
+    """Why the system would not execute it. The whole path is evidence; people know a program by its name."""
     number = int(code) if code.isdigit() else 0
+    name = os.path.basename(program) or program
+    values: dict[str, str | int] = {"program": name}
+    evidence = f"{program}: {os.strerror(number)}"
     if number in (errno.ENOENT, errno.ENOTDIR):
-        return f"The program {program} was not found. Correct the command, or install the program."
+        text = f"The program {name} was not found. Correct the command, or install the program."
+        return NotStarted(text, Cause("ProgramMissing", values), evidence)
     if number in (errno.EACCES, errno.ENOEXEC):
-        return f"The program {program} cannot be executed. Make it executable, or correct the command."
+        text = f"The program {name} cannot be executed. Make it executable, or correct the command."
+        return NotStarted(text, Cause("NotExecutable", values), evidence)
     if number == errno.E2BIG:
-        return "The command and the environment are too long for this system. Shorten them."
-    return f"The program {program} could not be started: {os.strerror(number)}."
+        text = "The command and the environment are too long for this system. Shorten them."
+        return NotStarted(text, Cause("CommandTooLong", {}), evidence)
+    reason = os.strerror(number)
+    return NotStarted(
+        f"The program {name} could not be started: {reason}.",
+        Cause("NotPrepared", {"reason": reason}),
+        evidence,
+    )
