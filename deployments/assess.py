@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from deployments.clusters.base import InstanceObservation, InstancePhase
+from deployments.failures import Cause, Program, explain_end, explain_silence
+from deployments.failures.causes import ends_words
 from deployments.models import Desired, Status
+from deployments.stages import Stage
 from deployments.status import Verdict
+from deployments.words import Sentence, join, say, say_plural
 
+NOTHING_KNOWN = Program()
 #: Programs that ended this often since they last answered are a crash loop (the third start took no cure).
 CRASHES_ARE_A_LOOP = 3
 #: The longest a program may run without answering, where its startup check gives no other time.
@@ -24,6 +29,9 @@ class Seen:
     ready: bool
     step: str = ""  # how far it is, in a sentence
     crashes: int = 0  # ends since it last answered
+    stage: Stage = Stage.NONE
+    #: How long the request took that it answered well.
+    answer_seconds: float = 0.0
 
     @property
     def is_stopping(self) -> bool:
@@ -43,6 +51,7 @@ class Wanted:
     progress_since: datetime
     startup_seconds: float = STARTUP_SECONDS
     serving_revision: int | None = None
+    program: Program = NOTHING_KNOWN
 
 
 def assess(wanted: Wanted, seen: Sequence[Seen], now: datetime) -> Verdict:
@@ -67,98 +76,128 @@ def is_current(wanted: Wanted, one: Seen) -> bool:
     return one.instance.revision == wanted.revision and one.instance.restart_token == wanted.restart_token
 
 
-def running_words(answering: int, instances: int) -> str:
+def running_words(answering: int, instances: int) -> Sentence:
     """How many answer (console.md §7, "running" and "degraded")."""
     sentence = answering_words(answering, instances)
-    return f"Running. {sentence}" if answering >= instances else sentence
+    return join(say("Running."), sentence) if answering >= instances else sentence
 
 
-def answering_words(answering: int, instances: int) -> str:
-    noun, verb = "instance" if instances == 1 else "instances", "answers" if answering == 1 else "answer"
-    return f"{answering} of {instances} {noun} {verb}."
+def answering_words(answering: int, instances: int) -> Sentence:
+    if instances == 1:
+        return say("1 of 1 instance answers.") if answering else say("0 of 1 instance answer.")
+    return say_plural(
+        "%(count)s of %(instances)s instances answers.",
+        "%(count)s of %(instances)s instances answer.",
+        answering,
+        instances=instances,
+    )
 
 
-def new_words(new: int, instances: int) -> str:
-    return f"{new} of {instances} {'instance' if instances == 1 else 'instances'} {'is' if new == 1 else 'are'} new."
+def degraded_words(wanted: Wanted, answering: int, waiting: Sequence[Seen]) -> Sentence:
+    """How many answer, and what the others do (console.md §7, "degraded")."""
+    again = sum(one.stage is Stage.AGAIN or one.crashes > 0 for one in waiting)
+    rest = (
+        say_plural("%(count)s is restarting.", "%(count)s are restarting.", again)
+        if again
+        else say_plural("%(count)s is starting.", "%(count)s are starting.", wanted.instances - answering)
+    )
+    return join(answering_words(answering, wanted.instances), rest)
+
+
+def new_words(new: int, instances: int) -> Sentence:
+    if instances == 1:
+        return say("1 of 1 instance is new.") if new else say("0 of 1 instance are new.")
+    return say_plural(
+        "%(count)s of %(instances)s instances is new.",
+        "%(count)s of %(instances)s instances are new.",
+        new,
+        instances=instances,
+    )
 
 
 def assess_ending(wanted: Wanted, seen: Sequence[Seen]) -> Verdict:
     if seen:
-        who, verb = ("1 instance", "finishes") if len(seen) == 1 else (f"{len(seen)} instances", "finish")
-        return Verdict(Status.STOPPING, "Stopping", f"Stopping: {who} {verb} what is being answered.")
+        message = say_plural(
+            "Stopping: %(count)s instance finishes what is being answered.",
+            "Stopping: %(count)s instances finish what is being answered.",
+            len(seen),
+        )
+        return Verdict(Status.STOPPING, "Stopping", message)
     if wanted.desired == Desired.STOPPED:
-        return Verdict(Status.STOPPED, "Stopped", "Stopped. Start it to serve again.")
-    return Verdict(Status.STOPPED, "ScaledToZero", "Stopped: scaled to 0 instances. Scale to 1 or more to serve.")
+        return Verdict(Status.STOPPED, "Stopped", say("Stopped. Start it to serve again."))
+    message = say("Stopped: scaled to 0 instances. Scale to 1 or more to serve.")
+    return Verdict(Status.STOPPED, "ScaledToZero", message)
 
 
 def assess_motion(wanted: Wanted, current: Sequence[Seen], answering: int, serving_others: int) -> Verdict:
     """Nothing failed for good, and not all is as wanted: say which motion this is, and its step."""
     waiting = [one for one in current if not one.ready]
-    step = waiting[0].step if waiting else "Replacing instances one after another."
+    step = waiting[0].step if waiting else say("Replacing instances one after another.")
     if serving_others or (wanted.status == Status.UPDATING and answering < wanted.instances):
         reason = wanted.reason if wanted.status == Status.UPDATING else "Updating"
-        return Verdict(Status.UPDATING, reason, f"{new_words(answering, wanted.instances)} {step}".strip())
+        return Verdict(Status.UPDATING, reason, join(new_words(answering, wanted.instances), step))
     if wanted.status == Status.SCALING:
-        return Verdict(Status.SCALING, "Scaling", f"{answering_words(answering, wanted.instances)} {step}".strip())
+        return Verdict(Status.SCALING, "Scaling", join(answering_words(answering, wanted.instances), step))
     if answering:
-        return Verdict(Status.RUNNING, "RUNNING", running_words(answering, wanted.instances))
+        return Verdict(Status.RUNNING, "RUNNING", degraded_words(wanted, answering, waiting))
     if not current and wanted.status in {Status.CREATING, Status.STARTING}:
-        return Verdict(wanted.status, wanted.reason, "Starting instances.")
-    return Verdict(Status.WAITING, "Waiting", step or "Starting instances.")
+        return Verdict(wanted.status, wanted.reason, say("Starting instances."))
+    return Verdict(Status.WAITING, "Waiting", step or say("Starting instances."))
 
 
 def find_failure(wanted: Wanted, unready: Sequence[Seen], now: datetime) -> Verdict | None:
     """The first instance that will not cure itself, said with cause and cure."""
     for one in unready:
         instance, end = one.instance, one.instance.last_exit
-        if end is not None and end.reason == "StartError":
-            return failed("StartError", end.message, "Correct the service, then update it.", one)
-        if end is not None and (instance.phase is InstancePhase.FAILED or one.crashes >= CRASHES_ARE_A_LOOP):
-            return explain_end(one)
+        is_over = instance.phase is InstancePhase.FAILED or one.crashes >= CRASHES_ARE_A_LOOP
+        if end is not None and (end.reason == "StartError" or is_over):
+            return ended_for_good(one, wanted.program)
         since = max(filter(None, (instance.started_at, wanted.progress_since)))
         waited = (now - since).total_seconds()
         if instance.phase is InstancePhase.RUNNING and waited > wanted.startup_seconds:
-            return failed(
-                "NeverReady",
-                f"The program runs for {waited / 60:.0f} min and does not answer. Its last step: {one.step}",
-                "Let it listen on $PORT, or give it more time with startup_check.",
-                one,
-            )
+            cause = explain_silence(one.stage, waited, wanted.program, one.step)
+            return failed("NeverReady", cause.what, cause, one)
     return None
 
 
-def explain_end(one: Seen) -> Verdict:
+def ended_for_good(one: Seen, program: Program) -> Verdict:
     end = one.instance.last_exit
     assert end is not None
+    cause = explain_end(one.instance, program)
+    if end.reason == "StartError":
+        return failed("StartError", cause.what, cause, one)
     if end.reason == "OOMKilled":
-        return failed(
-            "OOMKilled",
-            f"Out of memory: {end.message}",
-            "Raise metadata.memory, or use a smaller model.",
-            one,
-        )
-    lived = f", {(end.finished_at - end.started_at).total_seconds():.0f} s after start" if end.started_at else ""
-    last = next((line for line in reversed(one.instance.log_tail) if line.strip()), "")
-    how = f"with code {end.exit_code}" if end.exit_code >= 0 else f"by signal {-end.exit_code}"
-    times = max(one.crashes, 1)
-    sentence = f"The program exited {times} {'time' if times == 1 else 'times'}, the last {how}{lived}."
-    if last:
-        sentence += f" Its last line: {last.strip()[:300]}"
-    return failed("CrashLoopBackOff", sentence, "Read the log, correct the command or its settings, then update.", one)
+        return failed("OOMKilled", cause.what, cause, one)
+    lived = (end.finished_at - end.started_at).total_seconds() if end.started_at else None
+    ends = ends_words(max(one.crashes, 1), end.exit_code, lived)
+    return failed("CrashLoopBackOff", join(cause.what, ends), cause, one)
 
 
-def failed(code: str, message: str, cure: str, one: Seen) -> Verdict:
-    return Verdict(Status.FAILED, code, message, cure, one.instance.name, one.instance.log_tail)
+def failed(reason: str, message: Sentence, cause: Cause, one: Seen) -> Verdict:
+    return Verdict(
+        Status.FAILED,
+        reason,
+        message,
+        cause.cure,
+        instance=one.instance.name,
+        log_tail=one.instance.log_tail,
+        cause=cause,
+        times=max(one.crashes, 1),
+    )
 
 
 def halted(wanted: Wanted, failure: Verdict) -> Verdict:
     """A failing update never takes down what serves: it halts, and says so (eas.md §4.5)."""
-    old = f"r{wanted.serving_revision}" if wanted.serving_revision else "The revision before"
-    return Verdict(
-        Status.RUNNING,
-        "UpdateHalted",
-        f"r{wanted.revision} does not start; {old} keeps serving. {failure.message}",
-        f"{failure.cure} Or switch back under Versions.",
-        failure.instance,
-        failure.log_tail,
+    new = f"r{wanted.revision}"
+    if wanted.serving_revision:
+        old = f"r{wanted.serving_revision}"
+        said = say("%(new)s does not start; %(old)s keeps serving. No request was cut.", new=new, old=old)
+    else:
+        said = say("%(new)s does not start; the revision before keeps serving. No request was cut.", new=new)
+    return replace(
+        failure,
+        status=Status.RUNNING,
+        reason="UpdateHalted",
+        message=join(said, failure.message),
+        cure=join(failure.cure, say("Or switch back under Versions.")),
     )

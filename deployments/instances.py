@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from typing import Any
 
 from django.db import transaction
@@ -11,9 +12,22 @@ from django.utils import timezone
 
 from deployments.assess import Seen
 from deployments.clusters.base import InstanceObservation, InstancePhase
-from deployments.models import Instance, Service
+from deployments.models import Instance, Service, StartStep
 from deployments.spec import ServiceSpec
+from deployments.stages import Stage
+from deployments.timelines import (
+    Over,
+    Standing,
+    advance,
+    alike_of,
+    first_standing,
+    runs_ended,
+    standing_of,
+    step_rows,
+    steps_left,
+)
 from deployments.token_probe import Answer, probe_check, probe_port, probe_token
+from deployments.words import say, words_of
 
 MAX_PROBES_AT_ONCE = 8
 
@@ -24,8 +38,7 @@ def restart_number(observation: InstanceObservation) -> int:
 
 def ends_of(observation: InstanceObservation) -> int:
     """How often the instance's program has ended."""
-    waits = observation.phase in {InstancePhase.BACKOFF, InstancePhase.FAILED}
-    return observation.restart_count + (1 if waits else 0)
+    return runs_ended(observation.phase, observation.restart_count)
 
 
 def still_answers(row: Instance | None, observation: InstanceObservation) -> bool:
@@ -62,14 +75,14 @@ def look_at(
             asked = pool.map(lambda seen: ask(spec, seen, still_answers(rows.get(seen.name), seen)), to_ask)
             answers = {seen.name: answer for seen, answer in zip(to_ask, asked, strict=True)}
     known = [know(rows.get(seen.name), seen, answers.get(seen.name)) for seen in observations]
-    return known, write_rows(service, rows, known)
+    return known, write_rows(service, rows, known, alike_of(spec))
 
 
 def write_observed(service: Service, observations: Sequence[InstanceObservation]) -> tuple[list[Seen], bool]:
     """The same without asking any: for instances that are to end."""
     rows = {row.name: row for row in service.instances.all()}
     known = [know(rows.get(seen.name), seen, None) for seen in observations]
-    return known, write_rows(service, rows, known)
+    return known, write_rows(service, rows, known, alike="")
 
 
 def ask(spec: ServiceSpec, seen: InstanceObservation, has_answered: bool) -> Answer:
@@ -86,25 +99,40 @@ def know(row: Instance | None, seen: InstanceObservation, answer: Answer | None)
     ready = answer is not None and answer.ok
     ends_when_ready = row.ends_when_ready if row else 0
     crashes = 0 if ready else max(0, ends_of(seen) - ends_when_ready)
-    step = (
-        answer.step
-        if answer
-        else {InstancePhase.BACKOFF: "The program ended and is started again."}.get(seen.phase, "")
-    )
-    return Seen(seen, ready, step, crashes)
+    step: str = answer.step if answer else ""
+    if seen.phase is InstancePhase.BACKOFF:
+        step = say("The program ended and is started again.")
+    seconds = answer.seconds if answer else 0.0
+    return Seen(seen, ready, step, crashes, stage_of(seen, answer), seconds)
 
 
-def write_rows(service: Service, rows: dict[str, Instance], known: Sequence[Seen]) -> bool:
+def stage_of(seen: InstanceObservation, answer: Answer | None) -> Stage:
+    """How far it is, for its timeline."""
+    if seen.phase in {InstancePhase.STOPPING, InstancePhase.FAILED}:
+        return Stage.NONE
+    if seen.phase is InstancePhase.BACKOFF:
+        return Stage.AGAIN
+    if answer is None:
+        return Stage.STARTING
+    return Stage.READY if answer.ok else answer.stage
+
+
+def write_rows(service: Service, rows: dict[str, Instance], known: Sequence[Seen], alike: str) -> bool:
     """Write what changed and say whether anything did; most observations change and write nothing."""
     now = timezone.now()
-    gone = rows.keys() - {one.instance.name for one in known}
+    gone = [row for name, row in rows.items() if name not in {one.instance.name for one in known}]
     changed = bool(gone)
+    steps = [
+        step for row in gone for step in step_rows(service, row.name, row.revision_number, alike, steps_left(row, now))
+    ]
     with transaction.atomic():
         if gone:
-            Instance.objects.filter(service=service, name__in=gone).delete()
+            Instance.objects.filter(pk__in=[row.pk for row in gone]).delete()
         for one in known:
             row = rows.get(one.instance.name)
-            columns = columns_of(one, row)
+            over, standing = moved(service, row, one, now)
+            steps += step_rows(service, one.instance.name, one.instance.revision, alike, over)
+            columns = columns_of(one, row) | {"stage": str(standing.stage), "stage_since": standing.since}
             same_program = row is not None and row.started_at == one.instance.started_at
             known_since = row.ready_at if row is not None and same_program else None
             columns["ready_at"] = (known_since or now) if one.ready else None
@@ -116,7 +144,19 @@ def write_rows(service: Service, rows: dict[str, Instance], known: Sequence[Seen
             else:
                 continue
             changed = True
+        if steps:
+            StartStep.objects.bulk_create(steps)
     return changed
+
+
+def moved(service: Service, row: Instance | None, one: Seen, now: datetime) -> tuple[list[Over], Standing]:
+    """Where the instance is on its way now, and the steps that are over."""
+    was = standing_of(row) if row is not None else None
+    over: list[Over] = []
+    if was is None:
+        over, was = first_standing(one.instance, service.progress_since, now)
+    more, standing = advance(was, one, service.progress_since, now)
+    return [*over, *more], standing
 
 
 def columns_of(one: Seen, row: Instance | None) -> dict[str, Any]:
@@ -129,6 +169,7 @@ def columns_of(one: Seen, row: Instance | None) -> dict[str, Any]:
         "port": seen.port,
         "started_at": seen.started_at,
         "step": one.step[:300],
+        "step_words": words_of(one.step),
         "restart_count": seen.restart_count,
         "ends_when_ready": ends_of(seen) if one.ready else (row.ends_when_ready if row else 0),
         "last_exit_code": end.exit_code if end else None,

@@ -26,7 +26,7 @@ from deployments.models import Desired, Revision, Service, Status, Workspace
 from deployments.spec import ENGINE_LABEL, FieldError, ServiceSpec, SpecInvalid
 from deployments.status import Verdict, record_event, transition
 from deployments.tasks import enqueue_reconcile
-from deployments.words import join, number, translated
+from deployments.words import Sentence, join, number, say, say_plural, translated, words_of
 
 MAX_INSTANCES = 1000
 
@@ -49,6 +49,7 @@ def create(workspace: Workspace, actor: User, spec: ServiceSpec, *, reason: str 
     spec = with_engine_label(spec)
     refuse_unrunnable(spec)
     token = spec.token or new_service_token()
+    waiting = waiting_words()
     try:
         with transaction.atomic():
             service = Service.objects.create(
@@ -58,7 +59,8 @@ def create(workspace: Workspace, actor: User, spec: ServiceSpec, *, reason: str 
                 wanted_instances=spec.instances,
                 token_encrypted=encrypt(token),
                 reason="Creating",
-                message="Waiting for a worker. Usually under 1 s.",
+                message=waiting,
+                message_words=words_of(waiting),
             )
             revision = Revision.objects.create(
                 service=service,
@@ -69,7 +71,8 @@ def create(workspace: Workspace, actor: User, spec: ServiceSpec, *, reason: str 
             )
             Service.objects.filter(pk=service.pk).update(wanted_revision=revision)
             service.wanted_revision = revision
-            record_event(service, Verdict(Status.CREATING, "Created", f"{actor.get_username()} created {spec.name}."))
+            said = say("%(person)s created %(name)s.", person=actor.get_username(), name=spec.name)
+            record_event(service, Verdict(Status.CREATING, "Created", said))
             record_audit(actor, "service.create", spec.name, workspace, after=dict(spec.document))
             hint_service(service)
             enqueue_reconcile(service)
@@ -130,7 +133,7 @@ def update(
             reason=reason or "Updated",
         )
         change.set(wanted_revision=revision, wanted_instances=spec.instances)
-        change.move(Status.UPDATING, "Updating", f"Updating to r{revision.number}.")
+        change.move(Status.UPDATING, "Updating", say("Updating to r%(number)s.", number=str(revision.number)))
     return change.row
 
 
@@ -151,7 +154,7 @@ def stop(service: Service, actor: User) -> Service:
     with changing(service, actor, "service.stop") as change:
         if change.row.desired != Desired.STOPPED:
             change.set(desired=Desired.STOPPED)
-            change.force(Status.STOPPING, "Stopping", "Stopping: instances finish what they are answering.")
+            change.force(Status.STOPPING, "Stopping", say("Stopping: instances finish what they are answering."))
     return change.row
 
 
@@ -160,10 +163,10 @@ def start(service: Service, actor: User) -> Service:
     with changing(service, actor, "service.start") as change:
         if change.row.desired == Desired.STOPPED:
             change.set(desired=Desired.RUNNING)
-            change.force(Status.STARTING, "Starting", "Waiting for a worker. Usually under 1 s.")
+            change.force(Status.STARTING, "Starting", waiting_words())
         elif change.row.status == Status.FAILED:
             change.set(restart_number=change.row.restart_number + 1)
-            change.force(Status.STARTING, "Starting", "Starting again.")
+            change.force(Status.STARTING, "Starting", say("Starting again."))
     return change.row
 
 
@@ -175,7 +178,8 @@ def restart(service: Service, actor: User) -> Service:
             raise Conflict("stopped", _("%(name)s is stopped. Start it instead.") % {"name": row.name})
         if row.restart_number == row.settled_restart_number or row.status == Status.FAILED:
             change.set(restart_number=row.restart_number + 1)
-            change.force(Status.UPDATING, "Restarting", "Restarting: instances are replaced one after another.")
+            said = say("Restarting: instances are replaced one after another.")
+            change.force(Status.UPDATING, "Restarting", said)
     return change.row
 
 
@@ -190,7 +194,7 @@ def switch_version(service: Service, number: int, actor: User) -> Service:
         if revision != row.wanted_revision:
             refuse_unrunnable(ServiceSpec.parse(revision.document))
             change.set(wanted_revision=revision)
-            change.move(Status.UPDATING, "Switching", f"Switching to r{number}.")
+            change.move(Status.UPDATING, "Switching", say("Switching to r%(number)s.", number=str(number)))
     return change.row
 
 
@@ -200,9 +204,9 @@ def delete(service: Service, actor: User) -> Service:
         with changing(service, actor, "service.delete", deleting_is_fine=True) as change:
             if change.row.desired != Desired.DELETED:
                 change.set(desired=Desired.DELETED)
-                change.force(Status.DELETING, "Deleting", "Deleting: instances end first.")
+                change.force(Status.DELETING, "Deleting", say("Deleting: instances end first."))
             elif change.row.status == Status.DELETE_FAILED:
-                change.force(Status.DELETING, "Deleting", "Deleting: trying again.")
+                change.force(Status.DELETING, "Deleting", say("Deleting: trying again."))
     except Conflict as conflict:
         if conflict.code != "gone":
             raise
@@ -219,7 +223,7 @@ def rotate_token(service: Service, actor: User) -> Service:
             Verdict(
                 Status(change.row.status),
                 "TokenRotated",
-                f"{actor.get_username()} rotated the service token.",
+                say("%(person)s rotated the service token.", person=actor.get_username()),
             ),
         )
     return change.row
@@ -265,7 +269,8 @@ class Change:
     def move(self, status: Status, reason: str, message: str) -> None:
         """Say the intent, unless the service is stopped: then it stays so, with the new wish noted."""
         if self.row.desired == Desired.STOPPED:
-            self.verdict = Verdict(Status(self.row.status), reason, f"{message} It takes effect at the next start.")
+            said = join(message, say("It takes effect at the next start."))
+            self.verdict = Verdict(Status(self.row.status), reason, said)
         else:
             self.verdict = Verdict(status, reason, message)
 
@@ -303,7 +308,20 @@ def scale_row(change: Change, instances: int) -> None:
     if instances != change.row.wanted_instances:
         before = change.row.wanted_instances
         change.set(wanted_instances=instances)
-        change.move(Status.SCALING, "Scaling", f"Scaling from {before} to {instances} instances.")
+        change.move(Status.SCALING, "Scaling", scaling_words(before, instances))
+
+
+def waiting_words() -> Sentence:
+    return say("Waiting for a worker. Usually under 1 s.")
+
+
+def scaling_words(before: int, instances: int) -> Sentence:
+    return say_plural(
+        "Scaling from %(before)s to %(count)s instance.",
+        "Scaling from %(before)s to %(count)s instances.",
+        instances,
+        before=before,
+    )
 
 
 def summary(row: Service) -> dict[str, Any]:

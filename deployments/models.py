@@ -15,8 +15,10 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
+from deployments.chronicle import Notice, StartStep
 from deployments.person_models import OneTimePassword, SignIn
 from deployments.spec import ServiceSpec, SpecInvalid
+from deployments.words import read_sentence
 
 __all__ = [
     "AccessKey",
@@ -24,6 +26,7 @@ __all__ = [
     "Desired",
     "Instance",
     "Membership",
+    "Notice",
     "OneTimePassword",
     "PersonalToken",
     "Preferences",
@@ -33,6 +36,7 @@ __all__ = [
     "ServiceEvent",
     "ServiceQuerySet",
     "SignIn",
+    "StartStep",
     "Status",
     "UsedNonce",
     "Workspace",
@@ -224,6 +228,7 @@ class Service(models.Model):
     status = models.CharField(max_length=16, choices=Status.choices, default=Status.CREATING)
     reason = models.CharField(max_length=64, blank=True, default="")  # a stable code
     message = models.TextField(blank=True, default="")
+    message_words = models.JSONField(default=list, blank=True)  # what it was made of (``deployments.words``)
     status_since = models.DateTimeField(default=timezone.now)
     #: When what is wanted last changed, or the last failure was cured: waiting is counted from here.
     progress_since = models.DateTimeField(default=timezone.now)
@@ -248,6 +253,11 @@ class Service(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def sentence(self) -> str:
+        """``message`` as it can be said in the reader's language."""
+        return read_sentence(self.message, self.message_words)
 
     @property
     def document(self) -> dict[str, Any]:
@@ -300,7 +310,16 @@ class ServiceEvent(models.Model):
     type = models.CharField(max_length=8, choices=Type.choices, default=Type.NORMAL)
     code = models.CharField(max_length=64)
     message = models.TextField()
+    message_words = models.JSONField(default=list, blank=True)
     cure = models.TextField(blank=True, default="")
+    cure_words = models.JSONField(default=list, blank=True)
+    cause = models.CharField(
+        max_length=32, blank=True, default=""
+    )  # of ``failures.CAUSES``: more precise than the code
+    fix = models.JSONField(null=True, blank=True)  # {"field": path of the document, "value": what to put there}
+    #: How often it has been seen, the first time included, and when last; of a crash loop, each end counts.
+    times = models.PositiveIntegerField(default=1)
+    last_seen_at = models.DateTimeField(null=True, blank=True)
     instance = models.CharField(max_length=80, blank=True, default="")
     revision_number = models.PositiveIntegerField(null=True, blank=True)
     log_tail = models.TextField(blank=True, default="")
@@ -312,6 +331,16 @@ class ServiceEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.code}: {self.message}"
+
+    @property
+    def sentence(self) -> str:
+        """``message`` as it can be said in the reader's language."""
+        return read_sentence(self.message, self.message_words)
+
+    @property
+    def cure_sentence(self) -> str:
+        """``cure`` as it can be said in the reader's language."""
+        return read_sentence(self.cure, self.cure_words)
 
 
 class Instance(models.Model):
@@ -329,6 +358,9 @@ class Instance(models.Model):
     #: When it first answered as the program that runs now; None until then, and again after a restart.
     ready_at = models.DateTimeField(null=True, blank=True)
     step = models.CharField(max_length=300, blank=True, default="")
+    step_words = models.JSONField(default=list, blank=True)
+    stage = models.CharField(max_length=16, blank=True, default="")  # ``stages.Stage``
+    stage_since = models.DateTimeField(null=True, blank=True)
     restart_count = models.PositiveIntegerField(default=0)
     #: How often its program had ended when it last answered; more since then count towards a crash loop.
     ends_when_ready = models.PositiveIntegerField(default=0)
@@ -342,6 +374,11 @@ class Instance(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def step_sentence(self) -> str:
+        """``step`` as it can be said in the reader's language."""
+        return read_sentence(self.step, self.step_words)
 
     @classmethod
     def routable(cls) -> Q:

@@ -7,7 +7,7 @@ twice at once, or after any crash. It returns how soon it wants to run again; th
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from django.conf import settings
@@ -17,12 +17,17 @@ from django.utils import timezone
 from deployments.assess import STARTUP_SECONDS, Seen, Wanted, assess
 from deployments.clusters import get_cluster
 from deployments.clusters.base import Cluster, ClusterError, Workload
+from deployments.engines import read_command
+from deployments.failures import Program
 from deployments.hints import hint_service, send_hint
 from deployments.instances import look_at, ready_names, write_observed
 from deployments.leases import claim, release
+from deployments.llm_form import llm_request_of, recommend_for
 from deployments.models import Desired, Instance, Service, Status
+from deployments.notices import notify
 from deployments.spec import ServiceSpec, SpecInvalid
 from deployments.status import IN_MOTION, Verdict, prune_events, transition
+from deployments.words import join, say
 
 logger = logging.getLogger(__name__)
 
@@ -82,8 +87,9 @@ def tell_refused(service: Service, error: SpecInvalid) -> Step:
     if service.reason != "DocumentRefused":
         logger.warning("service %s: its document is refused: %s", service.name, error)
     status = Status.FAILED if service.status in IN_MOTION else Status(service.status)
-    message = f"This version refuses the service's document, so what runs is left as it is. {error}"
-    transition(service, Verdict(status, "DocumentRefused", message, "Update the service with a corrected document."))
+    message = join(say("This version refuses the service's document, so what runs is left as it is."), str(error))
+    cure = say("Update the service with a corrected document.")
+    transition(service, Verdict(status, "DocumentRefused", message, cure))
     note_checked(service, FAILED_CHECK_SECONDS, observed=True)
     return Step(claimed=True)
 
@@ -116,7 +122,8 @@ def reconcile_instances(service: Service, cluster: Cluster) -> Step:
         )
     )
     known, rows_changed = look_at(service, spec, cluster.observe(service.uid).instances)
-    verdict = assess(wanted_of(service, startup_seconds(spec)), known, timezone.now())
+    wanted = replace(wanted_of(service, startup_seconds(spec)), program=program_of(spec, cluster))
+    verdict = assess(wanted, known, timezone.now())
     was, was_reason = service.status, service.reason
     changed = transition(service, verdict)
     if verdict.status == Status.RUNNING and verdict.reason == "RUNNING":
@@ -144,6 +151,27 @@ def wanted_of(service: Service, allowed_seconds: float) -> Wanted:
         startup_seconds=allowed_seconds,
         serving_revision=service.serving_revision.number if service.serving_revision else None,
     )
+
+
+def program_of(spec: ServiceSpec, cluster: Cluster) -> Program:
+    """What explains a failure: asked for only when there is one, where it takes time."""
+    command = read_command(spec.document["containers"][0])
+    return Program(
+        port=spec.container.port,
+        flags=frozenset(command.recipe.flags) if command else (),
+        model=(command.model or "") if command else "",
+        limit_mib=spec.memory_mib,
+        machine_mib=max((node.memory_mib for node in cluster.capacity()), default=None),
+        plan_mib=lambda: planned_mib(spec, cluster),
+    )
+
+
+def planned_mib(spec: ServiceSpec, cluster: Cluster) -> int | None:
+    """What the memory plan gives the model (``recommendation``); None where it is not known or runs on a GPU."""
+    request, _ = llm_request_of(spec.document)
+    if request is None or spec.gpu:
+        return None
+    return recommend_for(request, cluster.capacity()).memory_mb
 
 
 def startup_seconds(spec: ServiceSpec) -> float:
@@ -190,7 +218,8 @@ def reconcile_deletion(service: Service, cluster: Cluster) -> Step:
     now = timezone.now()
     if not there.instances and not there.leftovers:
         with transaction.atomic():
-            Service.objects.filter(pk=service.pk, desired=Desired.DELETED).delete()
+            if Service.objects.filter(pk=service.pk, desired=Desired.DELETED).delete()[0]:
+                notify(service, "Deleted", say("%(name)s has been deleted.", name=service.name), at=now)
         logger.info("service %s: deleted", service.name)
         send_hint(f"service:{service.name}")
         return Step(claimed=True)
@@ -198,9 +227,10 @@ def reconcile_deletion(service: Service, cluster: Cluster) -> Step:
     spec = service.find_spec()
     grace_seconds = spec.termination_grace_seconds if spec else 0
     if now - service.progress_since > timedelta(seconds=DELETE_PATIENCE_SECONDS + grace_seconds):
-        names = ", ".join(seen.name for seen in there.instances) or "its folder"
-        cure = "See the log of the worker, then delete it again."
-        transition(service, Verdict(Status.DELETE_FAILED, "DeleteFailed", f"Cannot be removed: {names}.", cure))
+        names = ", ".join(seen.name for seen in there.instances)
+        message = say("Cannot be removed: %(names)s.", names=names) if names else say("Its folder cannot be removed.")
+        cure = say("See the log of the worker, then delete it again.")
+        transition(service, Verdict(Status.DELETE_FAILED, "DeleteFailed", message, cure))
         note_checked(service, FAILED_CHECK_SECONDS, observed=True)
         return Step(claimed=True)
     note_checked(service, 1.0, observed=True)

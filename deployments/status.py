@@ -19,14 +19,17 @@ with its event: where somebody got there first nothing is written, and the calle
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 
 from django.db import transaction
 from django.utils import timezone
 
+from deployments.failures import Cause
 from deployments.hints import hint_service
 from deployments.models import Service, ServiceEvent, Status
+from deployments.notices import record_notice
+from deployments.words import words_of
 
 IN_MOTION = frozenset(
     {
@@ -52,6 +55,8 @@ class Verdict:
     cure: str = ""
     instance: str = ""
     log_tail: tuple[str, ...] = ()
+    cause: Cause | None = None
+    times: int = 1  # how often it has happened by now
 
     @property
     def is_warning(self) -> bool:
@@ -74,6 +79,7 @@ def transition(service: Service, verdict: Verdict, *, at: datetime | None = None
         "status": verdict.status,
         "reason": verdict.reason,
         "message": verdict.message,
+        "message_words": words_of(verdict.message),
     }
     if service.status != verdict.status:
         changes |= {"status_since": now, "updated_at": now}
@@ -83,6 +89,9 @@ def transition(service: Service, verdict: Verdict, *, at: datetime | None = None
             return False
         if is_news:
             record_event(service, verdict, at=now)
+            record_notice(service, verdict, at=now)
+        elif verdict.cause is not None:
+            count_again(service, verdict, at=now)
         hint_service(service)
     for name, value in changes.items():
         setattr(service, name, value)
@@ -96,12 +105,26 @@ def record_event(service: Service, verdict: Verdict, *, at: datetime | None = No
         type=ServiceEvent.Type.WARNING if verdict.is_warning else ServiceEvent.Type.NORMAL,
         code=verdict.reason,
         message=verdict.message,
+        message_words=words_of(verdict.message),
         cure=verdict.cure,
+        cure_words=words_of(verdict.cure),
+        cause=verdict.cause.code if verdict.cause else "",
+        fix=asdict(verdict.cause.fix) if verdict.cause and verdict.cause.fix else None,
+        times=verdict.times,
+        last_seen_at=at or timezone.now(),
         instance=verdict.instance,
         revision_number=service.wanted_revision.number if service.wanted_revision else None,
         log_tail="\n".join(verdict.log_tail),
         created_at=at or timezone.now(),
     )
+
+
+def count_again(service: Service, verdict: Verdict, *, at: datetime) -> None:
+    """The failure that was told of has happened again: the event keeps its words, and counts."""
+    rows = ServiceEvent.objects.filter(service_id=service.pk, code=verdict.reason)
+    newest = rows.order_by("-pk").values_list("pk", flat=True).first()
+    if newest is not None:
+        rows.filter(pk=newest).update(times=verdict.times, last_seen_at=at)
 
 
 def prune_events(service_id: int) -> None:

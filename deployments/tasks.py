@@ -13,9 +13,11 @@ from deployments.access_keys import forget_old_keys
 from deployments.audit import prune_audit
 from deployments.clusters import get_cluster
 from deployments.models import Service
+from deployments.notices import prune_notices
 from deployments.readiness import stamp_worker_heartbeat
 from deployments.reconcile import due_after_boot, due_services, reconcile, remove_orphans
 from deployments.sign_ins import forget_old_sign_ins
+from deployments.timelines import prune_steps
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +47,8 @@ def tidy() -> None:
     """Every half minute: remove what outlived its use, in the cluster and in the database."""
     remove_orphans(get_cluster())
     prune_audit()
+    prune_steps()
+    prune_notices()
     forget_old_keys()
     forget_old_sign_ins()
 

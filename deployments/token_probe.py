@@ -17,6 +17,8 @@ import httpx
 
 from deployments.addresses import render_host
 from deployments.spec.document import Probe
+from deployments.stages import Stage
+from deployments.words import Sentence, say
 
 TOKEN_TIMEOUT_SECONDS = 8.0
 #: A program may trickle for ever, with each pause short enough, and would hold a worker's thread.
@@ -27,13 +29,16 @@ CONNECT_TIMEOUT_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """``ok``, or how far it is: ``step`` is a short sentence for the operator."""
+    """``ok``, or how far it is: ``step`` is a short sentence for the operator, ``stage`` the same for the timeline."""
 
     ok: bool
-    step: str
+    step: Sentence
+    stage: Stage = Stage.READY
+    #: How long the request took that ended well: what came before it was loading, the request itself is warming up.
+    seconds: float = 0.0
 
 
-NOT_LISTENING = Answer(False, "Starting the program: it does not listen yet.")
+NOT_LISTENING = Answer(False, say("Starting the program: it does not listen yet."), Stage.STARTING)
 
 
 def probe_token(
@@ -69,9 +74,10 @@ def probe_token(
     except (httpx.ConnectError, httpx.ConnectTimeout):
         return NOT_LISTENING
     except httpx.TimeoutException:
-        return Answer(False, "Asking the model for its first token.")
+        return Answer(False, say("Asking the model for its first token."), Stage.WARMING)
     except httpx.HTTPError as error:
-        return Answer(False, f"The engine broke off: {type(error).__name__}.")
+        step = say("The engine broke off: %(error)s.", error=type(error).__name__)
+        return Answer(False, step, Stage.WARMING)
 
 
 def served_model(client: httpx.Client, deadline: float) -> str:
@@ -98,17 +104,18 @@ def pieces(response: httpx.Response, deadline: float) -> Iterator[bytes]:
 
 def first_token(client: httpx.Client, path: str, request: dict[str, Any], deadline: float) -> tuple[Answer, int]:
     """Read a stream until its first token, then hang up. Returns the answer and the HTTP status."""
+    began = time.monotonic()
     with client.stream("POST", path, json=request) as response:
-        if response.status_code == 503:
-            return Answer(False, "Loading weights."), 503
-        if response.status_code != 200:
-            return Answer(
-                False, f"The engine answers {response.status_code} to its first request."
-            ), response.status_code
+        status = response.status_code
+        if status == 503:
+            return Answer(False, say("Loading weights."), Stage.LOADING), status
+        if status != 200:
+            step = say("The engine answers %(status)s to its first request.", status=str(status))
+            return Answer(False, step, Stage.WARMING), status
         lines = whole_lines(pieces(response, deadline))
         if any(line.startswith(b"data:") and carries_token(line[5:].strip()) for line in lines):
-            return Answer(True, "The model answers."), 200
-    return Answer(False, "The engine ended its first answer without a token."), 200
+            return Answer(True, say("The model answers."), seconds=time.monotonic() - began), status
+    return Answer(False, say("The engine ended its first answer without a token."), Stage.WARMING), 200
 
 
 def whole_lines(stream: Iterable[bytes]) -> Iterator[bytes]:
@@ -150,16 +157,18 @@ def probe_check(host: str, port: int, container_port: int, check: Probe | None) 
     except (httpx.ConnectError, httpx.ConnectTimeout):
         return NOT_LISTENING
     except httpx.HTTPError as error:
-        return Answer(False, f"The check of {place.path} failed: {type(error).__name__}.")
+        step = say("The check of %(path)s failed: %(error)s.", path=place.path, error=type(error).__name__)
+        return Answer(False, step, Stage.CHECKING)
     if 200 <= status < 400:
-        return Answer(True, "The check passes.")
-    return Answer(False, f"The check of {place.path} answers {status}.")
+        return Answer(True, say("The check passes."))
+    step = say("The check of %(path)s answers %(status)s.", path=place.path, status=str(status))
+    return Answer(False, step, Stage.CHECKING)
 
 
 def probe_port(host: str, port: int, timeout_seconds: float) -> Answer:
     """Whether the port accepts a connection."""
     try:
         with socket.create_connection((host, port), timeout=timeout_seconds):
-            return Answer(True, "The port accepts connections.")
+            return Answer(True, say("The port accepts connections."))
     except OSError:
         return NOT_LISTENING

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from deployments.models import Service, Status
+from deployments.models import Desired, Service, Status
 from deployments.reconcile import reconcile
 
 #: Starts in a tenth of a second, listens on its port, ends on SIGTERM.
@@ -46,3 +46,10 @@ def driven(service: Service, status: Status, *, seconds: float = 30.0) -> Servic
     row = drive(service, status, seconds=seconds)
     assert row is not None
     return row
+
+
+def remove_everything() -> None:
+    """End what the services of a test run, and remove them."""
+    for service in Service.objects.all():
+        Service.objects.filter(pk=service.pk).update(desired=Desired.DELETED, generation=service.generation + 1)
+        drive(Service.objects.get(pk=service.pk), None)

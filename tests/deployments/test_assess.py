@@ -34,6 +34,10 @@ def ended(reason: str = "Error", code: int = 1, message: str = "") -> ProgramExi
     return ProgramExit(code, reason, message, NOW - timedelta(seconds=4), NOW)
 
 
+def start_error(cause: str, **values: str | int) -> ProgramExit:
+    return ProgramExit(127, "StartError", "", None, NOW, cause, values)
+
+
 def test_nothing_there_yet_is_still_creating() -> None:
     assert assess(wanted(), [], NOW).status == Status.CREATING
 
@@ -50,7 +54,7 @@ def test_running_once_it_answers() -> None:
 
 def test_one_of_three_answering_is_running_and_says_how_many() -> None:
     verdict = assess(wanted(instances=3, status=Status.WAITING), [seen(ready=True), seen("b"), seen("c")], NOW)
-    assert (verdict.status, verdict.message) == (Status.RUNNING, "1 of 3 instances answers.")
+    assert (verdict.status, verdict.message) == (Status.RUNNING, "1 of 3 instances answers. 2 are starting.")
 
 
 @pytest.mark.parametrize(
@@ -73,7 +77,7 @@ def test_an_update_is_done_when_only_stopping_old_ones_are_left() -> None:
     assert assess(wanted(revision=2, status=Status.UPDATING), [old, new], NOW).status == Status.RUNNING
 
 
-def test_a_crash_loop_fails_with_the_last_line_of_its_log() -> None:
+def test_a_crash_loop_fails_with_the_cause_that_its_log_names() -> None:
     crashing = seen(
         phase=InstancePhase.BACKOFF,
         crashes=3,
@@ -82,9 +86,19 @@ def test_a_crash_loop_fails_with_the_last_line_of_its_log() -> None:
     )
     verdict = assess(wanted(status=Status.WAITING), [crashing], NOW)
     assert (verdict.status, verdict.reason) == (Status.FAILED, "CrashLoopBackOff")
-    assert "unknown flag --x" in verdict.message
-    assert "code 2" in verdict.message
+    assert verdict.message == (
+        "The program does not know the flag --x. It exited 3 times, the last 4.0 s after start. "
+        "The last exit code was 2."
+    )
     assert verdict.cure
+    assert verdict.cause is not None
+    assert (verdict.cause.code, verdict.times) == ("UnknownFlag", 3)
+
+
+def test_what_keeps_one_of_three_from_answering_is_said() -> None:
+    crashing = seen("b", phase=InstancePhase.BACKOFF, crashes=2, last_exit=ended())
+    verdict = assess(wanted(instances=3, status=Status.RUNNING), [seen(ready=True), crashing, seen("c")], NOW)
+    assert verdict.message == "1 of 3 instances answers. 1 is restarting."
 
 
 def test_two_crashes_are_not_yet_a_loop() -> None:
@@ -98,12 +112,12 @@ def test_a_program_that_will_not_be_started_again_fails_at_once() -> None:
 
 
 def test_what_never_began_fails_with_the_reason() -> None:
-    never = seen(phase=InstancePhase.BACKOFF, crashes=1, last_exit=ended("StartError", 127, "no such file: x"))
+    never = seen(phase=InstancePhase.BACKOFF, crashes=1, last_exit=start_error("ProgramMissing", program="x"))
     verdict = assess(wanted(), [never], NOW)
     assert (verdict.status, verdict.reason, verdict.message) == (
         Status.FAILED,
         "StartError",
-        "no such file: x",
+        "The program x was not found.",
     )
 
 
