@@ -13,7 +13,7 @@ from django.utils.translation import gettext, gettext_lazy
 
 from console.templatetags.slipway import relative_words
 from deployments.models import Service, Status
-from deployments.words import number
+from deployments.words import number, translated
 
 SILENT_AFTER = timedelta(seconds=30)
 UNKNOWN = "Unknown"
@@ -81,4 +81,4 @@ def step_of(service: Service) -> str:
     """The sentence under the badge, where the badge does not say it all."""
     if service.status == Status.RUNNING and service.reason == "RUNNING":
         return ""
-    return service.message
+    return translated(service.sentence)

@@ -9,15 +9,17 @@ from typing import Any
 from django import template
 from django.templatetags.static import static
 from django.utils import timezone
-from django.utils.html import format_html
-from django.utils.safestring import SafeString
+from django.utils.html import conditional_escape, escape, format_html
+from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext, ngettext
 
-from deployments.words import number
+from console.start_timeline import Step
+from deployments.words import number, translated
 
 register = template.Library()
 
 DAY = timedelta(days=1)
+HIDDEN = mark_safe(" hidden")
 
 
 @register.simple_tag
@@ -86,6 +88,50 @@ def seconds_words(seconds: float | None) -> str:
 def number_words(value: float | None, decimals: int = 0) -> str:
     """A number in the reader's digits, with grouped thousands. Not for ids, and not for what a form sends back."""
     return "–" if value is None else number(value, decimals)
+
+
+@register.filter
+def said(text: str) -> str:
+    """A sentence that is kept, in the reader's language (``deployments.words``)."""
+    return translated(text)
+
+
+@register.simple_tag
+def ticking(since: datetime, now: datetime) -> SafeString:
+    """Seconds since an instant, as of now; a script counts on without asking."""
+    seconds = max(0.0, (now - since).total_seconds())
+    words = seconds_words(seconds) if seconds >= 1 else gettext("%(count)s s") % {"count": number(0)}
+    return format_html('<span class="number" data-since="{}">{}</span>', since.isoformat(), words)
+
+
+@register.simple_tag
+def waits(step: Step) -> SafeString:
+    """A step that goes on: its time and the usual one, and both ways to say it, of which a script shows the right one.
+
+    Console.md §7, "loading" and "slow".
+    """
+    elapsed = ticking(step.began_at, step.now)
+    word = step.word
+    if step.usual is None or step.slow_at is None:
+        return filled(gettext("%(step)s, %(elapsed)s."), step=word, elapsed=elapsed)
+    usual = seconds_words(step.usual.seconds)
+    plain = filled(gettext("%(step)s, %(elapsed)s. Usually %(usual)s."), step=word, elapsed=elapsed, usual=usual)
+    slow = filled(
+        gettext("%(step)s. Longer than usual: %(elapsed)s, usually %(usual)s."), step=word, elapsed=elapsed, usual=usual
+    )
+    return format_html(
+        '<span data-hide-at="{at}"{plain_hidden}>{plain}</span><span data-show-at="{at}"{slow_hidden}>{slow}</span>',
+        at=step.slow_at.isoformat(),
+        plain=plain,
+        plain_hidden=HIDDEN if step.is_slow else "",
+        slow=slow,
+        slow_hidden="" if step.is_slow else HIDDEN,
+    )
+
+
+def filled(text: str, **values: str) -> SafeString:
+    """A translated sentence with markup as its values."""
+    return mark_safe(escape(text) % {name: conditional_escape(value) for name, value in values.items()})  # noqa: S308
 
 
 @register.filter(name="json")

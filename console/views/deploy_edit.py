@@ -19,6 +19,7 @@ from console.deploy_custom import CustomForm
 from console.deploy_effect import Effect, carry_over, effect_of
 from console.deploy_llm import Filled, Typed, typed_of
 from console.deploy_target import DEPLOY, FormError, act_of, created_at
+from console.failure_card import custom_with_proposal, with_proposal
 from console.views import deploy_custom, deploy_llm
 from deployments import lifecycle
 from deployments.accounts import require_change
@@ -53,7 +54,7 @@ def edit_llm(request: SignedInRequest, service: Service, llm: LlmRequest) -> Htt
         if not typed.values["instances"]:
             typed = replace(typed, values={**typed.values, "instances": str(service.wanted_instances)})
     else:
-        typed = typed_of(llm, service.wanted_instances, page.nodes)
+        typed = with_proposal(typed_of(llm, service.wanted_instances, page.nodes), request.GET.dict())
     result = deploy_llm.worked_out(typed, page)
     errors = deploy_llm.errors_of(typed, result, page)
     spec = None
@@ -100,7 +101,7 @@ def edit_custom(request: SignedInRequest, service: Service, lost: list[str]) -> 
     """The custom form of a service."""
     page = deploy_custom.Page([service.workspace], service)
     if request.method != "POST":
-        form = CustomForm.of(service.document)
+        form = custom_with_proposal(CustomForm.of(service.document), request.GET.dict())
         return show_custom(request, page, form, [], lost=lost)
     form = CustomForm.parse(request.POST)
     spec, found = deploy_custom.read(form)

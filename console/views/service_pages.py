@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -13,17 +14,17 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from console.access import SignedInRequest, get_service, signed_in
+from console.failure_card import card_of, find_card
 from console.service_view import document_text, is_ready, page_of
+from console.start_timeline import Timeline, scheduled_only, timelines_of
 from deployments.accounts import require_change
 from deployments.models import Instance, Service, ServiceEvent, Status
-from deployments.status import IN_MOTION
 
 EVENTS_A_PAGE = 50
 RAW_EVENTS = 1000
-LOG_LINES_ON_CARD = 20
 RECENT_EVENTS = 6
-#: Reasons to act on even while the service runs.
-TOLD_ON_TOP = ("UpdateHalted", "DocumentRefused")
+#: Where a person waits for an instance to answer.
+STARTS = (Status.CREATING, Status.WAITING, Status.STARTING, Status.UPDATING, Status.SCALING)
 PHASE_LOOKS = {"BackOff": ("octagon-x", "bad"), "Failed": ("octagon-x", "bad"), "Stopping": ("square", "idle")}
 
 
@@ -36,8 +37,8 @@ def overview(request: SignedInRequest, name: str) -> HttpResponse:
     row = context["row"]
     events = list(service.events.all()[:RECENT_EVENTS])
     context |= {
-        "failure": find_failure(service, events),
-        "is_moving": service.status in IN_MOTION,
+        "failure": find_card(service, events),
+        "starting": starting_of(service, context["instances"], context["now"]),
         "events": events,
         "instance_rows": [instance_row(one) for one in context["instances"]],
         "document": document_text(service.document) if row.may_change else "",
@@ -57,8 +58,12 @@ def events(request: SignedInRequest, name: str) -> HttpResponse:
     if only_warnings:
         rows = rows.filter(type=ServiceEvent.Type.WARNING)
     context = page_of(request.user, service, "events")
+    page = Paginator(rows, EVENTS_A_PAGE).get_page(request.GET.get("page"))
+    is_first = page.number == 1
     context |= {
-        "page": Paginator(rows, EVENTS_A_PAGE).get_page(request.GET.get("page")),
+        "page": page,
+        "told": [(event, card_of(service, event) if event.cause or event.cure else None) for event in page],
+        "timelines": timelines_of(service, context["instances"], context["now"]) if is_first else [],
         "only_warnings": only_warnings,
         "query_string": "type=Warning" if only_warnings else "",
     }
@@ -71,29 +76,16 @@ def events_raw(request: SignedInRequest, name: str) -> HttpResponse:
     """The newest events as JSON lines, every field as it is stored."""
     service = get_service(request, name)
     require_change(request.user, service.workspace, service.name)
-    columns = ("created_at", "type", "code", "message", "cure", "instance", "revision_number", "log_tail")
+    columns = (
+        "created_at", "type", "code", "cause", "message", "cure", "fix", "times", "last_seen_at", "instance",
+        "revision_number", "log_tail",
+    )  # fmt: skip
     rows = service.events.all()
     if request.GET.get("type") == ServiceEvent.Type.WARNING:
         rows = rows.filter(type=ServiceEvent.Type.WARNING)
     newest = rows.values(*columns)[:RAW_EVENTS]
     lines = [json.dumps(row, cls=DjangoJSONEncoder, ensure_ascii=False) for row in newest]
     return HttpResponse("\n".join(lines), content_type="text/plain; charset=utf-8")
-
-
-def find_failure(service: Service, events: list[ServiceEvent]) -> ServiceEvent | None:
-    """The event that explains a failure: the newest warning of the service's present reason.
-
-    It holds when that reason was first seen, the cure and the log; the card's sentence is ``Service.message``,
-    which goes on counting.
-    """
-    if service.status not in (Status.FAILED, Status.DELETE_FAILED) and service.reason not in TOLD_ON_TOP:
-        return None
-    found = next((event for event in events if event.code == service.reason and event.cure), None)
-    if found is None:
-        found = service.events.filter(code=service.reason, type=ServiceEvent.Type.WARNING).first()
-    if found is not None:
-        found.log_tail = "\n".join(found.log_tail.splitlines()[-LOG_LINES_ON_CARD:])
-    return found
 
 
 def instance_row(instance: Instance) -> dict[str, Any]:
@@ -106,8 +98,18 @@ def instance_row(instance: Instance) -> dict[str, Any]:
         "tone": tone,
         "icon": icon,
         "ready_seconds": seconds_between(instance.started_at, instance.ready_at),
-        "waiting_since": None if ready or instance.phase == "Stopping" else instance.started_at or instance.created_at,
+        "waiting_since": None if ready or instance.phase == "Stopping" else instance.stage_since or instance.created_at,
     }
+
+
+def starting_of(service: Service, instances: Sequence[Instance], now: datetime) -> Timeline | None:
+    """What a person waits for: the newest instance that is on its way, None where nothing is."""
+    if service.status not in STARTS:
+        return None
+    if not instances and service.status in (Status.CREATING, Status.STARTING):
+        return scheduled_only(service, now)
+    waiting = [one for one in timelines_of(service, instances, now) if one.is_there and one.current is not None]
+    return waiting[0] if waiting else None
 
 
 def seconds_between(first: datetime | None, second: datetime | None) -> float | None:

@@ -62,3 +62,10 @@ document.addEventListener("input", (event) => {
     timer = setTimeout(() => filter(form), WAIT_MS);
   }
 });
+
+// An address that ends in a field's id (a cure's button leads there) puts the cursor into it.
+const target = location.hash ? document.getElementById(location.hash.slice(1)) : null;
+if (target?.matches("input, textarea, select")) {
+  target.focus();
+  target.select?.();
+}

@@ -4,7 +4,6 @@
 
 import { askToSignIn } from "./dialogs.js";
 import { morph } from "./htmx.js";
-import { elapsed } from "./numbers.js";
 
 const GATHER_MS = 250;
 const LOOK_AGAIN_MS = 15_000;
@@ -296,11 +295,3 @@ if (main && indicator && !("ownSocket" in main.dataset)) {
   setInterval(() => !document.hidden && lookAtMotion(), LOOK_AT_MOTION_MS);
   setInterval(ask, ASK_MS);
 }
-
-// Seconds since an instant, counted on the page: <span data-since="…">.
-setInterval(() => {
-  for (const place of document.querySelectorAll("[data-since]")) {
-    const seconds = Math.max(0, Math.round((Date.now() - Date.parse(place.dataset.since)) / 1000));
-    place.textContent = elapsed(seconds);
-  }
-}, 1000);

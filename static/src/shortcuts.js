@@ -18,7 +18,21 @@ function moveRow(step) {
   names[Math.min(Math.max(at + step, 0), names.length - 1)].focus();
 }
 
+/** The next or the one before of what a page unfolds one at a time. */
+function unfold(step) {
+  const heads = [...document.querySelectorAll("[data-walk]")];
+  if (!heads.length) {
+    return;
+  }
+  const at = heads.findIndex((head) => head.parentElement.open);
+  const head = heads[Math.min(Math.max(at + step, 0), heads.length - 1)];
+  head.parentElement.open = true;
+  head.focus();
+}
+
 const actions = {
+  n: () => unfold(1),
+  p: () => unfold(-1),
   "/": () => (document.getElementById("list-q") ?? document.getElementById("top-search"))?.focus(),
   "?": () => document.getElementById("shortcuts")?.showModal(),
   d: () => location.assign("/deploy/llm"),

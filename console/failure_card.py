@@ -1,0 +1,116 @@
+"""A failure as a card: what, why with numbers, the cure as a button, evidence (console.md §4, "Cause-and-cure card").
+
+The button leads to the form, at the field that has to change, with the value that would cure it already in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import urlencode
+
+from django.utils.translation import gettext as _
+
+from console.deploy_custom import CustomForm
+from console.deploy_llm import Typed
+from deployments.models import Service, ServiceEvent, Status
+from deployments.words import number, translated
+
+LOG_LINES = 20
+MEMORY = "metadata.memory"
+#: The input of a document's path, by form; the custom form has one for each but the checks.
+ELEMENTS = {MEMORY: "f-memory", "containers[0].script": "f-run", "storage": "mounts", "model": "model-search"}
+#: What the LLM form has no input for.
+CUSTOM_ONLY = ("containers[0].script", "containers[0].startup_check", "storage")
+#: Reasons to act on even while the service runs.
+TOLD_ON_TOP = ("UpdateHalted", "DocumentRefused")
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One failure. ``what`` is what holds now; the event tells when it began."""
+
+    event: ServiceEvent
+    what: str
+    cure: str
+    log_tail: str
+    fix_href: str
+    fix_word: str
+
+    @property
+    def is_repeated(self) -> bool:
+        return self.event.times > 1
+
+
+def find_card(service: Service, events: list[ServiceEvent]) -> Card | None:
+    """The card of a service's present trouble: the newest warning of its reason, found among ``events`` if there."""
+    if service.status not in (Status.FAILED, Status.DELETE_FAILED) and service.reason not in TOLD_ON_TOP:
+        return None
+    found = next((event for event in events if event.code == service.reason and event.cure), None)
+    if found is None:
+        found = service.events.filter(code=service.reason, type=ServiceEvent.Type.WARNING).first()
+    return None if found is None else card_of(service, found, what=translated(service.sentence))
+
+
+def card_of(service: Service, event: ServiceEvent, *, what: str = "") -> Card:
+    """The card of one event; ``what`` is the sentence that holds by now."""
+    return Card(
+        event=event,
+        what=what or translated(event.sentence),
+        cure=translated(event.cure_sentence),
+        log_tail="\n".join(event.log_tail.splitlines()[-LOG_LINES:]),
+        fix_href=fix_href(service.name, event.fix),
+        fix_word=fix_word(event.fix),
+    )
+
+
+def fix_href(name: str, fix: Mapping[str, Any] | None) -> str:
+    """Where the cure is made: the form of the service, at the field, with the value in the address."""
+    base = f"/services/{name}/edit"
+    if not fix:
+        return base
+    field, value = str(fix.get("field", "")), fix.get("value")
+    query = {"form": "custom"} if field in CUSTOM_ONLY else {}
+    if field == MEMORY and value is not None:
+        query["memory"] = str(value)
+    element = ELEMENTS.get(field, "f-document")
+    return f"{base}{'?' if query else ''}{urlencode(query)}#{element}"
+
+
+def fix_word(fix: Mapping[str, Any] | None) -> str:
+    """The button's words."""
+    field, value = (str(fix.get("field", "")), fix.get("value")) if fix else ("", None)
+    if field == MEMORY and isinstance(value, int):
+        gib = value / 1024
+        size = number(gib, 0 if gib == int(gib) else 2 if gib < 2 else 1)
+        return _("Set the memory to %(size)s GiB") % {"size": size}
+    words = {
+        MEMORY: _("Change the memory"),
+        "containers[0].script": _("Correct the command"),
+        "containers[0].startup_check": _("Give it more time"),
+        "storage": _("Correct the mount"),
+        "model": _("Choose the model"),
+    }
+    return words.get(field, _("Correct it"))
+
+
+def proposed_memory(query: Mapping[str, str]) -> str:
+    """The memory that a card's button proposes, in MiB; "" where the address proposes none."""
+    said = query.get("memory", "")
+    return said if said.isdecimal() and 0 < len(said) < 10 else ""
+
+
+def with_proposal(typed: Typed, query: Mapping[str, str]) -> Typed:
+    """The LLM form with what the address proposes."""
+    memory = proposed_memory(query)
+    return replace(typed, values={**typed.values, "memory": memory}) if memory else typed
+
+
+def custom_with_proposal(form: CustomForm, query: Mapping[str, str]) -> CustomForm:
+    """The custom form with what the address proposes."""
+    memory = proposed_memory(query)
+    if not memory:
+        return form
+    metadata = {**form.base.get("metadata", {}), "memory": int(memory)}
+    return CustomForm.of({**form.base, "metadata": metadata}, form.mode)
