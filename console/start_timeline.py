@@ -15,6 +15,7 @@ from deployments.timelines import alike_of
 from deployments.usual import Usual, usual_times
 
 SHOWN = 20
+SHOWN_STEPS = 12  # of one instance
 WAY_OUT_AFTER = timedelta(seconds=10)
 #: Steps read for them: each start of a program has up to five.
 READ_STEPS = 400
@@ -65,6 +66,11 @@ class Step:
         return self.usual is not None and self.seconds > self.usual.slow_after_seconds
 
     @property
+    def told_usual(self) -> Usual | None:
+        """The usual time beside one that is over: not where that one is all that is known."""
+        return self.usual if self.usual is not None and (self.usual.runs > 1 or self.usual.of_others) else None
+
+    @property
     def slow_at(self) -> datetime | None:
         """When a step that goes on begins to take longer than usual."""
         if self.usual is None:
@@ -83,6 +89,12 @@ class Timeline:
     ready_at: datetime | None
     ready_seconds: float | None
     usual: Usual | None  # of the whole way
+    hidden: int = 0  # earlier steps of a program that ended many times
+
+    @property
+    def told_usual(self) -> Usual | None:
+        """As ``Step.told_usual``."""
+        return self.usual if self.usual is not None and (self.usual.runs > 1 or self.usual.of_others) else None
 
     @property
     def current(self) -> Step | None:
@@ -147,7 +159,8 @@ def timeline_of(
         instance=name,
         revision=there.revision_number if there is not None else rows[0].revision_number,
         is_there=there is not None,
-        steps=placed(steps),
+        steps=placed(steps[-SHOWN_STEPS:]),
+        hidden=max(0, len(steps) - SHOWN_STEPS),
         ready_at=whole[-1].ended_at if whole else None,
         ready_seconds=whole[-1].seconds if whole else None,
         usual=usual.get(Stage.READY),

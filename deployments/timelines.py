@@ -79,6 +79,11 @@ def advance(was: Standing, one: Seen, wish_at: datetime, now: datetime) -> tuple
     run = runs_ended(seen.phase, seen.restart_count)
     if run > was.run and end is not None:
         ended_at = max(was.since, min(end.finished_at, now))
+        if was.stage is Stage.AGAIN:
+            # Started and ended between two looks, or never begun, which the cluster finds at once.
+            began_at = max(was.since, min(end.started_at or ended_at, ended_at))
+            steps.append(Over(Stage.AGAIN, DONE, was.since, began_at, was.run))
+            was = Standing(Stage.STARTING, began_at, was.run)
         if was.stage not in (Stage.READY, Stage.NONE):
             steps.append(Over(was.stage, FAILED, was.since, ended_at, was.run))
         was = Standing(Stage.AGAIN, ended_at, run)

@@ -140,6 +140,7 @@ def test_out_of_memory_names_what_was_used_and_the_next_size(create: Callable[..
     assert event.fix is not None
     assert event.fix["field"] == "metadata.memory"
     assert event.fix["value"] >= 200
+    assert "the limit is 100 MiB" in event.log_tail
 
 
 def test_a_missing_folder_is_told_to_everybody_without_the_server_s_path(create: Callable[..., Service]) -> None:

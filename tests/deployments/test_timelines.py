@@ -94,6 +94,18 @@ def test_a_restart_between_two_looks_is_found_by_its_count() -> None:
     ]
 
 
+def test_a_program_that_never_began_again_failed_in_no_time() -> None:
+    first = ProgramExit(127, "StartError", "", None, at(0.2))
+    second = ProgramExit(127, "StartError", "", None, at(1.2))
+    waits = looked(Stage.AGAIN, phase=InstancePhase.BACKOFF, last_exit=first, started_at=None)
+    again = looked(Stage.AGAIN, phase=InstancePhase.BACKOFF, last_exit=second, started_at=None, restart_count=1)
+    assert walk((0.3, waits), (1.3, again))[1:] == [
+        ("starting", "failed", 0.0, 0.2, 0),
+        ("again", "done", 0.2, 1.2, 1),
+        ("starting", "failed", 1.2, 1.2, 1),
+    ]
+
+
 def test_an_engine_that_is_slow_to_answer_once_has_not_gone_back() -> None:
     busy = (2.0, looked(Stage.STARTING))
     steps = walk((0.5, looked(Stage.LOADING)), busy, (3.0, looked(Stage.READY)), (4.0, looked(Stage.STARTING)))

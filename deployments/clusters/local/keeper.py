@@ -214,7 +214,7 @@ class Keeper:
         else:
             cause = Cause("NotPrepared", {"reason": problem.strerror or "the system gave no reason"})
         if evidence := getattr(problem, "evidence", "") or (str(problem) if isinstance(problem, OSError) else ""):
-            self.log.feed(f"slipway: {evidence}\n".encode())
+            self.note(evidence)
             self.log.finish_run()
         self.state["started_at"] = None
         said = (
@@ -223,6 +223,10 @@ class Keeper:
             else str(problem)
         )
         self.after_end(self.ended(127, "StartError", said, cause), ran_seconds=0.0)
+
+    def note(self, said: str) -> None:
+        """A line of our own in the program's log."""
+        self.log.feed(f"\nslipway: {said}\n".encode() if self.log.pending else f"slipway: {said}\n".encode())
 
     def claim_port(self) -> None:
         """Keep the port of earlier programs, unless a stranger took it while none of them ran."""
@@ -250,6 +254,8 @@ class Keeper:
             return
         os.close(self.program.output)
         self.program = None
+        if self.over_limit:
+            self.note(f"killed at {self.used_mib:,} MiB of memory; the limit is {self.launch['memory_mib']:,} MiB")
         self.log.finish_run()
         reason = "OOMKilled" if self.over_limit else "Error" if code else "Completed"
         cause = NO_CAUSE
