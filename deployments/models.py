@@ -15,7 +15,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
-from deployments.chronicle import Notice, StartStep
+from deployments.chronicle import Notice, ServiceEvent, StartStep
 from deployments.person_models import OneTimePassword, SignIn
 from deployments.spec import ServiceSpec, SpecInvalid
 from deployments.words import read_sentence
@@ -297,50 +297,6 @@ class Revision(models.Model):
 
     def __str__(self) -> str:
         return f"r{self.number}"
-
-
-class ServiceEvent(models.Model):
-    """Something that happened to a service. Append-only."""
-
-    class Type(models.TextChoices):
-        NORMAL = "Normal"
-        WARNING = "Warning"
-
-    service = models.ForeignKey(Service, on_delete=models.CASCADE, related_name="events")
-    type = models.CharField(max_length=8, choices=Type.choices, default=Type.NORMAL)
-    code = models.CharField(max_length=64)
-    message = models.TextField()
-    message_words = models.JSONField(default=list, blank=True)
-    cure = models.TextField(blank=True, default="")
-    cure_words = models.JSONField(default=list, blank=True)
-    cause = models.CharField(
-        max_length=32, blank=True, default=""
-    )  # of ``failures.CAUSES``: more precise than the code
-    fix = models.JSONField(null=True, blank=True)  # {"field": path of the document, "value": what to put there}
-    #: How often it has been seen, the first time included, and when last; of a crash loop, each end counts.
-    times = models.PositiveIntegerField(default=1)
-    last_seen_at = models.DateTimeField(null=True, blank=True)
-    instance = models.CharField(max_length=80, blank=True, default="")
-    revision_number = models.PositiveIntegerField(null=True, blank=True)
-    log_tail = models.TextField(blank=True, default="")
-    created_at = models.DateTimeField(default=timezone.now)
-
-    class Meta:
-        ordering = ("-created_at", "-pk")
-        indexes = (models.Index(fields=("service", "-created_at")),)
-
-    def __str__(self) -> str:
-        return f"{self.code}: {self.message}"
-
-    @property
-    def sentence(self) -> str:
-        """``message`` as it can be said in the reader's language."""
-        return read_sentence(self.message, self.message_words)
-
-    @property
-    def cure_sentence(self) -> str:
-        """``cure`` as it can be said in the reader's language."""
-        return read_sentence(self.cure, self.cure_words)
 
 
 class Instance(models.Model):

@@ -73,7 +73,11 @@ def test_a_mounted_folder_that_is_not_there_is_named_and_waited_for(local: Local
     failed = wait_for_phase(local, InstancePhase.BACKOFF)
     assert failed.last_exit is not None
     assert failed.last_exit.reason == "StartError"
-    assert str(data_dir / "oss/models/qwen") in failed.last_exit.message
+    assert "oss://models/qwen/" in failed.last_exit.message
+    assert failed.last_exit.cause == "FolderMissing"
+    # Everybody who may see the service reads the message; where the folder lies is for those who may read the log.
+    assert str(data_dir) not in failed.last_exit.message
+    assert any(str(data_dir / "oss/models/qwen") in line for line in failed.log_tail)
 
     (data_dir / "oss/models/qwen").mkdir(parents=True)
     (data_dir / "oss/models/qwen/name").write_text("found\n")
