@@ -14,57 +14,64 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from console.access import SignedInRequest, get_service, signed_in
+from console.chat_list import MOST_PINNED, list_conversations, pin
 from console.chat_page import (
-    TURNS_A_PAGE,
+    Wanted,
+    Window,
+    context_words,
+    find_context,
     find_conversation,
     find_defaults,
-    list_conversations,
     list_parameters,
+    parameters_of_branch,
     show_turns,
-    starters,
-    words,
+    used_context,
 )
+from console.chat_words import starters, words
 from deployments.models import Service
 from inference_gateway.history import storable
 from inference_gateway.models import Conversation
+from inference_gateway.webchat.continuing import CONTINUING
 from inference_gateway.webchat.state import describe
-from inference_gateway.webchat.turns import load_dialogue, stop_turns
+from inference_gateway.webchat.turns import stop_turns
 
 #: How long **Undo** brings a conversation back.
 BIN = timedelta(days=30)
 LONGEST_TITLE = 200
+NO_TURNS = Window([], has_earlier=False, has_later=False, leaf=0, latest=0)
 
 
 @require_safe
 @signed_in
 def chat(request: SignedInRequest, name: str, conversation: UUID | None = None) -> HttpResponse:
-    """A conversation, or a new one. ``?turn=`` chooses a branch, ``?earlier=`` how many more turns to show."""
+    """A conversation, or a new one. ``?turn=`` chooses a branch, ``?before=`` and ``?after=`` another part of it."""
     service = get_service(request, name)
-    row = find_conversation(request.user, service, conversation) if conversation is not None else None
+    listed = list_conversations(request.user, service, current=conversation)
+    row = listed.current
     if conversation is not None and row is None:
         raise Http404("no such conversation")
-    turns = load_dialogue(row.pk) if row is not None else []
-    shown = show_turns(turns, read_number(request, "turn"))
-    most = TURNS_A_PAGE * (1 + (read_number(request, "earlier") or 0))
+    window = show_turns(row.pk, read_wanted(request)) if row is not None else NO_TURNS
+    values, own_prompt = parameters_of_branch(row, window) if row is not None else ({}, "")
     defaults, system_prompt = find_defaults(service)
-    days, older = list_conversations(request.user, service)
-    context: dict[str, Any] = {
+    shown: dict[str, Any] = {
         "section": "services",
         "service": service,
         "name": service.name,
         "conversation": row,
-        "days": days,
-        "older": older,
-        "turns": shown[-most:],
-        "earlier": most // TURNS_A_PAGE if len(shown) > most else None,
-        "latest": max((turn.number for turn in turns), default=0),
+        "listed": listed,
+        "window": window,
         "state": describe(service.name, service.status, service.message),
-        "parameters": list_parameters(defaults, row.parameters if row is not None else {}),
+        "parameters": list_parameters(defaults, values),
+        "own_system_prompt": own_prompt,
+        "continues": engine_of_service(service) in CONTINUING,
+        "context": (context := find_context(service)),
+        "context_used": (used := used_context(window)),
+        "context_words": context_words(used, context),
         "default_system_prompt": system_prompt,
         "starters": starters(),
         "words": words(),
     }
-    return render(request, "console/chat.html", context)
+    return render(request, "console/chat.html", shown)
 
 
 @require_safe
@@ -72,13 +79,26 @@ def chat(request: SignedInRequest, name: str, conversation: UUID | None = None) 
 def conversations(request: SignedInRequest, name: str) -> HttpResponse:
     """The list alone, as HTML or, for who asks for it, as JSON; ``?before=`` goes on where a page ended."""
     service = get_service(request, name)
-    days, older = list_conversations(request.user, service, request.GET.get("before"))
+    listed = list_conversations(request.user, service, request.GET.get("before"))
     if request.accepts("text/html"):
-        context = {"service": service, "name": service.name, "days": days, "older": older}
+        context: dict[str, Any] = {"service": service, "name": service.name, "listed": listed}
         context["current"] = request.GET.get("current", "")
         return render(request, "console/parts/conversations.html", context)
-    rows = [conversation_as_json(row) for day in days for row in day.conversations]
-    return JsonResponse({"conversations": rows, "before": older})
+    rows = [conversation_as_json(row) for row in listed.conversations]
+    return JsonResponse({"conversations": rows, "before": listed.before})
+
+
+@require_safe
+@signed_in
+def turns(request: SignedInRequest, name: str, conversation: UUID) -> HttpResponse:
+    """Part of a conversation as HTML: of the branch through ``?turn=``, the turns ``?before=`` or ``?after=`` one."""
+    service = get_service(request, name)
+    row = find_conversation(request.user, service, conversation)
+    if row is None:
+        raise Http404("no such conversation")
+    context = {"name": name, "window": show_turns(row.pk, read_wanted(request)), "words": words()}
+    context["continues"] = engine_of_service(service) in CONTINUING
+    return render(request, "console/parts/turns.html", context)
 
 
 @require_POST
@@ -95,6 +115,19 @@ def rename(request: SignedInRequest, name: str, conversation: UUID) -> HttpRespo
     # Renaming is no news: the list stays in its order.
     Conversation.objects.filter(pk=row.pk).update(title=title)
     row.title = title
+    return JsonResponse(conversation_as_json(row))
+
+
+@require_POST
+@signed_in
+def pinned(request: SignedInRequest, name: str, conversation: UUID, *, is_pinned: bool) -> HttpResponse:
+    """At the top of the list, or no longer there. Twice is fine."""
+    row = find_conversation(request.user, get_service(request, name), conversation)
+    if row is None:
+        raise Http404("no such conversation")
+    if not pin(row, is_pinned=is_pinned):
+        told = _("%(most)d conversations are pinned already. Unpin one first.") % {"most": MOST_PINNED}
+        return JsonResponse({"code": "too_many_pinned", "message": told}, status=409)
     return JsonResponse(conversation_as_json(row))
 
 
@@ -134,6 +167,7 @@ def conversation_as_json(row: Conversation) -> dict[str, Any]:
         "title": row.title,
         "created_at": row.created_at.isoformat(),
         "updated_at": row.updated_at.isoformat(),
+        "pinned_at": row.pinned_at.isoformat() if row.pinned_at else None,
         "deleted_at": row.deleted_at.isoformat() if row.deleted_at else None,
     }
 
@@ -152,3 +186,12 @@ def read_title(body: bytes) -> str:
 def read_number(request: SignedInRequest, name: str) -> int | None:
     text = request.GET.get(name, "")
     return int(text) if text.isdecimal() and len(text) < 9 else None
+
+
+def read_wanted(request: SignedInRequest) -> Wanted:
+    return Wanted(*(read_number(request, name) for name in ("turn", "before", "after")))
+
+
+def engine_of_service(service: Service) -> str | None:
+    spec = service.find_spec()
+    return spec.engine if spec is not None else None

@@ -71,7 +71,9 @@ class WebChat:
         if entry is None:
             raise no_service(service.name)
         if entry.traits.engine not in CONTINUING:
-            told = f"The engine of {service.name} cannot go on within an answer. Regenerate asks once more."
+            told = say(
+                "The engine of %(name)s cannot go on within an answer. Regenerate asks once more.", name=service.name
+            )
             raise ChatError(409, "continue_unsupported", told)
         turn, is_new = await in_database(begin_continuation, user, service, conversation, number, key)
         if is_new:

@@ -45,17 +45,18 @@ class Follower:
     """Follows one conversation for one page, from the point that the page has reached.
 
     ``number`` is the newest turn that the page shows (0: none), ``units`` how much of its answer it has,
-    and ``has_ended`` whether it has seen how that ended.
+    and ``has_ended`` whether it has seen how that ended. With ``units`` None it shows another branch.
     """
 
     def __init__(
-        self, generations: Generations, send: Send, conversation: UUID, number: int, units: int, has_ended: bool
+        self, generations: Generations, send: Send, conversation: UUID, number: int, units: int | None, has_ended: bool
     ) -> None:
         self._generations = generations
         self._send = send
         self._conversation = conversation
         self._number = number
-        self._known_units = units
+        self._known_units = units or 0
+        self._is_elsewhere = units is None
         self._has_ended = has_ended
         self._sent = ""
         self._phase = ""
@@ -78,7 +79,7 @@ class Follower:
         """Bring the page up to date with a turn. True: it goes on, on another process."""
         if turn.number > self._number or (self._has_ended and self._goes_on(turn)):
             self._number, self._known_units, self._has_ended = turn.number, 0, False
-            self._sent, self._phase = "", ""
+            self._sent, self._phase, self._is_elsewhere = "", "", False
             await self._send({"type": "turn", **turn_as_json(turn)})
         if self._has_ended:
             return False
@@ -102,7 +103,7 @@ class Follower:
     def _goes_on(self, turn: Turn) -> bool:
         """Whether an answer that had ended was taken up again, and perhaps has ended once more meanwhile."""
         units = count_units(self._sent) or self._known_units
-        return turn.status == Turn.Status.GENERATING or count_units(turn.answer) != units
+        return turn.status == Turn.Status.GENERATING or (not self._is_elsewhere and count_units(turn.answer) != units)
 
     async def _follow_here(self, generation: Generation) -> None:
         with generation.watched() as changed:

@@ -19,12 +19,15 @@ class Message(BaseModel):
 
 
 class Watch(Message):
-    """Follow a conversation from turn ``turn`` (0: its beginning), ``offset`` UTF-16 units into its answer."""
+    """Follow a conversation from turn ``turn`` (0: its beginning), ``offset`` UTF-16 units into its answer.
+
+    ``offset`` null: the page shows another branch and has nothing of that answer.
+    """
 
     type: Literal["watch"]
     conversation: UUID
     turn: Number = 0
-    offset: Number = 0
+    offset: Number | None = 0
     ended: bool = False
 
 

@@ -258,7 +258,10 @@ def turn_as_json(turn: Turn) -> dict[str, Any]:
 
 
 def stats_of(turn: Turn) -> dict[str, Any]:
-    """First token in milliseconds, tokens in and out, tokens a second after the first, revision; None unknown."""
+    """First token in milliseconds, tokens in and out, tokens a second after the first, revision; None unknown.
+
+    ``context_tokens`` is what the dialogue fills of the model's context up to here.
+    """
     rate = None
     if turn.completion_tokens and turn.completion_tokens > 1 and turn.duration_ms is not None:
         writing_ms = turn.duration_ms - (turn.first_token_ms or 0)
@@ -269,4 +272,5 @@ def stats_of(turn: Turn) -> dict[str, Any]:
         "prompt_tokens": turn.prompt_tokens,
         "completion_tokens": turn.completion_tokens,
         "revision": turn.revision_number,
+        "context_tokens": None if turn.prompt_tokens is None else turn.prompt_tokens + (turn.completion_tokens or 0),
     }

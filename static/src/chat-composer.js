@@ -3,7 +3,7 @@
 const KEEP_MS = 250;
 
 export class Composer extends EventTarget {
-  // Events: ``send`` and ``stop``. ``draftKey`` names the draft of the conversation on the page.
+  // Events: ``send``, ``stop``, and ``edit``: the last question. ``draftKey`` names the draft of the conversation on the page.
   constructor(form, draftKey, settings) {
     super();
     this.form = form;
@@ -89,18 +89,15 @@ export class Composer extends EventTarget {
   }
 
   #keydown(event) {
-    // An input method uses Enter for itself. Safari ends the composition first, and tells by 229 alone.
-    if (event.key !== "Enter" || event.isComposing || event.keyCode === 229) {
-      return;
-    }
-    const needsControl = this.settings().sendsWithControl || matchMedia("(pointer: coarse)").matches;
-    const isAsked = needsControl ? event.ctrlKey || event.metaKey : !event.shiftKey && !event.altKey;
-    if (!isAsked) {
-      return;
-    }
-    event.preventDefault();
-    if (!this.isAnswering) {
-      this.#act();
+    const isBare = !event.shiftKey && !event.altKey && !event.ctrlKey && !event.metaKey;
+    if (event.key === "ArrowUp" && isBare && !this.area.value && !isComposing(event)) {
+      event.preventDefault();
+      this.dispatchEvent(new Event("edit"));
+    } else if (isEnterToSend(event, this.settings())) {
+      event.preventDefault();
+      if (!this.isAnswering) {
+        this.#act();
+      }
     }
   }
 
@@ -109,6 +106,20 @@ export class Composer extends EventTarget {
     this.area.style.blockSize = "auto";
     this.area.style.blockSize = `${this.area.scrollHeight}px`;
   }
+}
+
+// An input method uses Enter for itself. Safari ends the composition first, and tells by 229 alone.
+export function isComposing(event) {
+  return event.isComposing || event.keyCode === 229;
+}
+
+// Enter sends; on touch keyboards, and for who wants it so, Ctrl Enter does and Enter breaks the line.
+export function isEnterToSend(event, settings) {
+  if (event.key !== "Enter" || isComposing(event)) {
+    return false;
+  }
+  const needsControl = settings.sendsWithControl || matchMedia("(pointer: coarse)").matches;
+  return needsControl ? event.ctrlKey || event.metaKey : !event.shiftKey && !event.altKey;
 }
 
 // localStorage may be full or forbidden; a draft is then kept for as long as the page is open.

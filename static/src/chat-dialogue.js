@@ -1,22 +1,28 @@
-// The turns on the page: one branch of a conversation, or a part of it, oldest first.
+// The turns on the page: one branch of a conversation, or a part of it, oldest first. The rest is fetched when the
+// view comes near its end, and held where it was.
 
 import { TurnView } from "./chat-turn.js";
 
 export class Dialogue {
   // ``page`` is what each ``TurnView`` is given.
-  constructor(root, transcript, page) {
+  // ``address`` gives the path where parts of the conversation are.
+  constructor(root, transcript, page, address) {
+    this.address = address;
     this.root = root;
     this.transcript = transcript;
     this.page = page;
     this.turns = [...transcript.querySelectorAll(".turn")].map((element) => new TurnView(element, page));
-    for (const turn of this.turns) {
-      turn.setAlternatives(turn.alternatives);
-      turn.renderNow();
-    }
+    this.#show(this.turns);
     if (this.newest && !this.newest.isOver) {
       // Whatever the server had is sent again from its start: HTML changes line ends, and offsets count them.
       this.newest.text = "";
     }
+    this.near = new IntersectionObserver((entries) => {
+      for (const entry of entries.filter((one) => one.isIntersecting)) {
+        this.load(entry.target);
+      }
+    }, { root: transcript, rootMargin: "600px 0px" });
+    this.#observe();
   }
 
   get newest() { return this.turns.at(-1) ?? null; }
@@ -27,6 +33,9 @@ export class Dialogue {
   get latestNumber() {
     return Math.max(Number(this.root.dataset.latest), ...this.turns.map((turn) => turn.number));
   }
+
+  // Whether the last turn of the branch is on the page.
+  get isAtEnd() { return !this.transcript.querySelector('[data-more="after"]'); }
 
   find(number) { return this.turns.find((turn) => turn.number === number); }
 
@@ -39,7 +48,7 @@ export class Dialogue {
     const latest = this.latestNumber;
     const newest = this.turns.findLast((turn) => turn.number > 0);
     const isHere = Boolean(newest) && newest.number === latest;
-    return { turn: Math.max(0, latest), offset: isHere ? newest.text.length : 0, ended: !isHere || newest.isOver };
+    return { turn: Math.max(0, latest), offset: isHere ? newest.text.length : null, ended: !isHere || newest.isOver };
   }
 
   // A new turn at the end. Those from ``replaced`` on leave the page; returned beside it, for ``takeBack``.
@@ -75,9 +84,98 @@ export class Dialogue {
     }
   }
 
+  // A turn of the page goes on, as itself or as a branch that begins like it.
+  goOn(view, told) {
+    const { alternatives, number } = view;
+    if (number === told.turn) {
+      view.apply(told);
+      return;
+    }
+    for (const one of this.turns.splice(this.turns.indexOf(view) + 1)) {
+      one.element.remove();
+    }
+    this.settle(view, told, { alternatives, number });
+  }
+
+  // Fetch the part that a link leads to and put it in the link's place; what is read stays where it is.
+  async load(link) {
+    if (link.isLoading) {
+      return;
+    }
+    link.isLoading = true;
+    const part = await this.#fetch(link.search);
+    if (!part || !link.isConnected) {
+      link.isLoading = false;
+      return;
+    }
+    const isBefore = link.dataset.more === "before";
+    const { transcript } = this;
+    const below = transcript.scrollHeight - transcript.scrollTop;
+    const top = transcript.scrollTop;
+    const added = [...part.querySelectorAll(".turn")].map((element) => new TurnView(element, this.page));
+    for (const extra of part.querySelectorAll(`[data-more="${isBefore ? "after" : "before"}"]`)) {
+      extra.closest(".more-turns").remove();
+    }
+    link.closest(".more-turns").replaceWith(part);
+    this.#show(added);
+    this.turns = isBefore ? [...added, ...this.turns] : [...this.turns, ...added];
+    transcript.scrollTop = isBefore ? transcript.scrollHeight - below : top;
+    this.#observe();
+    this.page.onPaint();
+  }
+
+  // Put the end of the branch on the page. False: it could not be fetched.
+  async showEnd() {
+    const link = this.transcript.querySelector('[data-more="after"]');
+    const part = link && await this.#fetch(`?turn=${new URLSearchParams(link.search).get("turn")}`);
+    if (part) {
+      const added = [...part.querySelectorAll(".turn")].map((element) => new TurnView(element, this.page));
+      this.transcript.replaceChildren(part);
+      this.turns = added;
+      this.#show(added);
+      this.#observe();
+    }
+    return this.isAtEnd;
+  }
+
+  async #fetch(search) {
+    try {
+      const response = await fetch(this.address() + search, { headers: { "X-Requested-With": "fetch" } });
+      if (!response.ok) {
+        return null;
+      }
+      const template = document.createElement("template");
+      template.innerHTML = await response.text(); // our own server's, escaped there
+      return template.content;
+    } catch {
+      return null; // the link stays: it is tried again when it comes into view, or clicked
+    }
+  }
+
+  #show(turns) {
+    for (const turn of turns) {
+      turn.setAlternatives(turn.alternatives);
+      turn.renderNow();
+    }
+  }
+
+  #observe() {
+    this.near.disconnect();
+    for (const link of this.transcript.querySelectorAll("[data-more]")) {
+      this.near.observe(link);
+    }
+  }
+
   // A turn that was begun in another tab; false where it belongs to a branch that is not on this page.
   mirror(told) {
-    if (this.find(told.turn)) {
+    const here = this.find(told.turn);
+    if (here) {
+      if (here.isOver && told.status === "generating") {
+        here.reopen(told.id);
+      }
+      return true;
+    }
+    if (told.turn <= Number(this.root.dataset.latest)) {
       return false;
     }
     const replaced = this.turns.find((turn) => turn.parent === (told.parent ?? 0));

@@ -1,5 +1,7 @@
 // What stands around the transcript: status line, notices, the service's state, title, live indicator.
 
+import { count } from "./numbers.js";
+
 export class Surroundings {
   constructor(root) {
     this.root = root;
@@ -26,6 +28,17 @@ export class Surroundings {
     line.hidden = !sentence;
     line.dataset.tone = tone === "busy" ? "info" : tone;
     line.querySelector("p").textContent = sentence;
+  }
+
+  // "3,210 of 8,192"; without the second number where nobody knows it.
+  showContext(used, words) {
+    const most = this.root.dataset.context;
+    const meter = this.root.querySelector("#context-meter");
+    meter.hidden = used === null;
+    if (used !== null) {
+      const both = words.context.replace("%n%", count(used)).replace("%most%", count(most));
+      meter.querySelector("[data-context-used]").textContent = most ? both : count(used);
+    }
   }
 
   // A new conversation is called by its first question, as the server calls it.

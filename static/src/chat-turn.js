@@ -2,7 +2,8 @@
 
 import { colourCode, frameCode } from "./chat-code.js";
 import { MarkdownView } from "./chat-markdown.js";
-import { count, exactly, tenths } from "./numbers.js";
+import { noticeLine, statsLine } from "./chat-words.js";
+import { count, tenths } from "./numbers.js";
 
 const SLOW_PAINT_MS = 8;
 
@@ -14,6 +15,8 @@ export class TurnView {
     this.article = element.querySelector("[data-role='assistant']");
     this.waitLine = element.querySelector(".answer-wait");
     this.body = element.querySelector(".answer-text");
+    this.notice = element.querySelector(".answer-notice");
+    this.foot = element.querySelector(".answer-foot");
     this.text = this.body.textContent;
     this.phase = "";
     this.isPainting = false;
@@ -52,6 +55,30 @@ export class TurnView {
     }
   }
 
+  // The answer goes on: what follows belongs to its last block again. ``key`` names this run of generating.
+  reopen(key) {
+    this.was = { status: this.status, key: this.element.dataset.key, hadNotice: !this.notice.hidden };
+    this.element.dataset.status = "generating";
+    this.element.dataset.key = key;
+    this.article.setAttribute("aria-busy", "true");
+    this.notice.hidden = true;
+    this.foot.hidden = true;
+    this.markdown.reset();
+    this.renderNow();
+    this.setPhase("waiting");
+  }
+
+  // It does not go on after all.
+  restore() {
+    this.element.dataset.status = this.was.status;
+    this.element.dataset.key = this.was.key;
+    this.article.removeAttribute("aria-busy");
+    this.notice.hidden = !this.was.hadNotice;
+    this.foot.hidden = false;
+    this.renderNow();
+    this.setPhase("over");
+  }
+
   // Put ``delta`` at ``offset`` (UTF-16 code units, as strings here count) and drop what was behind that.
   write(offset, delta) {
     this.text = this.text.slice(0, offset) + delta;
@@ -86,11 +113,11 @@ export class TurnView {
     if (box.hidden) {
       return;
     }
-    box.querySelector(".alternatives-place").textContent = `${place + 1}/${numbers.length}`;
-    for (const [name, number] of [["previous", numbers[place - 1]], ["next", numbers[place + 1]]]) {
+    box.querySelector(".alternatives-place").textContent = `${count(place + 1)}/${count(numbers.length)}`;
+    for (const [name, to] of [["previous", numbers[place - 1]], ["next", numbers[place + 1]]]) {
       const link = box.querySelector(`[data-to="${name}"]`);
-      if (number) {
-        link.href = `?turn=${number}#turn-${number}`;
+      if (to) {
+        link.href = `?turn=${to}#turn-${to}`;
         link.removeAttribute("aria-disabled");
       } else {
         link.removeAttribute("href");
@@ -135,34 +162,13 @@ export class TurnView {
     this.setPhase("over");
     this.article.removeAttribute("aria-busy");
     this.#paintSoon();
-    const notice = this.element.querySelector(".answer-notice");
-    const said = told.status === "failed" ? told.error?.message : words[told.status];
-    notice.hidden = !said;
-    notice.dataset.tone = told.status === "failed" ? "bad" : "info";
-    notice.querySelector("p").textContent = said ?? "";
-    notice.dataset.code = told.error?.code ?? "";
-    this.element.querySelector(".answer-stats").textContent = statsLine(told.stats, words);
-    this.element.querySelector(".answer-foot").hidden = false;
+    const said = noticeLine(told, this.text, words);
+    this.notice.hidden = !said;
+    this.notice.dataset.tone = told.status === "failed" ? "bad" : "info";
+    this.notice.querySelector("p").textContent = said;
+    this.notice.dataset.code = told.error?.code ?? "";
+    this.foot.querySelector(".answer-stats").textContent = statsLine(told.stats, words);
+    this.foot.querySelector("[data-continue]").hidden = !(told.is_continuable && this.page.continues);
+    this.foot.hidden = false;
   }
-}
-
-// "First token 240 ms · 31.2 tokens/s · 24 tokens in, 130 out · r3"
-function statsLine(stats, words) {
-  const parts = [];
-  if (stats.first_token_ms !== null) {
-    parts.push(words.firstToken.replace("%t%", exactly(stats.first_token_ms)));
-  }
-  if (stats.tokens_per_second !== null) {
-    parts.push(words.rate.replace("%n%", tenths(stats.tokens_per_second)));
-  }
-  if (stats.completion_tokens !== null) {
-    parts.push(
-      (stats.prompt_tokens === null ? words.tokensOut : words.tokens)
-        .replace("%in%", count(stats.prompt_tokens ?? 0)).replace("%out%", count(stats.completion_tokens)),
-    );
-  }
-  if (stats.revision !== null) {
-    parts.push(`r${stats.revision}`);
-  }
-  return parts.join(" · ");
 }

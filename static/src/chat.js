@@ -4,11 +4,13 @@
 import { Composer } from "./chat-composer.js";
 import { Conversations } from "./chat-conversations.js";
 import { Dialogue } from "./chat-dialogue.js";
+import { editQuestion } from "./chat-edit.js";
 import { Parameters } from "./chat-parameters.js";
 import { Scroller, walk } from "./chat-scroll.js";
 import { wireSheets } from "./chat-sheets.js";
 import { ChatSocket } from "./chat-socket.js";
 import { Surroundings, uuid } from "./chat-surroundings.js";
+import { counted, countWords } from "./chat-words.js";
 import { copyFrom, select } from "./copy.js";
 import { askToSignIn } from "./dialogs.js";
 
@@ -30,12 +32,12 @@ class ChatPage {
       this.transcript, root.querySelector("#new-text"), () => this.parameters.settings().followsAlways,
     );
     this.composer = new Composer(root.querySelector("#composer"), () => this.draftKey(), () => this.parameters.settings());
-    this.conversations = new Conversations(root.querySelector("#conversations"), this.words, () => {
-      location.assign(this.base);
-    });
+    const leave = () => location.assign(this.base);
+    this.conversations = new Conversations(root.querySelector("#conversations"), this.words, leave);
     this.pending = null; // the message on its way to the server
     this.state = { sentence: root.dataset.sentence, tone: root.dataset.tone };
-    this.dialogue = new Dialogue(root, this.transcript, this);
+    this.continues = root.dataset.continues === "true";
+    this.dialogue = new Dialogue(root, this.transcript, this, () => `${this.base}/${this.conversation}/turns`);
     this.#wire();
     this.#connect();
     this.#arrive();
@@ -49,26 +51,62 @@ class ChatPage {
 
   // ---- what the person does
 
-  send() {
-    const invalid = this.parameters.findInvalid();
-    if (invalid) {
-      this.#openParameters(invalid);
+  async send() {
+    if (this.isAnswering || !this.#hasValidParameters()) {
       return;
     }
-    if (this.isAnswering) {
+    if (!this.dialogue.isAtEnd && !await this.dialogue.showEnd()) {
+      this.around.notice(this.words.loadFailed);
       return;
     }
     const question = this.composer.take();
-    const isNew = !this.conversation;
-    const draftKey = this.draftKey();
+    const about = { question, isNew: !this.conversation, draftKey: this.draftKey() };
     this.conversation ??= uuid();
-    this.#ask({ type: "send", parent: this.dialogue.newest?.number || null, question }, { question, isNew, draftKey });
+    this.#ask({ type: "send", parent: this.dialogue.newest?.number || null, question }, about);
   }
 
   regenerate(turn) {
     if (!this.isAnswering) {
       this.#ask({ type: "regenerate", turn: turn.number }, { question: turn.question, replaces: turn });
     }
+  }
+
+  // Ask another question in the place of one; both stay.
+  edit(turn, text) {
+    if (this.isAnswering || !turn.number) {
+      return;
+    }
+    const onSend = (question) => {
+      if (this.isAnswering || !this.#hasValidParameters()) {
+        this.edit(turn, question);
+        return;
+      }
+      this.#ask({ type: "send", parent: turn.parent || null, question }, { question, replaces: turn, isEdit: true });
+    };
+    editQuestion(turn, { settings: () => this.parameters.settings(), onSend, text });
+  }
+
+  // Write on at an answer that was cut off.
+  goOn(turn) {
+    if (this.isAnswering) {
+      return;
+    }
+    const id = uuid();
+    turn.reopen(id);
+    const message = { type: "continue", id, conversation: this.conversation, turn: turn.number };
+    this.pending = { id, message, view: turn, goesOn: true };
+    this.around.hideNotice();
+    this.#refreshAnswering();
+    this.#sendPending();
+    this.around.say(this.words.answering);
+  }
+
+  #hasValidParameters() {
+    const invalid = this.parameters.findInvalid();
+    if (invalid) {
+      this.#openParameters(invalid);
+    }
+    return !invalid;
   }
 
   stop() {
@@ -153,6 +191,11 @@ class ChatPage {
       return;
     }
     this.pending = null;
+    if (pending.goesOn) {
+      this.dialogue.goOn(pending.view, message);
+      this.#refreshAnswering();
+      return;
+    }
     this.parameters.accepted();
     if (!pending.view.number) {
       this.dialogue.settle(pending.view, message, pending.replaces);
@@ -161,12 +204,10 @@ class ChatPage {
       this.composer.accepted(pending.draftKey);
     }
     if (pending.isNew) {
-      history.replaceState(null, "", `${this.base}/${this.conversation}`);
       this.composer.keep();
       this.around.entitle(pending.question);
-    } else if (location.search) {
-      history.replaceState(null, "", location.pathname);
     }
+    history.replaceState(null, "", `${this.base}/${this.conversation}`);
     this.conversations.refresh(this.conversation);
     this.#refreshAnswering();
   }
@@ -177,6 +218,8 @@ class ChatPage {
     if (!known) {
       this.dialogue.mirror(message);
       this.#refreshAnswering();
+    } else if (known.number && known.number !== message.turn) {
+      this.dialogue.goOn(known, message);
     } else if (!known.number) {
       this.dialogue.settle(known, message, this.pending?.replaces);
     }
@@ -191,10 +234,9 @@ class ChatPage {
     turn.apply(message);
     this.#refreshAnswering();
     if (!wasOver) {
-      const count = turn.text.split(/\s+/u).filter(Boolean).length;
-      const sentence = this.words[`said_${message.status}`] ?? "";
-      this.around.say(sentence.replace("%n%", new Intl.NumberFormat(document.documentElement.lang).format(count)));
+      this.around.say(counted(this.words[`said_${message.status}`] ?? "", countWords(turn.text)));
     }
+    this.around.showContext(message.stats.context_tokens, this.words);
   }
 
   #service(message) {
@@ -220,6 +262,11 @@ class ChatPage {
   // The server would not have it: the page is as before, the message is in the composer again.
   #takeBack(pending) {
     this.pending = null;
+    if (pending.goesOn) {
+      pending.view.restore();
+      this.#refreshAnswering();
+      return;
+    }
     this.dialogue.takeBack(pending.view, pending.removed);
     if (pending.isNew) {
       this.conversation = null;
@@ -228,6 +275,9 @@ class ChatPage {
       this.composer.giveBack(pending.question);
     }
     this.#refreshAnswering();
+    if (pending.isEdit) {
+      this.edit(pending.replaces, pending.question);
+    }
   }
 
   // ---- how it looks
@@ -239,7 +289,7 @@ class ChatPage {
     this.root.querySelector("#empty-chat").hidden = this.dialogue.turns.length > 0;
     this.composer.setAnswering(isAnswering, this.words);
     this.scroller.setAnswering(isAnswering);
-    for (const button of this.transcript.querySelectorAll("[data-regenerate]")) {
+    for (const button of this.transcript.querySelectorAll("[data-regenerate], [data-continue], [data-edit]")) {
       button.disabled = isAnswering;
     }
     clearInterval(this.saying);
@@ -270,7 +320,7 @@ class ChatPage {
     if (newest && !newest.isOver) {
       newest.setPhase("reading");
       this.scroller.pin(newest.element);
-    } else if (location.hash.startsWith("#turn-")) {
+    } else if (/^#turn-\d+$/.test(location.hash)) {
       document.getElementById(location.hash.slice(1))?.scrollIntoView();
     } else {
       this.scroller.toEnd();
@@ -278,13 +328,18 @@ class ChatPage {
     if (!matchMedia("(pointer: coarse)").matches) {
       this.composer.area.focus();
     }
-    this.around.keepAboveKeyboard();
   }
 
   #wire() {
     this.sheets = wireSheets(this.root);
+    this.around.keepAboveKeyboard();
     this.composer.addEventListener("send", () => this.send());
     this.composer.addEventListener("stop", () => this.stop());
+    this.composer.addEventListener("edit", () => {
+      if (this.dialogue.isAtEnd && this.dialogue.newest) {
+        this.edit(this.dialogue.newest);
+      }
+    });
     this.conversations.panel.addEventListener("renamed", ({ detail }) => {
       if (detail.id === this.conversation) {
         this.root.querySelector("#chat-title").textContent = detail.title;
@@ -299,7 +354,9 @@ class ChatPage {
   }
 
   #click(event) {
-    const target = event.target.closest("[data-copy-code], [data-copy-answer], [data-regenerate], [data-starter]");
+    const target = event.target.closest(
+      "[data-copy-code], [data-copy-answer], [data-regenerate], [data-continue], [data-edit], [data-starter], [data-more]",
+    );
     if (!target) {
       return;
     }
@@ -311,6 +368,13 @@ class ChatPage {
       copyFrom(target, turn.text, () => select(turn.body));
     } else if (target.dataset.regenerate !== undefined && turn) {
       this.regenerate(turn);
+    } else if (target.dataset.continue !== undefined && turn) {
+      this.goOn(turn);
+    } else if (target.dataset.edit !== undefined && turn) {
+      this.edit(turn);
+    } else if (target.dataset.more !== undefined) {
+      event.preventDefault();
+      this.dialogue.load(target);
     } else if (target.dataset.starter !== undefined) {
       this.composer.text = target.textContent.trim();
       this.composer.area.focus();
@@ -331,4 +395,6 @@ class ChatPage {
   }
 }
 
+// Other scripts say so too, but later: what only scripts show has to have its place before anything is scrolled to.
+document.documentElement.dataset.js = "";
 new ChatPage(document.getElementById("chat"));

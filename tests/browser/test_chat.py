@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import redis
-from aiohttp import web
-from django.conf import settings
-from django.contrib.auth.models import User
-from playwright.sync_api import Browser, BrowserContext, Page, Request, expect
+from playwright.sync_api import expect
 
 from inference_gateway.models import Conversation, Turn
-from tests.browser.conftest import build_static_files
-from tests.inference_gateway.rig import Deployed, EndlessEngine, Server, deploy
-from tests.inference_gateway.webchat_client import make_person, session_of
+from tests.browser.chat_rig import TellingEngine, ask, composer, finished
+from tests.inference_gateway.rig import EndlessEngine, Server, deploy
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.browser
@@ -41,109 +34,6 @@ print("<script>window.ran = 1</script>")
 [ref]: https://tracker.example/ref "x"
 ![by reference][ref] <https://auto.example/x> <b onclick="window.ran=1">b</b>
 """
-
-
-class TellingEngine(EndlessEngine):
-    """Answers with ``answer``, a few letters at a time."""
-
-    answer = HOSTILE
-
-    async def _generate(self, request: web.Request) -> web.StreamResponse:
-        self.asked.append(await request.json())
-        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
-        await response.prepare(request)
-        for at in range(0, len(self.answer), 7):
-            chunk = {"choices": [{"index": 0, "delta": {"content": self.answer[at : at + 7]}}]}
-            await response.write(f"data: {json.dumps(chunk)}\n\n".encode())
-        await response.write(b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n')
-        return response
-
-
-@pytest.fixture(scope="module")
-def shared_server(
-    chromium: Browser,
-    valkey: redis.Redis,
-    django_db_setup: None,
-    django_db_blocker: Any,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Server]:
-    """A server on the tests' own database, with services whose engines the tests hold in hand."""
-    build_static_files(tmp_path_factory.mktemp("static"))
-    own = Server()
-    with django_db_blocker.unblock():
-        own.start()
-    yield own
-    own.kill()
-
-
-@pytest.fixture
-def server(shared_server: Server, transactional_db: None) -> Server:
-    return shared_server
-
-
-@pytest.fixture
-def endless() -> Iterator[EndlessEngine]:
-    with EndlessEngine() as engine:
-        yield engine
-
-
-@pytest.fixture
-def telling() -> Iterator[TellingEngine]:
-    engine = TellingEngine()
-    with engine:
-        yield engine
-
-
-class Visit:
-    """One person's browser: pages of a service's chat, and every request that they made."""
-
-    def __init__(self, context: BrowserContext, server: Server, service: Deployed, cookie: str) -> None:
-        self.context = context
-        self.url = f"{server.url}/services/{service.row.name}/chat"
-        self.requests: list[str] = []
-        self.errors: list[str] = []
-        context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": cookie, "url": server.url}])
-
-    def open(self, url: str = "") -> Page:
-        page = self.context.new_page()
-        page.on("request", self._note)
-        page.on("pageerror", lambda error: self.errors.append(str(error)))
-        page.goto(url or self.url)
-        expect(page.locator("#live-indicator")).to_have_attribute("data-state", "live")
-        return page
-
-    def _note(self, request: Request) -> None:
-        self.requests.append(request.url)
-
-
-@pytest.fixture
-def visits(chromium: Browser, server: Server) -> Iterator[Any]:
-    contexts: list[BrowserContext] = []
-    visits: list[Visit] = []
-
-    def visit(service: Deployed, **options: Any) -> Visit:
-        person = User.objects.filter(username="vera").first() or make_person("vera", service.row.workspace)
-        contexts.append(chromium.new_context(**{"viewport": {"width": 1280, "height": 800}, **options}))
-        visits.append(Visit(contexts[-1], server, service, session_of(person)))
-        return visits[-1]
-
-    yield visit
-    for context in contexts:
-        context.close()
-    assert [error for one in visits for error in one.errors] == []
-
-
-def composer(page: Page) -> Any:
-    return page.get_by_role("textbox", name="Message", exact=True)
-
-
-def ask(page: Page, question: str) -> None:
-    composer(page).fill(question)
-    page.get_by_role("button", name="Send", exact=True).click()
-
-
-def finished(page: Page, count: int = 1) -> None:
-    expect(page.locator(".turn[data-status=finished]")).to_have_count(count, timeout=30_000)
 
 
 def test_an_answer_streams_in_and_its_numbers_stand_below(server: Server, visits: Any, endless: EndlessEngine) -> None:
@@ -212,6 +102,7 @@ def test_a_second_tab_mirrors_the_first(server: Server, visits: Any, endless: En
 
 
 def test_nothing_in_an_answer_is_fetched_or_run(server: Server, visits: Any, telling: TellingEngine) -> None:
+    telling.answer = HOSTILE
     visit = visits(deploy(server, telling.port))
     page = visit.open()
     ask(page, "Attack me.")
