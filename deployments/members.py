@@ -39,6 +39,11 @@ def may_create_workspaces(user: User) -> bool:
     return user.is_superuser or user.memberships.filter(role=Role.OWNER).exists()
 
 
+def not_a_creator() -> NotAllowed:
+    words = _("Only administrators and owners of a workspace create workspaces. Administrators: %(names)s.")
+    return NotAllowed(words % {"names": administrators_words()})
+
+
 @contextmanager
 def owning(actor: User, workspace: Workspace) -> Iterator[Workspace]:
     """A transaction in which ``actor`` owns the workspace and nobody else changes it or its members.
@@ -71,8 +76,7 @@ def create_workspace(actor: User, name: str, slug: str = "") -> Workspace:
     Raises ``NotAllowed``, ``SpecInvalid``, or ``Conflict`` (``slug_taken``).
     """
     if not may_create_workspaces(actor):
-        words = _("Only administrators and owners of a workspace create workspaces. Administrators: %(names)s.")
-        raise NotAllowed(words % {"names": administrators_words()})
+        raise not_a_creator()
     name = check_name(name)
     chosen = check_slug(slug) if slug else free_slug(name)
     try:

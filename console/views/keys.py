@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
-from django.contrib import messages
-from django.http import Http404, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
-from console.access import SignedInRequest, is_scripted, signed_in
-from console.confirmations import Confirmation, confirm_revoke
+from console.access import SignedInRequest, signed_in
+from console.confirmations import confirm_revoke
+from console.confirming import ask, done, is_confirmed
 from console.snippets import access_key_snippet, token_snippet
 from deployments.access_keys import TooManyAccessKeys, find_access_key, issue_access_key, revoke_access_key
 from deployments.accounts import TooManyTokens, delete_personal_token, issue_personal_token
@@ -81,9 +80,9 @@ def revoke_token(request: SignedInRequest, token_id: int) -> HttpResponse:
     row = get_object_or_404(PersonalToken, pk=token_id, user=request.user)
     confirmation = confirm_revoke(row.name, row.last_used_at)
     if not is_confirmed(request, confirmation, row.name):
-        return ask(request, confirmation, row.name)
+        return ask(request, confirmation, row.name, "/keys", section="keys")
     delete_personal_token(row)
-    return done(request, row.name)
+    return done(request, no_longer_works(row.name), "/keys")
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -95,43 +94,13 @@ def revoke_key(request: SignedInRequest, key_id: str) -> HttpResponse:
         raise Http404(f"no access key {key_id}")
     confirmation = confirm_revoke(row.name, row.last_used_at)
     if not is_confirmed(request, confirmation, row.name):
-        return ask(request, confirmation, row.name)
+        return ask(request, confirmation, row.name, "/keys", section="keys")
     revoke_access_key(row)
-    return done(request, row.name)
+    return done(request, no_longer_works(row.name), "/keys")
 
 
-def is_confirmed(request: SignedInRequest, confirmation: Confirmation, name: str) -> bool:
-    """Whether the revoking was asked for, with the name typed where that is wanted."""
-    typed = request.POST.get("typed_name", "").strip()
-    return request.method == "POST" and (not confirmation.field or typed == name.strip())
-
-
-def ask(request: SignedInRequest, confirmation: Confirmation, name: str) -> HttpResponse:
-    """The confirmation; after a name that is not the key's, with what was wrong."""
-    is_wrong = request.method == "POST"
-    words = _("Type %(name)s, exactly as it is written here, or cancel.")
-    context = {
-        "confirmation": confirmation,
-        "address": request.path,
-        "name": name,
-        "error": words % {"name": name} if is_wrong else "",
-        "given": request.POST,
-        "next": "/keys",
-    }
-    status = 422 if is_wrong else 200
-    if is_scripted(request):
-        return render(request, "console/parts/confirmation.html", context, status=status)
-    return show(request, "confirm", context, status)
-
-
-def done(request: SignedInRequest, name: str) -> HttpResponse:
-    """Say it: to a script by an event, to a person on the list."""
-    said = _("%(name)s no longer works.") % {"name": name}
-    if is_scripted(request):
-        told = {"slipway:done": {"said": said, "next": "/keys"}}
-        return HttpResponse(status=204, headers={"HX-Trigger": json.dumps(told)})
-    messages.success(request, said)
-    return HttpResponseRedirect("/keys")
+def no_longer_works(name: str) -> str:
+    return _("%(name)s no longer works.") % {"name": name}
 
 
 def show_form(

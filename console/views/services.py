@@ -23,6 +23,7 @@ def services(request: SignedInRequest) -> HttpResponse:
     query = ListQuery.parse(request.GET.dict())
     listing = ServiceList(request.user, query, timezone.now())
     wanted = live_names(request)
+    workspaces = workspaces_of(request.user)
     context = {
         "section": "services",
         "query": query,
@@ -36,7 +37,8 @@ def services(request: SignedInRequest) -> HttpResponse:
         "page_sizes": [
             {"rows": size, "query": query.encode(rows=size), "current": size == query.rows} for size in PAGE_SIZES
         ],
-        "workspaces": workspaces_of(request.user),
+        "workspaces": workspaces,
+        "current_workspace": next((one for one in workspaces if one.slug == query.workspace), None),
         "bundled": find_bundled() if not listing.counts[""] and not query.is_narrowed else None,
         "may_deploy": bool(listing.changeable_workspaces),
     }

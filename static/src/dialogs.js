@@ -153,6 +153,8 @@ document.addEventListener("slipway:done", (event) => {
   const page = document.getElementById("content")?.dataset.livePage;
   if (next && page !== "services" && next !== location.pathname) {
     location.assign(next);
+  } else if (!page) {
+    location.reload(); // nothing here refreshes by itself
   } else {
     refresh(service);
   }

@@ -13,15 +13,37 @@ document.addEventListener(
     if (!button) {
       return;
     }
-    if (!hasAnchors) {
-      place(menu, button);
+    if (menu.dataset.menuAddress) {
+      fill(menu, button);
+      return;
     }
-    if (button.matches(":focus-visible")) {
-      menu.querySelector("a, button")?.focus();
-    }
+    show(menu, button);
   },
   true,
 );
+
+function show(menu, button) {
+  if (!hasAnchors) {
+    place(menu, button);
+  }
+  if (button.matches(":focus-visible")) {
+    menu.querySelector("a, button")?.focus();
+  }
+}
+
+/** A menu that is fetched when it opens; where that fails, its button's page does. */
+async function fill(menu, button) {
+  try {
+    const response = await fetch(menu.dataset.menuAddress, { headers: { "HX-Request": "true" }, credentials: "same-origin" });
+    if (!response.ok) {
+      throw new TypeError(response.statusText);
+    }
+    menu.innerHTML = await response.text();
+    show(menu, button);
+  } catch {
+    location.assign(menu.dataset.menuPage);
+  }
+}
 
 function place(menu, button) {
   const at = button.getBoundingClientRect();

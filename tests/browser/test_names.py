@@ -14,8 +14,13 @@ Role = Literal["button", "link", "tab", "textbox", "dialog"]
 
 #: Where, and what stands there once. ``{chat}`` is a service that runs.
 NAMES: list[tuple[str, Role, tuple[str, ...]]] = [
-    ("/", "link", ("Skip to content", "Services", "Keys", "Settings")),
-    ("/", "button", ("Deploy Service",)),
+    ("/", "link", ("Skip to content", "Services", "Keys", "Workspaces", "Settings")),
+    ("/", "button", ("Deploy Service", "Workspace All workspaces")),
+    ("/workspaces", "link", ("Create workspace",)),
+    ("/workspaces/default/members", "button", ("Invite", "Change admin")),
+    ("/workspaces/default/members", "link", ("Rename", "Delete", "Leave", "Create person")),
+    ("/people", "link", ("Create person",)),
+    ("/settings/security", "button", ("Change password",)),
     ("/?q=nothing_like_it", "link", ("Clear filters",)),
     ("/deploy/llm", "button", ("Deploy", "Convert to Custom Deployment")),
     ("/deploy/custom", "button", ("Deploy",)),
