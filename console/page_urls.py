@@ -6,6 +6,7 @@ from django.urls import path
 
 from console.views import (
     audit,
+    bulk,
     chat,
     chat_files,
     debug,
@@ -69,6 +70,7 @@ urlpatterns = [
     path("deploy/bundled", service_actions.deploy_first, name="deploy-bundled"),
     path("deploy/llm", deploy_llm.deploy_llm, name="deploy-llm"),
     path("deploy/custom", deploy_custom.deploy_custom, name="deploy-custom"),
+    path("bulk", bulk.bulk, name="services-bulk"),
     path("services/<str:name>/edit", deploy_edit.edit, name="service-edit"),
     path("services/<str:name>", service_pages.overview, name="service"),
     path("services/<str:name>/events", service_pages.events, name="service-events"),

@@ -5,7 +5,7 @@ A fixed number of queries whatever the row count: the counts, one page of rows, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
@@ -17,6 +17,7 @@ from django.db.models import Count, Q
 from django.utils.translation import gettext_lazy
 
 from console.badges import Badge, badge_of, step_of
+from console.service_columns import ALL, DEFAULT, encode_columns, parse_columns, resources_words
 from deployments.accounts import workspaces_to_change
 from deployments.models import Desired, Instance, Service, ServiceQuerySet, Status
 from deployments.spec import ENGINE_LABEL, LLM_ENGINES
@@ -25,7 +26,8 @@ from deployments.status import IN_MOTION
 PAGE_SIZES = (25, 50, 100)
 DEFAULT_PAGE_SIZE = 50
 DEFAULT_SORT = "-created"
-SORTS = {"name": "name", "status": "status", "created": "created_at", "updated": "updated_at"}
+SORTS = {column.key: column.sort for column in ALL if column.sort}
+SHOWN_WITH = ("workspace", "wanted_revision", "created_by")
 STATES: Mapping[str, frozenset[Status]] = {
     "running": frozenset({Status.RUNNING}),
     "moving": frozenset(IN_MOTION),
@@ -51,10 +53,11 @@ class ListQuery:
     page: int = 1
     rows: int = DEFAULT_PAGE_SIZE
     workspace: str = ""
+    columns: tuple[str, ...] = DEFAULT
 
     @classmethod
-    def parse(cls, values: Mapping[str, str]) -> ListQuery:
-        """Read the query string."""
+    def parse(cls, values: Mapping[str, str], columns: Iterable[str] = ()) -> ListQuery:
+        """Read the query string; ``columns`` are all of its ``column``."""
         sort = values.get("sort", DEFAULT_SORT)
         state = values.get("state", "")
         page, rows = values.get("page", ""), values.get("rows", "")
@@ -64,7 +67,8 @@ class ListQuery:
             sort=sort if sort.removeprefix("-") in SORTS else DEFAULT_SORT,
             page=int(page) if page.isdecimal() and 0 < len(page) < 7 else 1,
             rows=int(rows) if rows in {str(size) for size in PAGE_SIZES} else DEFAULT_PAGE_SIZE,
-            workspace=values.get("workspace", "")[:63],
+            workspace=values.get("workspace", "").replace("\0", "")[:63],
+            columns=parse_columns(columns),
         )
 
     def encode(self, **changes: str | int) -> str:
@@ -76,7 +80,12 @@ class ListQuery:
             for name in ("q", "state", "sort", "page", "rows", "workspace")
             if getattr(changed, name) != getattr(plain, name)
         }
-        return urlencode(said)
+        return urlencode([*said.items(), *(("column", key) for key in encode_columns(changed.columns))])
+
+    @property
+    def hidden_columns(self) -> list[str]:
+        """What a form has to say of the columns so that they stay."""
+        return encode_columns(self.columns)
 
     @property
     def is_narrowed(self) -> bool:
@@ -101,6 +110,18 @@ class Row:
     @property
     def is_leaving(self) -> bool:
         return self.service.desired == Desired.DELETED
+
+    @property
+    def can(self) -> str:
+        """Which bulk actions would change something, as the page tells its script."""
+        if self.is_leaving:
+            return "delete" if self.service.status == Status.DELETE_FAILED else ""
+        return "start delete" if self.is_stopped else "stop restart delete"
+
+    @property
+    def resources(self) -> str:
+        revision = self.service.wanted_revision
+        return resources_words(revision.document) if revision else ""
 
     @property
     def has_chat(self) -> bool:
@@ -152,15 +173,18 @@ class ServiceList:
             for state, word in STATE_WORDS.items()
         ]
 
+    def matching(self) -> ServiceQuerySet:
+        """All that the address asks for, on whatever page."""
+        rows = self.searched()
+        return rows.filter(status__in=STATES[self.query.state]) if self.query.state else rows
+
     @cached_property
     def page(self) -> Page[int]:
         """The keys of the page's services; one past the end shows the last.
 
         Keys alone: sorting 10,000 rows with their documents costs ten times as much.
         """
-        rows = self.searched()
-        if self.query.state:
-            rows = rows.filter(status__in=STATES[self.query.state])
+        rows = self.matching()
         descending = self.query.sort.startswith("-")
         column = SORTS[self.query.sort.removeprefix("-")]
         order = [f"-{column}" if descending else column, "-pk" if descending else "pk"]
@@ -174,7 +198,7 @@ class ServiceList:
     def services(self) -> list[Service]:
         """The services of the page, in its order."""
         keys = list(self.page.object_list)
-        found = Service.objects.select_related("workspace", "wanted_revision").in_bulk(keys)
+        found = Service.objects.select_related(*SHOWN_WITH).in_bulk(keys)
         return [found[key] for key in keys if key in found]
 
     def rows(self, only: Sequence[str] | None = None) -> list[Row]:
@@ -200,7 +224,7 @@ class ServiceList:
         ]
 
     def named(self, names: Sequence[str]) -> list[Service]:
-        return list(self.visible().filter(name__in=names).select_related("workspace", "wanted_revision"))
+        return list(self.visible().filter(name__in=names).select_related(*SHOWN_WITH))
 
     @cached_property
     def changeable_workspaces(self) -> frozenset[int]:

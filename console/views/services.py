@@ -1,6 +1,8 @@
-"""The services list, ``/``. Its address holds all of its state, and it needs no script to be read."""
+"""The services list, ``/``. Its address holds all of its state, and it needs no script to be read or changed."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 from django.http import HttpResponse
 from django.shortcuts import render
@@ -10,6 +12,7 @@ from django.views.decorators.http import require_safe
 from console.access import SignedInRequest, signed_in
 from console.bundled import find_bundled
 from console.page_context import LIVE_HEADER
+from console.service_columns import ALL, NAME, Column
 from console.service_list import PAGE_SIZES, ListQuery, ServiceList
 from deployments.accounts import workspaces_of
 
@@ -20,7 +23,7 @@ MAX_LIVE_ROWS = 100
 @signed_in
 def services(request: SignedInRequest) -> HttpResponse:
     """A page of the list. A live refetch names the rows it shows, and gets those and the order of all."""
-    query = ListQuery.parse(request.GET.dict())
+    query = ListQuery.parse(request.GET.dict(), request.GET.getlist("column"))
     listing = ServiceList(request.user, query, timezone.now())
     wanted = live_names(request)
     workspaces = workspaces_of(request.user)
@@ -33,7 +36,8 @@ def services(request: SignedInRequest) -> HttpResponse:
         "order": " ".join(service.name for service in listing.services),
         "filters": listing.filters,
         "query_string": query.encode(),
-        "sorts": {name: sort_link(query, name) for name in ("name", "status", "created", "updated")},
+        "heads": [head_of(query, column) for column in ALL if column.key in (NAME, *query.columns)],
+        "columns": [column for column in ALL if column.key != NAME],
         "page_sizes": [
             {"rows": size, "query": query.encode(rows=size), "current": size == query.rows} for size in PAGE_SIZES
         ],
@@ -51,11 +55,22 @@ def live_names(request: SignedInRequest) -> list[str] | None:
     return None if named == "all" else named.split(",")[:MAX_LIVE_ROWS]
 
 
-def sort_link(query: ListQuery, column: str) -> dict[str, str]:
-    """Where a click on a column's head leads, and what that column's order is now."""
-    if query.sort == column:
-        return {"query": query.encode(sort=f"-{column}"), "aria": "ascending", "icon": "arrow-up"}
-    if query.sort == f"-{column}":
-        return {"query": query.encode(sort=column), "aria": "descending", "icon": "arrow-down"}
-    first = f"-{column}" if column in ("created", "updated") else column
-    return {"query": query.encode(sort=first), "aria": "none", "icon": ""}
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A column's head: where a click on it leads ("" where nothing sorts by it), and what its order is now."""
+
+    column: Column
+    query: str
+    aria: str
+    icon: str
+
+
+def head_of(query: ListQuery, column: Column) -> Head:
+    key = column.key
+    if not column.sort:
+        return Head(column, "", "", "")
+    if query.sort == key:
+        return Head(column, query.encode(sort=f"-{key}"), "ascending", "arrow-up")
+    if query.sort == f"-{key}":
+        return Head(column, query.encode(sort=key), "descending", "arrow-down")
+    return Head(column, query.encode(sort=f"-{key}" if column.newest_first else key), "none", "")

@@ -11,6 +11,7 @@ import "./copy.js";
 import "./secrets.js";
 import "./fields.js";
 import "./shortcuts.js";
+import "./selection.js";
 import "./palette.js";
 
 document.documentElement.dataset.js = "";

@@ -1,6 +1,7 @@
 // Small things of forms: show a password, select a field that is to be copied, filter a list while typing.
 
 import { morph } from "./htmx.js";
+import { listFailed, listLoaded } from "./list-error.js";
 
 document.addEventListener("click", (event) => {
   const button = event.target.closest("[data-reveals]");
@@ -36,10 +37,15 @@ async function filter(form) {
   running = new AbortController();
   try {
     const response = await fetch(address, { headers: { "X-Slipway-Live": "all" }, signal: running.signal });
-    if (!response.ok) {
-      form.submit();
+    if (response.status === 401) {
+      form.submit(); // to the sign-in, and back to what was typed
       return;
     }
+    if (!response.ok) {
+      listFailed(() => filter(form));
+      return;
+    }
+    listLoaded();
     const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
     history.replaceState(history.state, "", address);
     for (const id of [form.dataset.filterForm, "state-filters"]) {
@@ -48,9 +54,10 @@ async function filter(form) {
         morph(document.getElementById(id), document.adoptNode(now));
       }
     }
+    document.dispatchEvent(new CustomEvent("slipway:updated"));
   } catch (error) {
     if (error.name !== "AbortError") {
-      form.submit();
+      listFailed(() => filter(form));
     }
   }
 }

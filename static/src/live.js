@@ -4,6 +4,7 @@
 
 import { askToSignIn } from "./dialogs.js";
 import { morph } from "./htmx.js";
+import { listFailed, listLoaded } from "./list-error.js";
 
 const GATHER_MS = 250;
 const LOOK_AGAIN_MS = 15_000;
@@ -87,6 +88,9 @@ async function update(asked, names) {
     isGone = true;
   } else if (response.ok) {
     apply(new DOMParser().parseFromString(text, "text/html"), asked, names);
+    listLoaded();
+  } else if (response.status >= 500) {
+    listFailed(refresh);
   }
 }
 
@@ -100,6 +104,7 @@ function apply(fresh, asked, names) {
       missing.push(part);
     }
   }
+  document.dispatchEvent(new CustomEvent("slipway:updated"));
   const title = fresh.querySelector("title");
   if (title && !document.title.includes(": ")) {
     document.title = title.textContent;

@@ -1,5 +1,6 @@
 // Menus are native popovers. Here: their place where CSS anchors are missing, and arrow keys.
 
+const ITEMS = "a, button, input:not([type=hidden])";
 const hasAnchors = CSS.supports("position-area", "block-end");
 
 document.addEventListener(
@@ -27,7 +28,7 @@ function show(menu, button) {
     place(menu, button);
   }
   if (button.matches(":focus-visible")) {
-    menu.querySelector("a, button")?.focus();
+    menu.querySelector(ITEMS)?.focus();
   }
 }
 
@@ -61,7 +62,7 @@ document.addEventListener("keydown", (event) => {
     return;
   }
   event.preventDefault();
-  const items = [...menu.querySelectorAll("a, button")];
+  const items = [...menu.querySelectorAll(ITEMS)];
   const at = items.indexOf(document.activeElement);
   const next = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: -1 }[event.key];
   items.at(next % items.length)?.focus();

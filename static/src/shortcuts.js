@@ -4,7 +4,7 @@
 let previous = "";
 
 function isTyping(target) {
-  return target.closest?.("input, textarea, select, [contenteditable]") !== null;
+  return target.closest?.("input:not([type=checkbox], [type=radio]), textarea, select, [contenteditable]") !== null;
 }
 
 const isOn = () => !("noSingleKeys" in document.body.dataset);
@@ -30,6 +30,11 @@ function unfold(step) {
   head.focus();
 }
 
+/** Select or unselect the service of the row that has the focus. */
+function toggleRow() {
+  document.activeElement.closest("tr[data-name]")?.querySelector(".cell-select input:not(:disabled)")?.click();
+}
+
 const actions = {
   n: () => unfold(1),
   p: () => unfold(-1),
@@ -41,6 +46,7 @@ const actions = {
   "g s": () => location.assign("/"),
   j: () => moveRow(1),
   k: () => moveRow(-1),
+  x: toggleRow,
 };
 
 document.addEventListener("keydown", (event) => {

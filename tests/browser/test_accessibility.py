@@ -27,6 +27,7 @@ Theme = Literal["light", "dark"]
 PAGES = [
     "/",
     "/?q=nothing_like_it",
+    "/?sort=-instances&column=instances&column=resources&column=author&column=updated",
     "/deploy/llm",
     "/deploy/custom",
     "/keys",
@@ -152,10 +153,29 @@ def test_no_dialog_or_menu_has_a_serious_finding(
     found += serious_findings(signed_in, "Invocation Information") + overflow(signed_in, "Invocation Information")
     signed_in.keyboard.press("Escape")
     signed_in.get_by_role("dialog").wait_for(state="detached")
+    found += findings_of_a_selection(signed_in)
     signed_in.keyboard.press("Control+k")
     signed_in.get_by_role("option").first.wait_for()
     found += serious_findings(signed_in, "the palette") + overflow(signed_in, "the palette")
     assert not found, "\n".join(found)
+
+
+def findings_of_a_selection(page: Page) -> list[str]:
+    """The list with a row selected, its menu of columns, and the dialog of what is done to many."""
+    page.goto("/")
+    page.locator(".cell-select input:not([data-select-page])").first.check()
+    found = serious_findings(page, "a selection") + overflow(page, "a selection")
+    if page.get_by_role("button", name="Columns").is_visible():
+        page.get_by_role("button", name="Columns").click()
+        found += serious_findings(page, "the columns")
+        page.keyboard.press("Escape")
+    page.locator("#bulk").get_by_role("button", name="Delete").click()
+    page.get_by_role("dialog").wait_for()
+    found += serious_findings(page, "deleting many") + overflow(page, "deleting many")
+    page.keyboard.press("Escape")
+    page.get_by_role("dialog").wait_for(state="detached")
+    page.locator("#bulk").get_by_role("button", name="Clear selection").click()
+    return found
 
 
 @LOOKS

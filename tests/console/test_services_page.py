@@ -131,3 +131,28 @@ def test_one_click_deploys_the_bundled_model(owner: Client) -> None:
 def test_a_viewer_cannot_deploy(viewer: Client) -> None:
     assert viewer.post("/deploy/bundled").status_code == 403
     assert not Service.objects.exists()
+
+
+def test_columns_are_chosen_in_the_address_and_stay_with_sort_and_search(
+    owner: Client, make_service: ServiceMaker
+) -> None:
+    make_service("chat_a")
+    heads = r'<th scope="col"[^>]*>(?:<a[^>]*>)?([A-Z][a-z ]+)'
+    assert re.findall(heads, owner.get("/").content.decode()) == ["Service", "Status", "Instances", "Created"]
+    page = owner.get("/?column=updated&column=resources&column=nonsense&column=revision").content.decode()
+    assert re.findall(heads, page) == ["Service", "Version", "Resources", "Updated"]
+    assert "2 CPU · 2 GiB" in page
+    assert 'href="?sort=name&amp;column=name&amp;column=revision&amp;column=resources&amp;column=updated"' in page
+    assert page.count('type="hidden" name="column" value="updated"') == 1
+    assert re.findall(heads, owner.get("/?column=name").content.decode()) == ["Service"]
+
+
+def test_every_sortable_column_says_its_order(owner: Client, make_service: ServiceMaker) -> None:
+    make_service("bbb", wanted_instances=2)
+    make_service("aaa", wanted_instances=1)
+    make_service("ccc", wanted_instances=3)
+    assert shown(owner, "/?sort=instances") == ["aaa", "bbb", "ccc"]
+    assert shown(owner, "/?sort=-instances") == ["ccc", "bbb", "aaa"]
+    for sort in ("workspace", "author", "updated"):
+        page = owner.get(f"/?sort={sort}&column={sort}").content.decode()
+        assert len(re.findall(r'aria-sort="ascending"', page)) == 1
