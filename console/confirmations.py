@@ -6,14 +6,17 @@ Reversible acts are asked once; irreversible ones want the service's name typed.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from deployments.models import Service
 from deployments.words import number
-from inference_gateway.models import Conversation
+from inference_gateway.models import Caller, Conversation
+
+SHOWN_CALLERS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +110,7 @@ def confirm_rotate(service: Service) -> Confirmation:
         "token/rotate",
         _("Rotate the token of %(name)s?") % {"name": service.name},
         (
+            callers_words(service, timezone.now()),
             _("A new token is made. Every program that calls with the present one gets 401 from then on."),
             _("The present token cannot be brought back."),
         ),
@@ -114,6 +118,23 @@ def confirm_rotate(service: Service) -> Confirmation:
         field="typed_name",
         is_danger=True,
     )
+
+
+def callers_words(service: Service, now: datetime) -> str:
+    """Who called with the token within a day, newest first."""
+    rows = Caller.objects.filter(service=service, last_at__gte=now - timedelta(days=1))
+    callers = [str(row) for row in rows[:SHOWN_CALLERS]]
+    if not callers:
+        return _("Nobody called with the present token in the last day.")
+    names, more = ", ".join(callers), rows.count() - len(callers)
+    if more <= 0:
+        return _("Called in the last day by: %(names)s.") % {"names": names}
+    words = ngettext(
+        "Called in the last day by: %(names)s and %(count)d more.",
+        "Called in the last day by: %(names)s and %(count)d more.",
+        more,
+    )
+    return words % {"names": names, "count": more}
 
 
 def confirm_switch(service: Service, number: int) -> Confirmation:

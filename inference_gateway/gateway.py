@@ -23,6 +23,7 @@ from inference_gateway.authentication import (
     find_bearer,
     is_signature,
 )
+from inference_gateway.callers import Callers
 from inference_gateway.calls import Call, answer_preflight, choose_request_id, refuse, render_path
 from inference_gateway.chat import ChatError
 from inference_gateway.codecs import JSON_TYPE, Exchange, eas, openai
@@ -64,6 +65,7 @@ class Gateway:
         self.directory = Directory()
         self.router = Router(self.directory)
         self.history = History()
+        self.callers = Callers()
         self._tasks: tuple[asyncio.Task[None], ...] = ()
         self._exits = contextlib.AsyncExitStack()
 
@@ -76,6 +78,7 @@ class Gateway:
         self._tasks = (
             asyncio.create_task(self.directory.follow_hints()),
             asyncio.create_task(self.history.keep()),
+            asyncio.create_task(self.callers.keep()),
         )
 
     async def stop(self) -> None:
@@ -83,6 +86,7 @@ class Gateway:
         await self.history.drain(DRAIN_SECONDS)
         for task in self._tasks:
             await cancel_and_wait(task, again_seconds=1.0)
+        await self.callers.write()
         await self._exits.aclose()
 
     def make_engine(self, service: ServiceEntry, on_route: Callable[[Route], None] = lambda route: None) -> Engine:
@@ -171,6 +175,7 @@ class Gateway:
             if service is None:
                 raise no_service(name) from None
             check_token(call.scope, service.token, body)
+        self.callers.note(service.id, call.scope)
         return service
 
     async def _find_flat_name(self, call: Call, bearer: str | None) -> str:

@@ -137,3 +137,22 @@ class PromptPreset(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class Caller(models.Model):
+    """A program that called a service with its token: from where, and what it calls itself."""
+
+    service = models.ForeignKey(Service, on_delete=models.CASCADE, related_name="callers")
+    address = models.CharField(max_length=64)
+    agent = models.CharField(max_length=120, blank=True)
+    calls = models.PositiveBigIntegerField(default=0)
+    first_at = models.DateTimeField(default=timezone.now)
+    last_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ("-last_at",)
+        constraints = (models.UniqueConstraint(fields=("service", "address", "agent"), name="callers_once"),)
+        indexes = (models.Index(fields=("service", "-last_at")),)
+
+    def __str__(self) -> str:
+        return f"{self.address} {self.agent}".strip()

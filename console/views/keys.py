@@ -1,11 +1,14 @@
-"""Keys: a person's ways in for programs, personal access tokens and access keys side by side (console.md §5)."""
+"""Keys: a person's own ways in for programs, and the tokens of the services they may change (console.md §5)."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 from django.conf import settings
+from django.core.paginator import Paginator
+from django.db.models import Max
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
@@ -17,11 +20,12 @@ from console.confirmations import confirm_revoke
 from console.confirming import ask, done, is_confirmed
 from console.snippets import access_key_snippet, token_snippet
 from deployments.access_keys import TooManyAccessKeys, find_access_key, issue_access_key, revoke_access_key
-from deployments.accounts import TooManyTokens, delete_personal_token, issue_personal_token
+from deployments.accounts import TooManyTokens, delete_personal_token, issue_personal_token, workspaces_to_change
 from deployments.addresses import address_of
-from deployments.models import AccessKey, PersonalToken
+from deployments.models import AccessKey, Desired, PersonalToken, Service
 
 KINDS = ("token", "access-key")
+SERVICES_A_PAGE = 25
 DAYS = (0, 30, 90, 365)  # 0: no end
 
 
@@ -36,8 +40,23 @@ def keys(request: SignedInRequest) -> HttpResponse:
         "now": timezone.now(),
         "token_snippet": token_snippet(address),
         "access_key_snippet": access_key_snippet(address, settings.SLIPWAY_REGION),
+        **service_keys(request),
     }
     return show(request, "list", context)
+
+
+def service_keys(request: SignedInRequest) -> dict[str, Any]:
+    """The services whose tokens the person may see, a page of them, with their last use. No token among it."""
+    wanted = request.GET.get("q", "").replace("\0", "").strip()[:100]
+    rows = Service.objects.filter(workspace__in=workspaces_to_change(request.user)).exclude(desired=Desired.DELETED)
+    if wanted:
+        rows = rows.filter(name__icontains=wanted)
+    rows = rows.select_related("workspace").annotate(last_used_at=Max("callers__last_at")).order_by("name")
+    return {
+        "page": Paginator(rows, SERVICES_A_PAGE).get_page(request.GET.get("page")),
+        "wanted": wanted,
+        "query_string": urlencode({"q": wanted}) if wanted else "",
+    }
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

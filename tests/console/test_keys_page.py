@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
@@ -11,6 +13,8 @@ from pytest_django import DjangoAssertNumQueries
 from deployments.access_keys import MAX_ACCESS_KEYS, find_access_key
 from deployments.accounts import MAX_TOKENS, find_user_by_token
 from deployments.models import AccessKey, AuditEntry, PersonalToken
+from inference_gateway.models import Caller
+from tests.console.conftest import TOKEN, ServiceMaker
 from tests.signing import acs3_headers
 
 LIVE = {"X-Slipway-Live": "all"}
@@ -144,10 +148,39 @@ def test_the_page_takes_the_same_queries_however_many_keys_there_are(
     for number in range(20):
         PersonalToken.objects.create(user=user, name="t", digest=str(number), last_used_at=timezone.now())
         AccessKey.objects.create(user=user, name="k", key_id=f"k{number}", expires_at=timezone.now())
-    with django_assert_max_num_queries(6):
+    with django_assert_max_num_queries(9):
         page = owner.get("/keys", headers=LIVE).content.decode()
     assert page.count("Revoke t") == page.count("Revoke k") == 20
     assert "expired" in page
+
+
+def test_service_keys_are_listed_masked_for_those_who_may_change_the_service(
+    operator: Client, viewer: Client, stranger: Client, make_service: ServiceMaker
+) -> None:
+    service = make_service("chat_a")
+    Caller.objects.create(service=service, address="10.0.0.7", agent="nightly/1", last_at=timezone.now(), calls=3)
+    page = operator.get("/keys").content.decode()
+    assert 'action="/services/chat_a/token"' in page
+    assert TOKEN not in page
+    for client in (viewer, stranger):
+        assert "chat_a" not in client.get("/keys").content.decode()
+    asked = operator.get("/services/chat_a/token/rotate").content.decode()
+    assert "10.0.0.7 nightly/1" in asked
+    Caller.objects.update(last_at=timezone.now() - timedelta(days=2))
+    assert "10.0.0.7" not in operator.get("/services/chat_a/token/rotate").content.decode()
+
+
+def test_many_service_keys_come_in_pages_and_are_searched(
+    operator: Client, make_service: ServiceMaker, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    for number in range(30):
+        make_service(f"chat_{number:02d}", ready=0)
+    with django_assert_max_num_queries(9):
+        page = operator.get("/keys").content.decode()
+    assert page.count("data-secret-field") == 25
+    assert operator.get("/keys?page=2").content.decode().count("data-secret-field") == 5
+    assert operator.get("/keys?q=chat_07").content.decode().count("data-secret-field") == 1
+    assert "Clear filters" in operator.get("/keys?q=%00nothing").content.decode()
 
 
 def test_keys_are_for_people_who_are_signed_in(db: None) -> None:

@@ -1,0 +1,100 @@
+"""Who calls a service with its token: addresses and programs, counted in memory and written every few seconds.
+
+It is what **Rotate** names before it breaks them. Off the path of requests: a database that is away costs nothing but
+what was counted meanwhile, and that only past a bound.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db import IntegrityError, transaction
+from django.db.models import F
+from django.utils import timezone
+
+from inference_gateway.database import in_database
+from inference_gateway.http import Scope, find_header
+from inference_gateway.models import Caller
+
+logger = logging.getLogger(__name__)
+WRITE_EVERY_SECONDS = 2.0
+MOST_PENDING = 5_000
+MOST_OF_A_SERVICE = 200
+KEEP = timedelta(days=30)
+AGENT_LENGTH = 120
+
+
+@dataclass(slots=True)
+class Count:
+    """Calls since the last writing."""
+
+    calls: int
+    last_at: datetime
+
+
+Key = tuple[int, str, str]
+
+
+class Callers:
+    """One a process."""
+
+    def __init__(self) -> None:
+        self._pending: dict[Key, Count] = {}
+
+    def note(self, service_id: int, scope: Scope) -> None:
+        """Count a call that was let in. Never waits and never fails."""
+        client = scope.get("client") or ("",)
+        agent = find_header(scope, b"user-agent") or ""
+        key = (service_id, str(client[0])[:64], "".join(filter(str.isprintable, agent))[:AGENT_LENGTH])
+        now = timezone.now()
+        count = self._pending.get(key)
+        if count is not None:
+            count.calls += 1
+            count.last_at = now
+        elif len(self._pending) < MOST_PENDING:
+            self._pending[key] = Count(1, now)
+
+    async def keep(self) -> None:
+        """Write what was counted, again and again, until cancelled."""
+        while True:
+            await asyncio.sleep(WRITE_EVERY_SECONDS)
+            await self.write()
+
+    async def write(self) -> None:
+        """Write what was counted now; what could not be written is counted on."""
+        counted, self._pending = self._pending, {}
+        if not counted:
+            return
+        try:
+            await in_database(write_counts, counted)
+        except Exception:  # an edge: the database may be away for a moment
+            logger.warning("who called could not be written; it is tried again", exc_info=True)
+            self._pending = {**counted, **self._pending}
+
+
+def write_counts(counted: dict[Key, Count]) -> None:
+    for (service_id, address, agent), count in counted.items():
+        rows = Caller.objects.filter(service_id=service_id, address=address, agent=agent)
+        if rows.update(calls=F("calls") + count.calls, last_at=count.last_at):
+            continue
+        try:
+            with transaction.atomic():
+                Caller.objects.create(
+                    service_id=service_id, address=address, agent=agent, calls=count.calls, last_at=count.last_at
+                )
+        except IntegrityError:  # another process was first, or the service is gone
+            rows.update(calls=F("calls") + count.calls, last_at=count.last_at)
+    for service_id in {key[0] for key in counted}:
+        forget_old(service_id)
+
+
+def forget_old(service_id: int) -> None:
+    """Keep a service's callers of the last month, and of those the newest."""
+    rows = Caller.objects.filter(service_id=service_id)
+    rows.filter(last_at__lt=timezone.now() - KEEP).delete()
+    surplus = list(rows.order_by("-last_at").values_list("pk", flat=True)[MOST_OF_A_SERVICE:])
+    if surplus:
+        Caller.objects.filter(pk__in=surplus).delete()
