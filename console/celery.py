@@ -14,7 +14,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
 
 app = Celery("slipway")
 app.config_from_object("django.conf:settings", namespace="CELERY")
-app.autodiscover_tasks(["deployments"])
+app.autodiscover_tasks(["deployments", "inference_gateway"])
 
 
 @setup_logging.connect

@@ -89,6 +89,7 @@ urlpatterns = [
     path("services/<str:name>/token/rotate", service_actions.rotate_token, name="service-token-rotate"),
     path("services/<str:name>/chat", chat.chat, name="chat"),
     path("services/<str:name>/chat/list", chat.conversations, name="chat-conversations"),
+    path("services/<str:name>/chat/bin", chat.bin_list, name="chat-bin"),
     path("services/<str:name>/chat/import", chat_files.import_file, name="chat-import"),
     path("services/<str:name>/chat/<uuid:conversation>", chat.chat, name="chat-conversation"),
     path(

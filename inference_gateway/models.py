@@ -60,6 +60,7 @@ class Conversation(models.Model):
         indexes = (
             models.Index(fields=("owner", "service_name", "-updated_at")),
             models.Index(fields=("service", "-updated_at")),
+            models.Index(fields=("deleted_at",), condition=~models.Q(deleted_at=None), name="conversations_in_the_bin"),
         )
 
     def __str__(self) -> str:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from django.http import Http404, HttpResponse, JsonResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from console.access import SignedInRequest, get_service, signed_in
-from console.chat_list import MOST_PINNED, list_conversations, pin
+from console.chat_list import MOST_PINNED, list_conversations, parse_instant, pin
 from console.chat_page import (
     Wanted,
     Window,
@@ -31,12 +30,12 @@ from console.chat_words import starters, words
 from deployments.models import Service
 from inference_gateway.history import storable
 from inference_gateway.models import Conversation
+from inference_gateway.webchat.bin import KEPT, MOST_LISTED, binned_conversations
 from inference_gateway.webchat.continuing import CONTINUING
+from inference_gateway.webchat.search import search
 from inference_gateway.webchat.state import describe
 from inference_gateway.webchat.turns import stop_turns
 
-#: How long **Undo** brings a conversation back.
-BIN = timedelta(days=30)
 LONGEST_TITLE = 200
 NO_TURNS = Window([], has_earlier=False, has_later=False, leaf=0, latest=0)
 
@@ -46,6 +45,7 @@ NO_TURNS = Window([], has_earlier=False, has_later=False, leaf=0, latest=0)
 def chat(request: SignedInRequest, name: str, conversation: UUID | None = None) -> HttpResponse:
     """A conversation, or a new one. ``?turn=`` chooses a branch, ``?before=`` and ``?after=`` another part of it."""
     service = get_service(request, name)
+    wanted = request.GET.get("q", "").strip()
     listed = list_conversations(request.user, service, current=conversation)
     row = listed.current
     if conversation is not None and row is None:
@@ -59,6 +59,8 @@ def chat(request: SignedInRequest, name: str, conversation: UUID | None = None) 
         "name": service.name,
         "conversation": row,
         "listed": listed,
+        "wanted": wanted,
+        "findings": search(request.user, service, wanted) if wanted else None,
         "window": window,
         "state": describe(service.name, service.status, service.message),
         "parameters": list_parameters(defaults, values),
@@ -79,6 +81,8 @@ def chat(request: SignedInRequest, name: str, conversation: UUID | None = None) 
 def conversations(request: SignedInRequest, name: str) -> HttpResponse:
     """The list alone, as HTML or, for who asks for it, as JSON; ``?before=`` goes on where a page ended."""
     service = get_service(request, name)
+    if wanted := request.GET.get("q", "").strip():
+        return show_findings(request, service, wanted)
     listed = list_conversations(request.user, service, request.GET.get("before"))
     if request.accepts("text/html"):
         context: dict[str, Any] = {"service": service, "name": service.name, "listed": listed}
@@ -86,6 +90,26 @@ def conversations(request: SignedInRequest, name: str) -> HttpResponse:
         return render(request, "console/parts/conversations.html", context)
     rows = [conversation_as_json(row) for row in listed.conversations]
     return JsonResponse({"conversations": rows, "before": listed.before})
+
+
+def show_findings(request: SignedInRequest, service: Service, wanted: str) -> HttpResponse:
+    """What a search found, as the list of conversations is shown."""
+    findings = search(request.user, service, wanted, parse_instant(request.GET.get("before", "")))
+    if request.accepts("text/html"):
+        context = {"name": service.name, "findings": findings, "wanted": wanted}
+        return render(request, "console/parts/findings.html", context)
+    rows = [conversation_as_json(one.conversation) | {"turn": one.turn} for one in findings.found]
+    return JsonResponse({"conversations": rows, "before": findings.before})
+
+
+@require_safe
+@signed_in
+def bin_list(request: SignedInRequest, name: str) -> HttpResponse:
+    """Deleted conversations, to be brought back."""
+    service = get_service(request, name)
+    rows = list(binned_conversations(request.user, service)[:MOST_LISTED])
+    context = {"section": "services", "service": service, "name": service.name, "days": KEPT.days, "rows": rows}
+    return render(request, "console/chat_bin.html", context)
 
 
 @require_safe
@@ -143,15 +167,18 @@ def delete(request: SignedInRequest, name: str, conversation: UUID) -> HttpRespo
 @require_POST
 @signed_in
 def undelete(request: SignedInRequest, name: str, conversation: UUID) -> HttpResponse:
-    """Out of the bin again. Twice is fine."""
-    return change_deleted(request, get_service(request, name), conversation, is_deleted=False)
+    """Out of the bin again, and for a form there at once. Twice is fine."""
+    changed = change_deleted(request, get_service(request, name), conversation, is_deleted=False)
+    if request.content_type == "application/x-www-form-urlencoded":
+        return redirect("chat-conversation", name=name, conversation=conversation)
+    return changed
 
 
 def change_deleted(request: SignedInRequest, service: Service, conversation: UUID, *, is_deleted: bool) -> JsonResponse:
     now = timezone.now()
     own = Conversation.objects.filter(
         pk=conversation, owner=request.user, service_name=service.name, workspace_id=service.workspace_id
-    ).exclude(deleted_at__lt=now - BIN)
+    ).exclude(deleted_at__lt=now - KEPT)
     row = own.first()
     if row is None:
         raise Http404("no such conversation")

@@ -1,8 +1,9 @@
-// The list of conversations: rename in place, delete with Undo, older ones on demand.
+// The list of conversations: search, rename in place, pin, delete with Undo, older ones on demand.
 
 import { csrfToken } from "./csrf.js";
 
 const UNDO_MS = 15_000;
+const TYPING_MS = 200;
 
 export class Conversations {
   // ``onLeave`` is called when the conversation on the page was deleted.
@@ -13,6 +14,20 @@ export class Conversations {
     this.base = panel.dataset.base;
     panel.addEventListener("click", (event) => this.#click(event));
     panel.addEventListener("keydown", (event) => this.#keydown(event));
+    this.form = panel.querySelector("[data-search-chats]");
+    this.form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#search();
+    });
+    this.form.addEventListener("input", (event) => {
+      clearTimeout(this.typing);
+      if (!event.isComposing) {
+        this.typing = setTimeout(() => this.#search(), TYPING_MS);
+      }
+    });
+    this.form.addEventListener("compositionend", () => {
+      this.typing = setTimeout(() => this.#search(), TYPING_MS);
+    });
     panel.addEventListener("focusout", (event) => {
       if (event.target.matches(".conversation-rename")) {
         this.#rename(event.target);
@@ -24,9 +39,34 @@ export class Conversations {
 
   // Fetch the list anew, after a first message or from another tab.
   async refresh(current) {
+    this.current = current;
+    if (this.wanted) {
+      return; // what a search found stays until it is cleared
+    }
     const response = await fetch(`${this.base}/list?current=${current ?? ""}`, { headers: { "X-Requested-With": "fetch" } });
     if (response.ok && !this.panel.querySelector(".conversation-rename, .conversation.is-deleted")) {
       this.list.innerHTML = await response.text(); // our own server's, escaped there
+    }
+  }
+
+  get wanted() { return this.form.elements.q.value.trim(); }
+
+  // The list of what is searched for, or all of them again; the address says so too.
+  async #search() {
+    clearTimeout(this.typing);
+    const { wanted } = this;
+    const address = new URL(location.href);
+    if (wanted) {
+      address.searchParams.set("q", wanted);
+    } else {
+      address.searchParams.delete("q");
+    }
+    history.replaceState(history.state, "", address);
+    const current = this.current ?? this.panel.dataset.current;
+    const response = await fetch(`${this.base}/list?q=${encodeURIComponent(wanted)}&current=${current}`).catch(() => null);
+    const text = response?.ok ? await response.text() : null;
+    if (text !== null && wanted === this.wanted) {
+      this.list.innerHTML = text; // our own server's, escaped there
     }
   }
 
@@ -44,6 +84,9 @@ export class Conversations {
         more.innerHTML = await response.text();
         button.replaceWith(more.content);
       }
+    } else if (button.dataset.act === "pin" || button.dataset.act === "unpin") {
+      closeMenu(button);
+      await this.#pin(row, button.dataset.act);
     } else if (button.dataset.act === "rename") {
       closeMenu(button);
       this.#edit(row);
@@ -112,6 +155,17 @@ export class Conversations {
     input.remove();
     if (keepsFocus) {
       link.focus();
+    }
+  }
+
+  async #pin(row, act) {
+    const response = await this.#post(row, act);
+    if (response?.ok) {
+      await this.refresh(this.current ?? this.panel.dataset.current);
+      this.list.querySelector(`[data-conversation="${row.dataset.conversation}"] a`)?.focus();
+    } else {
+      const told = await response?.json().catch(() => null);
+      this.#say(row, told?.message ?? this.words.pinFailed);
     }
   }
 

@@ -207,7 +207,8 @@ class ChatPage {
       this.composer.keep();
       this.around.entitle(pending.question);
     }
-    history.replaceState(null, "", `${this.base}/${this.conversation}`);
+    const { wanted } = this.conversations;
+    history.replaceState(null, "", `${this.base}/${this.conversation}${wanted ? `?q=${encodeURIComponent(wanted)}` : ""}`);
     this.conversations.refresh(this.conversation);
     this.#refreshAnswering();
   }
