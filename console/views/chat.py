@@ -62,7 +62,7 @@ def chat(request: SignedInRequest, name: str, conversation: UUID | None = None) 
         "wanted": wanted,
         "findings": search(request.user, service, wanted) if wanted else None,
         "window": window,
-        "state": describe(service.name, service.status, service.message),
+        "state": describe(service.name, service.status, service.sentence),
         "parameters": list_parameters(defaults, values),
         "own_system_prompt": own_prompt,
         "continues": engine_of_service(service) in CONTINUING,

@@ -214,7 +214,7 @@ def look(scope: dict[str, Any], session_key: str, service_id: int) -> ServiceSta
     if user is None:
         raise signed_out()
     note_seen(user, session_key, *origin_of(scope))
-    return find_state(service_id) if Service.objects.visible_to(user).filter(pk=service_id).exists() else None
+    return find_state(user, service_id) if Service.objects.visible_to(user).filter(pk=service_id).exists() else None
 
 
 def admit(session_key: str, name: str) -> tuple[User | None, Service | None, str]:

@@ -1,6 +1,7 @@
 // The panel of parameters: what differs from the service's defaults goes with each message, and is kept with
 // the conversation by the server.
 
+import { Presets } from "./chat-presets.js";
 import { csrfToken } from "./csrf.js";
 
 export class Parameters {
@@ -25,6 +26,7 @@ export class Parameters {
       box.addEventListener("change", () => this.#keepSettings());
     }
     this.#mark();
+    new Presets(form.querySelector("#presets"), form.elements.system_prompt);
   }
 
   get fields() {

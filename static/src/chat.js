@@ -32,8 +32,7 @@ class ChatPage {
       this.transcript, root.querySelector("#new-text"), () => this.parameters.settings().followsAlways,
     );
     this.composer = new Composer(root.querySelector("#composer"), () => this.draftKey(), () => this.parameters.settings());
-    const leave = () => location.assign(this.base);
-    this.conversations = new Conversations(root.querySelector("#conversations"), this.words, leave);
+    this.conversations = new Conversations(root.querySelector("#conversations"), this.words, () => location.assign(this.base));
     this.pending = null; // the message on its way to the server
     this.state = { sentence: root.dataset.sentence, tone: root.dataset.tone };
     this.continues = root.dataset.continues === "true";
@@ -78,8 +77,7 @@ class ChatPage {
     }
     const onSend = (question) => {
       if (this.isAnswering || !this.#hasValidParameters()) {
-        this.edit(turn, question);
-        return;
+        return this.edit(turn, question);
       }
       this.#ask({ type: "send", parent: turn.parent || null, question }, { question, replaces: turn, isEdit: true });
     };

@@ -6,6 +6,7 @@ import os
 import signal
 import uuid
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,7 +14,9 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from deployments.models import Role, Service, Status
+from deployments.chronicle import StartStep
+from deployments.models import Instance, Role, Service, Status
+from deployments.stages import Stage
 from inference_gateway.models import Conversation, Turn
 from inference_gateway.webchat.generation import VIEWERLESS_SECONDS
 from tests.inference_gateway.rig import Deployed, EndlessEngine, Server, add_instance, deploy
@@ -207,6 +210,37 @@ def test_the_cause_of_a_failed_service_is_told(server: Server) -> None:
         told = page.hear_type("service")
     assert told["tone"] == "bad"
     assert "Out of memory: it needs 19 GiB." in told["sentence"]
+
+
+def test_a_viewer_is_told_whom_to_ask_and_who_may_cure_it_is_not(server: Server) -> None:
+    service = deploy(server)
+    Service.objects.filter(pk=service.row.pk).update(status=Status.FAILED, message="Unknown flag --x.")
+    owner = make_person("li", service.row.workspace, Role.OWNER)
+    for person, asks in ((make_person("vera", service.row.workspace), True), (owner, False)):
+        with open_page(server, person, service.row.name) as page:
+            assert page.hear_type("service")["sentence"].endswith(" Ask li.") is asks
+
+
+def test_the_time_that_is_left_is_told_from_past_starts(server: Server) -> None:
+    service = deploy(server)
+    Service.objects.filter(pk=service.row.pk).update(status=Status.STARTING, message="Loading weights.")
+    now = timezone.now()
+    for run in range(3):
+        StartStep.objects.create(
+            service=service.row,
+            instance=f"past-{run}",
+            revision_number=1,
+            stage=Stage.READY,
+            outcome=StartStep.Outcome.DONE,
+            began_at=now - timedelta(hours=1),
+            ended_at=now - timedelta(hours=1) + timedelta(seconds=300),
+        )
+    instance = add_instance(service.row, 1)
+    Instance.objects.filter(pk=instance.pk).update(ready_at=None, created_at=now - timedelta(seconds=60))
+    with open_page(server, make_person("vera", service.row.workspace), service.row.name) as page:
+        assert "About 4 min 0 s left." in page.hear(lambda one: "4 min 0 s" in one.get("sentence", ""))["sentence"]
+        Instance.objects.filter(pk=instance.pk).update(created_at=now - timedelta(seconds=400))
+        page.hear(lambda one: "Longer than usual: 6 min" in one.get("sentence", ""))
 
 
 def test_an_engine_that_refuses_is_told_and_kept(server: Server, runtime_port: int) -> None:
