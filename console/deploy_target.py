@@ -18,13 +18,18 @@ DEPLOY = "deploy"  # the other act, "preview", is whatever is not this
 
 @dataclass(frozen=True, slots=True)
 class FormError:
-    """One sentence about one field. ``element_id`` is what a link leads to; ``field`` "" is the form as a whole."""
+    """One sentence about one field. ``element_id`` is what a link leads to; ``field`` "" is the form as a whole.
+
+    ``line`` and ``column`` count from 1 where the field is in a text that is edited; 0 where it is none.
+    """
 
     field: str
     element_id: str
     label: str
     message: str
     code: str
+    line: int = 0
+    column: int = 0
 
 
 def changeable_workspaces(user: User) -> list[Workspace]:

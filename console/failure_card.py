@@ -12,7 +12,8 @@ from urllib.parse import urlencode
 
 from django.utils.translation import gettext as _
 
-from console.deploy_custom import CustomForm
+from console.deploy_custom import Draft
+from console.deploy_fields import mapping
 from console.deploy_llm import Typed
 from deployments.models import Service, ServiceEvent, Status
 from deployments.words import number, translated
@@ -20,7 +21,7 @@ from deployments.words import number, translated
 LOG_LINES = 20
 MEMORY = "metadata.memory"
 #: The input of a document's path, by form; the custom form has one for each but the checks.
-ELEMENTS = {MEMORY: "f-memory", "containers[0].script": "f-run", "storage": "mounts", "model": "model-search"}
+ELEMENTS = {MEMORY: "f-memory", "containers[0].script": "f-run", "storage": "part-mounts", "model": "model-search"}
 #: What the LLM form has no input for.
 CUSTOM_ONLY = ("containers[0].script", "containers[0].startup_check", "storage")
 #: Reasons to act on even while the service runs.
@@ -72,6 +73,8 @@ def fix_href(name: str, fix: Mapping[str, Any] | None) -> str:
         return base
     field, value = str(fix.get("field", "")), fix.get("value")
     query = {"form": "custom"} if field in CUSTOM_ONLY else {}
+    if field in CUSTOM_ONLY and field not in ELEMENTS:
+        query["view"] = "json"  # the fields do not show it
     if field == MEMORY and value is not None:
         query["memory"] = str(value)
     element = ELEMENTS.get(field, "f-document")
@@ -107,10 +110,10 @@ def with_proposal(typed: Typed, query: Mapping[str, str]) -> Typed:
     return replace(typed, values={**typed.values, "memory": memory}) if memory else typed
 
 
-def custom_with_proposal(form: CustomForm, query: Mapping[str, str]) -> CustomForm:
+def custom_with_proposal(draft: Draft, query: Mapping[str, str]) -> Draft:
     """The custom form with what the address proposes."""
     memory = proposed_memory(query)
     if not memory:
-        return form
-    metadata = {**form.base.get("metadata", {}), "memory": int(memory)}
-    return CustomForm.of({**form.base, "metadata": metadata}, form.mode)
+        return draft
+    metadata = {**mapping(draft.base.get("metadata")), "memory": int(memory)}
+    return Draft.of({**draft.base, "metadata": metadata}, draft.view)

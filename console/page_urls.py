@@ -72,6 +72,7 @@ urlpatterns = [
     path("deploy/llm", deploy_llm.deploy_llm, name="deploy-llm"),
     path("deploy/custom", deploy_custom.deploy_custom, name="deploy-custom"),
     path("bulk", bulk.bulk, name="services-bulk"),
+    path("deploy/document-schema", deploy_custom.schema, name="document-schema"),
     path("services/<str:name>/edit", deploy_edit.edit, name="service-edit"),
     path("services/<str:name>", service_pages.overview, name="service"),
     path("services/<str:name>/events", service_pages.events, name="service-events"),

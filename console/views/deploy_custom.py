@@ -1,25 +1,29 @@
-"""The custom form, ``/deploy/custom``: image, command, port, environment and mounts, or the JSON of the same document.
+"""The custom form, ``/deploy/custom``: fields, JSON and YAML of one document.
 
-GET shows a starter. POST deploys, unless a preview is asked for; ``?from=llm`` takes the LLM form's fields and
-shows their document here (**Convert to Custom Deployment**), creating nothing.
+GET shows a starter. POST deploys, unless another act is asked for: a preview, another view, a starter, a file.
+``?from=llm`` takes the LLM form's fields and shows their document here (**Convert to Custom Deployment**), and
+``/deploy/llm?from=custom`` goes the other way; neither creates anything.
 """
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from django.http import HttpResponse
+from django.http import HttpResponse, JsonResponse
 from django.shortcuts import render
-from django.views.decorators.http import require_http_methods
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods, require_safe
 
 from console import deploy_custom as custom
 from console.access import SignedInRequest, is_scripted, signed_in
-from console.deploy_custom import CustomForm
-from console.deploy_effect import Effect
-from console.deploy_llm import Typed
+from console.deploy_acts import Acted, File, act_on
+from console.deploy_custom import FORM, Draft, Reading
+from console.deploy_effect import compare
+from console.deploy_fields import hidden_parts, write_fields
+from console.deploy_llm import Typed, typed_of
+from console.deploy_starters import STARTERS, list_offers
 from console.deploy_target import (
     DEPLOY,
     FormError,
@@ -31,20 +35,24 @@ from console.deploy_target import (
     taken_names,
     visited_of,
 )
+from console.editor_words import editor_words
 from console.views import deploy_llm
 from deployments import lifecycle
 from deployments.clusters import get_cluster
 from deployments.lifecycle import Conflict
-from deployments.llm_form import render_document, suggest_service_name
+from deployments.llm_form import llm_request_of, render_document, suggest_service_name
 from deployments.models import Service, Workspace
-from deployments.spec import FieldError, ServiceSpec, SpecInvalid
+from deployments.spec import FieldError, SpecInvalid
+from deployments.spec.schema import document_schema, passed_over
+from deployments.spec.spec import MAX_DOCUMENT_BYTES
+from deployments.spec.text import JSON, YAML, write_text
 
 NAME_TAKEN = "name_taken"
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What a render needs besides the form. ``service`` is the one being updated."""
+    """What a render needs besides the draft. ``service`` is the one being updated."""
 
     workspaces: Sequence[Workspace]
     service: Service | None = None
@@ -54,34 +62,82 @@ class Page:
         return f"/services/{self.service.name}/edit?form=custom" if self.service else "/deploy/custom"
 
 
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One answer: what is written, what it means, and what to say about it."""
+
+    acted: Acted
+    reading: Reading
+    errors: Sequence[FormError] = ()
+    status: int = 200
+
+    @property
+    def draft(self) -> Draft:
+        return self.acted.draft
+
+
 @require_http_methods(["GET", "HEAD", "POST"])
 @signed_in
 def deploy_custom(request: SignedInRequest) -> HttpResponse:
     """Show, preview, deploy."""
     page = Page(changeable_workspaces(request.user))
     if request.method != "POST":
-        return show(request, page, CustomForm.of(starter()), None, [])
+        draft = Draft.of(STARTERS[0].document(taken_names(STARTERS[0].stem), ()), view_of(request))
+        return show(request, page, Shown(Acted(draft), custom.read(draft)))
     if request.GET.get("from") == "llm":
         return convert(request, page)
-    form = CustomForm.parse(request.POST)
-    spec, found = read(form)
-    errors = [*located(found, form), *taken_or_unknown(form, spec, page)]
+    acted = posted(request)
+    reading = custom.read(acted.draft)
+    if request.GET.get("to") == "llm":
+        return convert_back(request, page, acted, reading)
+    errors = [*located(reading.errors, acted.draft, reading), *taken_or_unknown(acted.draft, reading, page)]
     if act_of(request) != DEPLOY:
-        return show(request, page, form, spec, visible(errors, request))
-    if errors or spec is None:
-        return show(request, page, form, spec, errors, status=422)
-    workspace = choose_workspace(spec.workspace or "", page.workspaces)
+        return show(request, page, Shown(acted, reading, visible(errors, request)))
+    if errors or reading.spec is None:
+        return show(request, page, Shown(acted, reading, errors, 422))
+    workspace = choose_workspace(reading.spec.workspace or "", page.workspaces)
     if workspace is None:
         raise AssertionError("an unknown workspace is an error of the form")
     try:
-        service = lifecycle.create(workspace, request.user, spec)
+        service = lifecycle.create(workspace, request.user, reading.spec, reason=reason_of(request))
     except Conflict as conflict:
-        code = conflict.code
-        place = FieldError("metadata.name" if code == NAME_TAKEN else "", code, conflict.message)
-        return show(request, page, form, spec, located([place], form), status=422)
+        place = FieldError("metadata.name" if conflict.code == NAME_TAKEN else "", conflict.code, conflict.message)
+        return show(request, page, Shown(acted, reading, located([place], acted.draft, reading), 422))
     except SpecInvalid as problem:
-        return show(request, page, form, spec, located(problem.errors, form), status=422)
+        return show(request, page, Shown(acted, reading, located(problem.errors, acted.draft, reading), 422))
     return created_at(request, f"/services/{service.name}")
+
+
+@require_safe
+@signed_in
+def schema(request: SignedInRequest) -> HttpResponse:
+    """The JSON schema of a service document, for the editor's completion; in the reader's language."""
+    return JsonResponse(document_schema(), headers={"Cache-Control": "private, max-age=3600", "Vary": "Cookie"})
+
+
+def view_of(request: SignedInRequest) -> str:
+    """The view that the address names."""
+    wanted = str(request.GET.get("view", ""))
+    return wanted if wanted in custom.VIEWS else FORM
+
+
+def posted(request: SignedInRequest) -> Acted:
+    """The posted draft, after what its button does to it."""
+    act = act_of(request)
+    starter = act.removeprefix("starter:") if act.startswith("starter:") else ""
+    stem = next((one.stem for one in STARTERS if one.key == starter), "")
+    taken = taken_names(stem) if stem else set()
+    nodes = get_cluster().capacity() if stem else ()
+    return act_on(Draft.parse(request.POST), act, request.POST, file_of(request), taken, nodes)
+
+
+def file_of(request: SignedInRequest) -> File | None:
+    """The file that was chosen, or dropped on the page; one over the limit is not read."""
+    upload = request.FILES.get("file")
+    if upload is None or not upload.name:
+        return None
+    is_small = upload.size is not None and upload.size <= MAX_DOCUMENT_BYTES
+    return File(upload.name[:120], upload.read() if is_small else None)
 
 
 def convert(request: SignedInRequest, page: Page) -> HttpResponse:
@@ -92,50 +148,64 @@ def convert(request: SignedInRequest, page: Page) -> HttpResponse:
     if result.request is None:
         errors = deploy_llm.errors_of(typed, result, llm)
         return deploy_llm.show(request, llm, typed, result, errors, status=422)
-    form = CustomForm.of(render_document(result.request, llm.nodes))
-    spec, found = read(form)
-    return show(request, page, form, spec, located(found, form), is_dirty=True)
+    draft = Draft.of(render_document(result.request, llm.nodes))
+    reading = custom.read(draft)
+    return show(request, page, Shown(Acted(draft), reading, located(reading.errors, draft, reading)))
 
 
-def starter() -> dict[str, Any]:
-    """A small program that runs anywhere, under a free name."""
-    document = copy.deepcopy(custom.STARTER)
-    document["metadata"]["name"] = suggest_service_name("custom", taken_names("custom"))
-    return document
+def convert_back(request: SignedInRequest, page: Page, acted: Acted, reading: Reading) -> HttpResponse:
+    """The document in the LLM form; what that cannot hold is listed first, and left out only when it is meant."""
+    if reading.spec is None:
+        return show(request, page, Shown(acted, reading, located(reading.errors, acted.draft, reading), 422))
+    llm, lost = llm_request_of(reading.spec.document)
+    if llm is None:
+        message = _("The LLM form cannot open this: its command starts no model that the form knows.")
+        problem = FieldError(lost[0] if lost else "", "no_llm", message)
+        return show(request, page, Shown(Acted(acted.draft, acted.undo, problem), reading))
+    if lost and request.GET.get("sure") != "1":
+        values = {one.path: one for one in compare({}, reading.spec.document)}
+        return show(request, page, Shown(acted, reading), left_out=[values.get(path, path) for path in lost])
+    form = deploy_llm.Page(page.workspaces, get_cluster().capacity())
+    typed = typed_of(llm, reading.spec.instances, form.nodes)
+    typed = replace(typed, filled={**typed.filled, "service_name": ""})  # the name was chosen, not suggested
+    return deploy_llm.show(request, form, typed, deploy_llm.worked_out(typed, form), [])
 
 
-def read(form: CustomForm) -> tuple[ServiceSpec | None, list[FieldError]]:
-    """The form's document, checked. Errors name the document's fields."""
-    document, errors = custom.document_of(form)
-    return (None, errors) if document is None else custom.check(document)
+def reason_of(request: SignedInRequest) -> str:
+    """Why, in the person's own words; "" for nothing said."""
+    return " ".join(str(request.POST.get("reason", "")).replace("\0", "").split())[:500]
 
 
-def located(errors: Sequence[FieldError], form: CustomForm) -> list[FormError]:
+def located(errors: Sequence[FieldError], draft: Draft, reading: Reading) -> list[FormError]:
+    """Errors of the document as the page shows them: at a field, or at a line of the text."""
     found = []
     for error in errors:
-        field, element = custom.field_of(error, form)
+        field, element = custom.field_of(error, draft)
         message = custom.worded(error, field)
         if error.code == "name_missing":
-            message += f" Use `{suggest_service_name('custom', taken_names('custom'))}`?"
-        found.append(FormError(field, element, custom.label_of(field), message, error.code))
-    return found
+            suggestion = suggest_service_name("custom", taken_names("custom"))
+            message += " " + _("Use `%(name)s`?") % {"name": suggestion}
+        place = None if draft.view == FORM else reading.find_place(error.field)
+        line, column = (place.line, place.column) if place else (0, 0)
+        found.append(FormError(field, element, custom.label_of(field), message, error.code, line, column))
+    return sorted(found, key=lambda one: one.line)
 
 
-def taken_or_unknown(form: CustomForm, spec: ServiceSpec | None, page: Page) -> list[FormError]:
+def taken_or_unknown(draft: Draft, reading: Reading, page: Page) -> list[FormError]:
     """What the database knows against a document that is right in itself."""
-    errors = []
+    errors, spec = [], reading.spec
     if spec is not None and page.service is None and Service.objects.filter(name=spec.name).exists():
-        message = f"A service named {spec.name} exists already. Choose another name, or update that service."
-        errors.append(FieldError("metadata.name", NAME_TAKEN, message))
+        message = _("A service named %(name)s exists already. Choose another name, or update that service.")
+        errors.append(FieldError("metadata.name", NAME_TAKEN, message % {"name": spec.name}))
     if spec is not None and choose_workspace(spec.workspace or "", page.workspaces) is None:
-        names = ", ".join(one.slug for one in page.workspaces)
-        message = f"metadata.workspace_id names no workspace of yours. Choose one of {names}."
-        errors.append(FieldError("metadata.workspace_id", "workspace_unknown", message))
-    return located(errors, form)
+        message = _("metadata.workspace_id names no workspace of yours. Choose one of %(names)s.")
+        told = {"names": ", ".join(one.slug for one in page.workspaces)}
+        errors.append(FieldError("metadata.workspace_id", "workspace_unknown", message % told))
+    return located(errors, draft, reading)
 
 
 def visible(errors: list[FormError], request: SignedInRequest) -> list[FormError]:
-    """While typing only what was left once is corrected."""
+    """While typing into fields only what was left once is corrected."""
     if not is_scripted(request):
         return errors
     visited = visited_of(request.POST.dict())
@@ -144,50 +214,55 @@ def visible(errors: list[FormError], request: SignedInRequest) -> list[FormError
     return [error for error in errors if error.field in seen]
 
 
-def show(
-    request: SignedInRequest,
-    page: Page,
-    form: CustomForm,
-    spec: ServiceSpec | None,
-    errors: list[FormError],
-    *,
-    status: int = 200,
-    effect: Effect | None = None,
-    **extra: Any,
-) -> HttpResponse:
-    """The page, or for a script the form alone. What is not being edited shows what is."""
+def notes_of(draft: Draft, reading: Reading) -> list[FormError]:
+    """What the document holds that does nothing here, at its line."""
+    found = []
+    for one in passed_over(reading.document or {}):
+        place = None if draft.view == FORM else reading.find_place(one.path)
+        line, column = (place.line, place.column) if place else (0, 0)
+        found.append(FormError("document", "f-document", one.path, one.message, "passed_over", line, column))
+    return found
+
+
+def show(request: SignedInRequest, page: Page, shown: Shown, **extra: Any) -> HttpResponse:
+    """The page, or for a script the form alone."""
     act = act_of(request) if request.method == "POST" else ""
-    document, unreadable = custom.document_of(form)
-    if document is not None:
-        text = form.text if form.mode == custom.JSON else custom.dump(document)
-        same = form if form.mode == custom.FORM else CustomForm.of(document, custom.JSON)
-        form = replace(same, text=text, base=document)
-    form = custom.with_spare_rows(form, act)
+    draft, reading, problem = shown.draft, shown.reading, shown.acted.problem
+    fields = custom.with_spare_rows(draft.fields, act)
+    document = reading.document
+    problems = located(reading.errors, draft, reading)
     context = {
         "section": "services",
         "page": page,
         "service": page.service,
         "address": page.address,
-        "form": form,
-        "v": form.texts,
-        "base_document": custom.dump(form.base),
-        "hidden_parts": custom.hidden_parts(form.base),
+        "draft": draft,
+        "view": draft.view,
+        "views": [{"key": FORM, "word": _("Form")}, {"key": JSON, "word": "JSON"}, {"key": YAML, "word": "YAML"}],
+        "editor_words": editor_words(),
+        "v": draft.fields.texts,
+        "fields": fields,
+        "base_document": write_text(write_fields(draft.fields, draft.base), JSON) if draft.view == FORM else "",
+        "hidden_parts": hidden_parts(document or {}) if draft.view == FORM else [],
         "workspaces": page.workspaces,
-        "errors": by_field(errors),
-        "row_errors": {error.element_id: error.message for error in errors},
-        "error_list": errors if status != 200 else [],
+        "errors": by_field(shown.errors),
+        "row_errors": {error.element_id: error.message for error in shown.errors},
+        "error_list": shown.errors if shown.status != 200 else [],
+        "problems": problems,
+        "notes": notes_of(draft, reading),
+        "act_problem": located([problem], draft, reading)[0] if problem else None,
+        "undo": shown.acted.undo,
+        "starters": [] if page.service else list_offers(get_cluster()),
         "visited": " ".join(sorted(visited_of(request.POST.dict()))),
+        "reason": request.POST.get("reason", ""),
         "is_dirty": request.method == "POST",
         "has_editor": True,
-        "is_readable": not unreadable,
-        "command": form.texts["run"],
-        "document": form.text,
-        "problems": located(read(form)[1], form),
-        "refusal": get_cluster().refuse(spec) if spec is not None else None,
-        "effect": effect,
+        "command": custom.run_of(document),
+        "document": write_text(document, JSON) if document is not None and draft.view == FORM else "",
+        "refusal": get_cluster().refuse(reading.spec) if reading.spec is not None else None,
         "draft_store": "tab",
         "act": act,
         **extra,
     }
     template = "console/deploy/custom_form.html" if is_scripted(request) else "console/deploy/custom.html"
-    return render(request, template, context, status=status)
+    return render(request, template, context, status=shown.status)

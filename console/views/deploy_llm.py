@@ -52,7 +52,7 @@ class Page:
 
     @property
     def address(self) -> str:
-        return f"/services/{self.service.name}/edit" if self.service else "/deploy/llm"
+        return f"/services/{self.service.name}/edit?form=llm" if self.service else "/deploy/llm"
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

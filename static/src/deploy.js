@@ -14,6 +14,9 @@ let timer = 0;
 let running = null;
 let leaving = false;
 let pendingAct = "";
+let editor = null; // a promise of the document's editor, once there is one on the page
+
+const MAX_FILE_BYTES = 1_048_576;
 
 const draftKey = () => `slipway-draft ${form().dataset.draft}`;
 const isField = (element) => Boolean(element?.name) && element.form === form();
@@ -44,21 +47,32 @@ function settleFields() {
   }
 }
 
+/** The form's fields; a file only when it is asked for, and no more of it than the server would read. */
+function fieldsToSend(act) {
+  const body = new FormData(form());
+  body.delete("act");
+  body.set("act", act);
+  const file = body.get("file");
+  body.delete("file");
+  if (act === "import" && file?.name) {
+    body.set("file", file.slice(0, MAX_FILE_BYTES + 1), file.name);
+  }
+  return form().enctype === "multipart/form-data" ? body : new URLSearchParams([...body]);
+}
+
 async function ask(act) {
   clearTimeout(timer);
   running?.abort();
   running = new AbortController();
   const sent = typed;
   renewTokens();
-  const body = new FormData(form());
-  body.delete("act");
-  body.set("act", act);
+  const body = fieldsToSend(act);
   form().setAttribute("aria-busy", "true");
   let response;
   try {
     response = await fetch(form().getAttribute("action"), {
       method: "POST",
-      body: new URLSearchParams([...body]),
+      body,
       headers: { "X-Slipway-Live": "all" },
       signal: running.signal,
     });
@@ -99,14 +113,32 @@ async function take(response, act, sent) {
   morph(document.getElementById("deploy"), document.adoptNode(now));
   settleFields();
   search();
+  await openEditor();
   document.title = title || document.title;
+  nameView();
   document.getElementById("error-summary")?.focus();
+  if (act !== "preview" && act !== "undo") {
+    document.getElementById("starters")?.removeAttribute("open");
+  }
+  if (act === "undo" || act.startsWith("starter:") || act === "import") {
+    (document.getElementById("undo") ?? document.querySelector('.segment[aria-pressed="true"]'))?.focus();
+  }
   const added = act.startsWith("add-") ? document.querySelector(`[data-newest="${act}"]`) : null;
   added?.focus();
   if (act.startsWith("remove-")) {
     document.querySelector(`[data-after-remove="${act.split(":")[0]}"]`)?.focus();
   }
   saveDraft();
+}
+
+/** The address names the view, so that a reload and a link open it again. */
+function nameView() {
+  const view = document.getElementById("view")?.value;
+  const address = new URL(location.href);
+  if (view && view !== (address.searchParams.get("view") ?? "form")) {
+    address.searchParams.set("view", view);
+    history.replaceState(history.state, "", address);
+  }
 }
 
 function unreachable(sentence = document.body.dataset.unreachable ?? "") {
@@ -128,6 +160,8 @@ function later() {
 // Drafts: the named fields, for this person and this address, until the form is sent or started over.
 // Fields that may hold secrets stay out of what outlives the tab.
 
+const UNKEPT = new Set(["csrfmiddlewaretoken", "act", "file"]);
+
 function storeOf(kind) {
   return kind === "tab" ? sessionStorage : localStorage;
 }
@@ -136,7 +170,7 @@ function saveDraft() {
   if (form().dataset.dirty === undefined || leaving) {
     return;
   }
-  const pairs = [...new FormData(form())].filter(([name]) => name !== "csrfmiddlewaretoken" && name !== "act");
+  const pairs = [...new FormData(form())].filter(([name]) => !UNKEPT.has(name));
   try {
     storeOf(form().dataset.draftStore).setItem(draftKey(), JSON.stringify(pairs));
   } catch {
@@ -166,13 +200,9 @@ async function restoreDraft() {
   if (!pairs || form().dataset.dirty !== undefined) {
     return;
   }
-  const base = form().elements.base?.value;
-  const kept = pairs.filter(([name]) => name !== "base");
+  // The version that the edit began with comes back too: whoever saved another since is not overwritten unseen.
   const token = form().elements.csrfmiddlewaretoken.value;
-  const body = new URLSearchParams([...kept, ["csrfmiddlewaretoken", token], ["act", "preview"]]);
-  if (base) {
-    body.set("base", base);
-  }
+  const body = new URLSearchParams([...pairs, ["csrfmiddlewaretoken", token], ["act", "preview"]]);
   const sent = typed;
   const response = await fetch(form().getAttribute("action"), {
     method: "POST",
@@ -248,13 +278,48 @@ function visit(name) {
   return false;
 }
 
-/** A person who edits the document means the document, one who fills in a field means the fields. */
-function noteMode(field) {
-  const mode = field.name === "document" ? "json" : field.dataset.mode === "own" ? "" : "form";
-  const radio = mode && document.getElementById(`mode-${mode}`);
-  if (radio) {
-    radio.checked = true;
+// The editor of the document: loaded once there is one; where that fails, the textarea stays.
+
+async function openEditor() {
+  const host = document.getElementById("editor");
+  if (!host) {
+    editor = null;
+    return;
   }
+  const words = JSON.parse(document.getElementById("editor-words").textContent);
+  editor ??= import("./editor.js").then((loaded) => loaded.mountEditor(host, words));
+  try {
+    await (await editor).sync();
+  } catch {
+    delete host.dataset.ready;
+  }
+}
+
+/** To a field, or to a line of the document. */
+async function goTo(link) {
+  const field = document.getElementById(link.hash.slice(1));
+  const open = field?.id === "f-document" && document.getElementById("editor")?.dataset.ready !== undefined;
+  if (open) {
+    (await editor).focusAt({ line: link.dataset.line ?? 1, column: link.dataset.column ?? 1 });
+  } else if (field?.id === "f-document" && link.dataset.line) {
+    const lines = field.value.split("\n").slice(0, Number(link.dataset.line) - 1);
+    const at = lines.reduce((sum, one) => sum + one.length + 1, 0) + Number(link.dataset.column) - 1;
+    field.focus();
+    field.setSelectionRange(at, at);
+  } else {
+    field?.focus();
+  }
+}
+
+/** F8 and Shift F8 among the fields that are wrong; in the document the editor does it. */
+function toNextError(step) {
+  const wrong = [...form().querySelectorAll("[aria-invalid='true']")].filter((one) => one.checkVisibility());
+  if (wrong.length === 0) {
+    return false;
+  }
+  const now = wrong.indexOf(document.activeElement);
+  wrong[(now + step + wrong.length + (now < 0 && step < 0 ? 1 : 0)) % wrong.length].focus();
+  return true;
 }
 
 const touched = new WeakSet();
@@ -263,8 +328,12 @@ document.addEventListener("input", (event) => {
   if (event.target.id === "model-search") {
     search();
   } else if (isField(event.target)) {
+    if (event.target.type === "file") {
+      markDirty();
+      ask("import");
+      return;
+    }
     touched.add(event.target);
-    noteMode(event.target);
     markDirty();
     if (!event.isComposing) {
       later();
@@ -282,6 +351,12 @@ document.addEventListener("focusout", (event) => {
 });
 
 document.addEventListener("keydown", (event) => {
+  if (event.key === "F8" && form() && !event.defaultPrevented && event.target.id !== "editor") {
+    if (toNextError(event.shiftKey ? -1 : 1)) {
+      event.preventDefault();
+    }
+    return;
+  }
   if (event.key !== "Enter" || event.isComposing || event.keyCode === 229 || !form()) {
     return;
   }
@@ -306,22 +381,34 @@ document.addEventListener("submit", (event) => {
   }
   event.preventDefault();
   const act = button?.value || "preview";
-  if (act.startsWith("add-") || act.startsWith("remove-")) {
+  if (act !== "preview" && act !== "deploy") {
     markDirty();
-    const mode = document.getElementById("mode-form");
-    if (mode) {
-      mode.checked = true;
-    }
   }
   ask(act);
 });
 
 document.addEventListener("click", (event) => {
-  const link = event.target.closest("#error-summary a");
-  const field = link && document.getElementById(link.hash.slice(1));
-  if (field) {
+  const link = event.target.closest("#error-summary a, #document-errors a, #notes a, #effect a");
+  if (link && document.getElementById(link.hash.slice(1))) {
     event.preventDefault();
-    field.focus();
+    goTo(link);
+  }
+});
+
+// A file that is dropped anywhere on the form is imported.
+document.addEventListener("dragover", (event) => {
+  if (document.getElementById("f-file") && event.dataTransfer?.types.includes("Files")) {
+    event.preventDefault();
+    event.dataTransfer.dropEffect = "copy";
+  }
+});
+document.addEventListener("drop", (event) => {
+  const field = document.getElementById("f-file");
+  if (field && event.dataTransfer?.files.length > 0) {
+    event.preventDefault();
+    field.files = event.dataTransfer.files;
+    markDirty();
+    ask("import");
   }
 });
 
@@ -342,6 +429,7 @@ window.addEventListener("beforeunload", (event) => {
 if (form()) {
   document.getElementById("error-summary")?.focus();
   search();
+  openEditor().then(() => location.hash === "#f-document" && goTo({ hash: location.hash, dataset: {} }));
   const chosen = document.querySelector(".model-row input:checked")?.closest(".model-row");
   if (chosen) {
     document.getElementById("model-list").scrollTop = chosen.offsetTop - chosen.offsetHeight;

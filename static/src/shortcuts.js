@@ -3,7 +3,9 @@
 
 let previous = "";
 
-function isTyping(target) {
+/** Whether the key is typed into something; the document's editor lives in a shadow root. */
+function isTyping(event) {
+  const [target] = event.composedPath();
   return target.closest?.("input:not([type=checkbox], [type=radio]), textarea, select, [contenteditable]") !== null;
 }
 
@@ -53,7 +55,7 @@ document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || event.keyCode === 229) {
     return;
   }
-  if (isTyping(event.target) || document.querySelector("dialog[open], [popover]:popover-open") || !isOn()) {
+  if (isTyping(event) || document.querySelector("dialog[open], [popover]:popover-open") || !isOn()) {
     previous = "";
     return;
   }

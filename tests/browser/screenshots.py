@@ -28,6 +28,7 @@ PAGES = {
     "services": "/",
     "llm-deployment": "/deploy/llm",
     "custom-deployment": "/deploy/custom",
+    "document-editor": "/deploy/custom?view=yaml",
     "overview": "/services/chat",
     "failed": "/services/reranker",
     "invocation": "/services/chat/invocation",

@@ -203,26 +203,11 @@ def test_a_custom_program_is_deployed_with_rows_added_by_keyboard(
     page.keyboard.type("LEVEL")
     page.keyboard.press("Tab")
     page.keyboard.type("3")
-    expect(page.get_by_label("Service document as JSON")).to_have_value(re.compile('"LEVEL"'))
+    expect(page.locator("#document")).to_contain_text('"LEVEL"')
     page.get_by_role("button", name="Deploy", exact=True).click()
     page.wait_for_url("**/services/by_rows")
     config = json.loads(api.get("/services/local/by_rows").json()["ServiceConfig"])
     assert config["containers"][0]["env"] == [{"name": "MODE", "value": "fast"}, {"name": "LEVEL", "value": "3"}]
-
-
-def test_the_json_fills_the_fields_in(signed_in: Page) -> None:
-    page = signed_in
-    page.goto("/deploy/custom")
-    editor = page.get_by_label("Service document as JSON")
-    document = json.loads(editor.input_value())
-    document["containers"][0]["image"] = "tools:42"
-    editor.fill(json.dumps(document))
-    expect(page.get_by_label("Image", exact=True)).to_have_value("tools:42")
-    expect(editor).to_be_focused()
-    editor.fill("{")
-    editor.press("Tab")
-    expect(page.locator("#f-document-error")).to_contain_text("Line 1, column 2")
-    expect(editor).to_have_value("{")
 
 
 def test_the_form_works_without_scripts(chromium: Browser, slipway: SlipwayProcess, gone: list[str]) -> None:

@@ -9,7 +9,7 @@ import pytest
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
-from console.deploy_custom import CustomForm, document_of
+from console.deploy_custom import Draft, read
 from deployments.models import Service
 from tests.console.conftest import ServiceMaker
 from tests.console.test_deploy_llm import fields_of, start, text_of
@@ -70,7 +70,7 @@ def test_fields_become_the_document(operator: Client) -> None:
 
 def test_a_preview_writes_the_fields_into_the_json(operator: Client) -> None:
     page = operator.post(ADDRESS, custom(operator, image="tools:9", act="preview")).content.decode()
-    assert json.loads(fields_of(page)["document"])["containers"][0]["image"] == "tools:9"
+    assert json.loads(fields_of(page)["base_document"])["containers"][0]["image"] == "tools:9"
     assert not Service.objects.exists()
 
 
@@ -79,12 +79,15 @@ def test_what_the_json_says_fills_the_fields_in(operator: Client) -> None:
         "metadata": {"name": "from_json", "gpu": 0, "rpc": {"keepalive": 1000}},
         "containers": [{"image": "tools:1", "command": ["python3", "-V"], "env": [{"name": "A", "value": 1}]}],
     }
-    form = custom(operator, mode="json", document=json.dumps(document), act="preview")
-    page = text_of(operator.post(ADDRESS, form))
+    form = custom(operator, view="json", document=json.dumps(document), act="view:form")
+    page = operator.post(ADDRESS, form).content.decode()
     fields = fields_of(page)
+    assert fields["view"] == "form"
     assert fields["service_name"] == "from_json"
+    assert fields["instances"] == ""
     assert fields["run_kind"] == "command"
     assert json.loads(fields["run"]) == ["python3", "-V"]
+    assert json.loads(fields["base_document"]) == document
     assert "metadata.rpc" in page
 
 
@@ -98,8 +101,9 @@ def test_the_fields_keep_what_they_cannot_show(operator: Client) -> None:
         "storage": [{"mount_path": "/a", "oss": {"path": "oss://bucket/a", "readOnly": True}}, {"git": {"repo": "x"}}],
         "labels": {"team": "a"},
     }
-    shown = CustomForm.of(document)
-    assert document_of(shown) == (document, [])
+    shown = Draft.of(document)
+    assert shown.view == "form"
+    assert read(shown).document == document
 
 
 @pytest.mark.parametrize(
@@ -122,9 +126,9 @@ def test_the_fields_keep_what_they_cannot_show(operator: Client) -> None:
         ({"mounts": [("oss", "s3://x", "/mnt")]}, "mount-0-source", "oss://"),
         ({"mounts": [("oss", "", ""), ("empty_dir", "", "etc")]}, "mount-1-path", "/"),
         ({"mounts": [("empty_dir", "", "/etc/x")]}, "mount-0-path", "/etc"),
-        ({"mode": "json", "document": '{"metadata": {,}}'}, "f-document", "Line 1, column 15"),
-        ({"mode": "json", "document": "[1]"}, "f-document", "must be a JSON object"),
-        ({"mode": "json", "document": '{"metadata": {"name": "abc"}}'}, "f-document", "containers must list"),
+        ({"view": "json", "document": '{"metadata": {,}}'}, "f-document", "Line 1: A name"),
+        ({"view": "json", "document": "[1]"}, "f-document", "must be an object"),
+        ({"view": "json", "document": '{"metadata": {"name": "abc"}}'}, "f-document", "containers must list"),
     ],
 )
 def test_a_wrong_field_is_named_with_its_cure_and_nothing_is_created(
@@ -134,7 +138,7 @@ def test_a_wrong_field_is_named_with_its_cure_and_nothing_is_created(
     page = text_of(response)
     assert response.status_code == 422
     assert "<title>Error: Custom Deployment" in page
-    summary = page[page.index('id="error-summary"') : page.index('id="part-service"')]
+    summary = page[page.index('id="error-summary"') : page.index('class="view-bar"')]
     assert f'href="#{element}"' in summary
     assert cure in summary
     assert f'id="{element}"' in page
@@ -149,7 +153,7 @@ def test_emptied_instances_are_the_one_that_the_hint_names(operator: Client) -> 
 
 def test_json_that_cannot_be_read_is_kept_as_typed(operator: Client) -> None:
     broken = '{"metadata": {"name": "kept",}}'
-    page = operator.post(ADDRESS, custom(operator, mode="json", document=broken)).content.decode()
+    page = operator.post(ADDRESS, custom(operator, view="json", document=broken)).content.decode()
     assert fields_of(page)["document"] == broken
 
 
@@ -162,9 +166,9 @@ def test_a_taken_name_is_said_at_the_field(operator: Client, make_service: Servi
 
 
 def test_what_the_cluster_can_never_run_is_refused(operator: Client) -> None:
-    document = json.loads(custom(operator)["document"])
+    document = json.loads(custom(operator)["base_document"])
     document["storage"] = [{"mount_path": "/n", "nfs": {"server": "a", "path": "/b"}}]
-    response = operator.post(ADDRESS, custom(operator, mode="json", document=json.dumps(document)))
+    response = operator.post(ADDRESS, custom(operator, view="json", document=json.dumps(document)))
     assert response.status_code == 422
     assert "nfs" in text_of(response)
     assert not Service.objects.exists()
@@ -190,7 +194,7 @@ def test_the_llm_form_is_converted_with_its_document(operator: Client) -> None:
     form = start(operator, "/deploy/llm", service_name="converted")
     page = operator.post("/deploy/custom?from=llm", form | {"act": "preview"}).content.decode()
     assert "<title>Custom Deployment" in page
-    document = json.loads(fields_of(page)["document"])
+    document = json.loads(fields_of(page)["base_document"])
     assert document["metadata"]["name"] == "converted"
     assert document["labels"] == {"ServiceEngineType": "chat-llm"}
     assert not Service.objects.exists()

@@ -16,6 +16,7 @@ from deployments.encryption import decrypt
 from deployments.llm_form import LlmRequest, render_document
 from deployments.models import Desired, Revision, Service
 from deployments.spec import ServiceSpec
+from deployments.spec.text import write_text
 from tests.console.conftest import TOKEN, ServiceMaker
 from tests.console.test_deploy_llm import fields_of, start, text_of
 
@@ -91,7 +92,7 @@ def test_other_changes_say_how_many_instances_restart(operator: Client, llm_serv
     assert "Restarts 2 instances one by one." in preview
     assert preview.index("Restarts 2 instances") < preview.index('id="deploy-button"')
     assert "metadata.memory" in preview
-    assert "<ins>3072</ins>" in preview
+    assert "3072</ins>" in preview
     assert operator.post(EDIT, form).status_code == 302
     service = Service.objects.get()
     assert service.document["metadata"]["memory"] == 3072
@@ -121,6 +122,119 @@ def test_edits_survive_somebody_elses(operator: Client, llm_service: Service) ->
     assert Service.objects.get().document["metadata"]["memory"] == 3072
 
 
+def test_looking_on_does_not_hide_that_somebody_else_saved(operator: Client, llm_service: Service) -> None:
+    form = edit_form(operator, memory="3072")
+    save_elsewhere(llm_service, cpu=1)
+    page = operator.post(EDIT, form | {"act": "preview"}).content.decode()
+    assert "li saved r2 meanwhile" in page
+    assert "Before" in page[page.index('id="meanwhile"') :]
+    response = operator.post(EDIT, fields_of(page))
+    assert response.status_code == 409
+    assert Service.objects.get().revisions.count() == 2
+
+
+def test_a_third_save_is_shown_too(operator: Client, llm_service: Service) -> None:
+    form = edit_form(operator, memory="3072")
+    save_elsewhere(llm_service, cpu=1)
+    told = fields_of(operator.post(EDIT, form).content.decode())
+    save_elsewhere(Service.objects.get(), cpu=2)
+    response = operator.post(EDIT, told)
+    assert response.status_code == 409
+    assert "li saved r3 meanwhile" in text_of(response)
+    assert operator.post(EDIT, fields_of(response.content.decode())).status_code == 302
+
+
+@pytest.mark.parametrize("address", [EDIT, f"{EDIT}?form=custom"])
+def test_their_changes_are_added_to_mine(operator: Client, llm_service: Service, address: str) -> None:
+    form = start(operator, address, memory="3072")
+    save_elsewhere(llm_service, cpu=1)
+    page = operator.post(address, form | {"act": "take-theirs"}).content.decode()
+    both = fields_of(page)
+    assert "saved r2 meanwhile" not in page
+    assert (both["cpu"], both["memory"], both["base"]) == ("1", "3072", "2")
+    assert operator.post(address, both).status_code == 302
+    metadata = Service.objects.get().document["metadata"]
+    assert (metadata["cpu"], metadata["memory"]) == (1, 3072)
+
+
+def test_two_people_may_each_add_a_variable(operator: Client, custom_service: Service) -> None:
+    form = start(operator, EDIT)
+    mine = json.loads(form["base_document"])
+    mine["containers"][0]["env"].append({"name": "MINE", "value": "1"})
+    text = form | {"view": "yaml", "document": write_text(mine, "yaml")}
+    document = custom_service.document
+    document["containers"][0]["env"].append({"name": "THEIRS", "value": "2"})
+    lifecycle.update(custom_service, ServiceSpec.parse(document), User.objects.create_user("li"))
+    page = operator.post(EDIT, text | {"act": "take-theirs"}).content.decode()
+    both = fields_of(page)
+    assert operator.post(EDIT, both).status_code == 302
+    names = [one["name"] for one in Service.objects.get().document["containers"][0]["env"]]
+    assert names == ["SECRET_SAUCE", "MINE", "THEIRS"]
+
+
+def test_undoing_the_merge_tells_of_their_changes_again(operator: Client, custom_service: Service) -> None:
+    form = start(operator, EDIT, memory="3072")
+    save_elsewhere(custom_service, cpu=1)
+    both = fields_of(operator.post(EDIT, form | {"act": "take-theirs"}).content.decode())
+    page = operator.post(EDIT, both | {"act": "undo"}).content.decode()
+    assert "li saved r2 meanwhile" in page
+    assert fields_of(page)["cpu"] == "2"
+    assert operator.post(EDIT, fields_of(page)).status_code == 409
+
+
+def test_what_both_changed_is_named(operator: Client, custom_service: Service) -> None:
+    form = start(operator, EDIT, memory="3072")
+    save_elsewhere(custom_service, memory=1024, cpu=1)
+    page = text_of(operator.post(EDIT, form))
+    contested = page[page.index("Both of you changed:") : page.index('id="take-theirs"')]
+    assert "metadata.memory" in contested
+    assert "metadata.cpu" not in contested
+
+
+@pytest.mark.parametrize("address", [EDIT, f"{EDIT}?form=custom"])
+def test_whoever_scaled_meanwhile_is_not_overruled(operator: Client, llm_service: Service, address: str) -> None:
+    form = start(operator, address, memory="3072")
+    lifecycle.scale(llm_service, 4, User.objects.create_user("li"))
+    preview = text_of(operator.post(address, form | {"act": "preview"}))
+    assert "metadata.instance<" not in preview
+    assert operator.post(address, form).status_code == 302
+    assert Service.objects.get().wanted_instances == 4
+
+
+def test_a_reason_stands_beside_the_version(operator: Client, llm_service: Service) -> None:
+    form = edit_form(operator, memory="3072", reason="More  room\nfor <long> talks")
+    page = operator.post(EDIT, form | {"act": "preview"}).content.decode()
+    assert "More  room" in fields_of(page)["reason"]
+    assert operator.post(EDIT, form).status_code == 302
+    revision = Service.objects.get().revisions.first()
+    assert revision is not None
+    assert revision.reason == "More room for <long> talks"
+    assert "More room for <long> talks" in text_of(operator.get("/services/chat_a/versions"))
+
+
+def test_the_llm_form_keeps_what_it_has_no_field_for(operator: Client, llm_service: Service) -> None:
+    document = llm_service.document
+    document["labels"]["team"] = "harbour"
+    Revision.objects.filter(service=llm_service).update(document=document)
+    assert "<title>Update Service" in text_of(operator.get(EDIT))
+    assert 'id="part-program"' in text_of(operator.get(EDIT))
+    address = f"{EDIT}?form=llm"
+    page = text_of(operator.get(address))
+    assert "labels.team" in page[page.index('id="lost"') :]
+    assert operator.post(address, start(operator, address, memory="3072")).status_code == 302
+    saved = Service.objects.get().document
+    assert saved["labels"]["team"] == "harbour"
+    assert saved["metadata"]["memory"] == 3072
+
+
+def save_elsewhere(service: Service, **metadata: int) -> None:
+    """Another person saves other metadata."""
+    document = service.document
+    document["metadata"] |= metadata
+    other, _ = User.objects.get_or_create(username="li")
+    lifecycle.update(service, ServiceSpec.parse(document), other)
+
+
 def test_wrong_fields_save_nothing(operator: Client, llm_service: Service) -> None:
     response = operator.post(EDIT, edit_form(operator, cpu="many", instances="5000"))
     assert response.status_code == 422
@@ -139,19 +253,20 @@ def test_a_document_the_llm_form_cannot_hold_opens_the_custom_form(operator: Cli
     page = text_of(operator.get(EDIT))
     assert "The LLM form cannot hold all of this document" in page
     assert "containers[0].env[0].name" in page
-    form = fields_of(page)
-    assert json.loads(form["document"])["containers"][0]["env"][0]["name"] == "SECRET_SAUCE"
+    form = fields_of(operator.get(EDIT).content.decode())
+    assert json.loads(form["base_document"])["containers"][0]["env"][0]["name"] == "SECRET_SAUCE"
 
 
 def test_the_custom_form_saves_and_hides_secrets_in_the_changes(operator: Client, custom_service: Service) -> None:
     address = f"{EDIT}?form=custom"
     form = start(operator, address) | {"env_name": "SECRET_SAUCE", "env_value": "arrabbiata"}
     preview = text_of(operator.post(address, form | {"act": "preview"}))
-    changes = preview[preview.index('class="changes"') : preview.index("</dl>", preview.index('class="changes"'))]
+    changes = preview[preview.index('id="diff"') : preview.index("</table>", preview.index('id="diff"'))]
     assert "containers[0].env[0].value" in changes
     assert "changed" in changes
     assert "arrabbiata" not in changes
     assert "pesto" not in changes
+    assert "metadata" not in changes
     assert operator.post(address, form).status_code == 302
     assert Service.objects.get().document["containers"][0]["env"][0]["value"] == "arrabbiata"
 
@@ -159,8 +274,8 @@ def test_the_custom_form_saves_and_hides_secrets_in_the_changes(operator: Client
 def test_a_new_token_is_announced_and_restarts_nothing(operator: Client, custom_service: Service) -> None:
     address = f"{EDIT}?form=custom"
     form = start(operator, address)
-    document = json.loads(form["document"]) | {"token": "a-new-token-of-mine"}
-    form |= {"mode": "json", "document": json.dumps(document)}
+    document = json.loads(form["base_document"]) | {"token": "a-new-token-of-mine"}
+    form |= {"view": "json", "document": json.dumps(document)}
     preview = text_of(operator.post(address, form | {"act": "preview"}))
     assert "No restart: only the service token changes." in preview
     assert decrypt(Service.objects.get().token_encrypted) == TOKEN
@@ -172,7 +287,7 @@ def test_a_new_token_is_announced_and_restarts_nothing(operator: Client, custom_
 def test_the_llm_edit_converts_to_the_custom_form(operator: Client, llm_service: Service) -> None:
     form = edit_form(operator, memory="3072", act="preview")
     page = operator.post(f"{EDIT}?form=custom&from=llm", form).content.decode()
-    assert json.loads(fields_of(page)["document"])["metadata"]["memory"] == 3072
+    assert json.loads(fields_of(page)["base_document"])["metadata"]["memory"] == 3072
     assert 'name="base"' in page
 
 
