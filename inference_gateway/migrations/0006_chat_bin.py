@@ -8,7 +8,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('deployments', '0005_happenings'),
-        ('inference_gateway', '0004_turn_error_words'),
+        ('inference_gateway', '0005_callers'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
