@@ -1,7 +1,8 @@
 """``/ws/live``: one WebSocket a tab that says what changed; the page then fetches what it shows.
 
 Messages are hints, ``{"topic": "service:<name>"}`` for services the person may see and ``{"topic": "services"}``
-for the rest, never data; ``{"topic": "access"}`` when the person's rights changed, ``{"topic": "pong"}`` answers
+for the rest, never data; ``{"topic": "notices"}`` when there is something new in the bell,
+``{"topic": "access"}`` when the person's rights changed, ``{"topic": "pong"}`` answers
 whatever the page says. Hints that come close together
 are sent as one, after one question to the database.
 """
@@ -19,7 +20,8 @@ from django.conf import settings
 
 from deployments.accounts import find_user_by_session
 from deployments.hints import GROUP
-from deployments.models import Service
+from deployments.models import Membership, Service
+from deployments.notices import TOPIC as NOTICE_TOPIC
 from deployments.sign_ins import NOTE_EVERY_SECONDS, note_seen
 from inference_gateway.database import in_database
 from inference_gateway.webchat.origin import is_own_origin, origin_of, read_cookie
@@ -30,7 +32,7 @@ SIGNED_OUT, FOREIGN, BROKEN = 4401, 4403, 1011
 LIST_TOPIC = "services"
 PREFIX = "service:"
 PERSON_PREFIX = "person:"
-ACCESS, PONG = "access", "pong"
+ACCESS, PONG, NOTICES = "access", "pong", "notices"
 
 
 class SignedOut(Exception):
@@ -98,18 +100,31 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):  # type: ignore[misc]  # Channel
 
     async def allowed(self, topics: set[str]) -> list[str]:
         """The topics as this person may know them; one ``services`` stands for all others."""
+        noticed = {topic for topic in topics if topic.startswith(NOTICE_TOPIC)}
         names = {topic.removeprefix(PREFIX) for topic in topics if topic.startswith(PREFIX)}
         seen = await in_database(visible_names, self.session_key, names)
         if self.person_topic in topics:
             return [ACCESS]  # the page looks at everything again
         told = [PREFIX + name for name in sorted(seen)]
-        return told if len(told) == len(topics) else [*told, LIST_TOPIC]
+        if len(told) < len(topics) - len(noticed):
+            told.append(LIST_TOPIC)
+        return [*told, NOTICES] if noticed and await in_database(told_spaces, self.session_key, noticed) else told
 
     async def disconnect(self, code: int) -> None:
         """End the sender with the socket."""
         if self.sender is not None and not self.sender.done() and self.sender is not asyncio.current_task():
             self.sender.cancel()
             await asyncio.gather(self.sender, return_exceptions=True)
+
+
+def told_spaces(session_key: str, topics: set[str]) -> set[str]:
+    """Those of the topics whose notices went to the session's person: members of the workspace got one."""
+    user = find_user_by_session(session_key)
+    if user is None:
+        return set()
+    spaces = [int(topic.removeprefix(NOTICE_TOPIC)) for topic in topics]
+    mine = Membership.objects.filter(user=user, workspace__in=spaces).values_list("workspace_id", flat=True)
+    return {f"{NOTICE_TOPIC}{space}" for space in mine}
 
 
 def visible_names(session_key: str, names: set[str]) -> set[str]:

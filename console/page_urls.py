@@ -20,6 +20,7 @@ from console.views import (
     language,
     logs,
     members,
+    notices,
     palette,
     people,
     security,
@@ -35,6 +36,9 @@ from console.views import (
 urlpatterns = [
     path("", services.services, name="services"),
     path("palette", palette.palette, name="palette"),
+    path("notices", notices.notices, name="notices"),
+    path("notices/bell", notices.bell, name="notices-bell"),
+    path("notices/read", notices.read, name="notices-read"),
     path("sign-in", sign_in.sign_in, name="sign-in"),
     path("sign-in/new-password", first_sign_in.new_password, name="first-sign-in"),
     path("sign-out", sign_in.sign_out, name="sign-out"),

@@ -26,6 +26,7 @@ from redis.exceptions import RedisError
 from deployments.audit import record_audit
 from deployments.encryption import digest_of
 from deployments.models import Membership, OneTimePassword, PersonalToken, Role, Service, Workspace
+from deployments.notices import unread_notices
 from deployments.throttle import claim_try, forget_tries
 
 TOKEN_PREFIX = "slp_"
@@ -37,11 +38,14 @@ CHANGERS = (Role.OWNER, Role.OPERATOR)
 
 
 class PeopleBackend(ModelBackend):
-    """Django's own, bringing what a person prefers along in the one query that every page makes."""
+    """Django's own, bringing what the frame of every page needs of a person along in the one query that they all make:
+    preferences, and how many notices are unread (``unread_notices``).
+    """
 
     def get_user(self, user_id: int) -> User | None:
         """The person of a session, None where they are gone or may not sign in any more."""
-        user = User.objects.select_related("preferences").filter(pk=user_id).first()
+        people = User.objects.select_related("preferences").annotate(unread_notices=unread_notices())
+        user = people.filter(pk=user_id).first()
         return user if user is not None and self.user_can_authenticate(user) else None
 
 

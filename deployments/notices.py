@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import Count
+from django.db.models import Count, OuterRef, Subquery
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from deployments.chronicle import Notice
@@ -80,6 +81,17 @@ def notice_words(service: Service, verdict: Verdict) -> Sentence | None:
             return say("%(name)s runs.", name=name)
         return say("%(name)s runs again.", name=name)
     return None
+
+
+def unread_count(person: User) -> int:
+    """How many a person has not read."""
+    return Notice.objects.filter(person=person, read_at__isnull=True).count()
+
+
+def unread_notices() -> Coalesce:
+    """The same as a part of a query for people."""
+    unread = Notice.objects.filter(person=OuterRef("pk"), read_at__isnull=True).order_by().values("person")
+    return Coalesce(Subquery(unread.annotate(number=Count("pk")).values("number")), 0)
 
 
 def prune_notices(most: int = KEPT_A_PERSON) -> int:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django import template
+from django.contrib.auth.models import User
 from django.templatetags.static import static
 from django.utils import timezone
 from django.utils.html import conditional_escape, escape, format_html
@@ -94,6 +95,12 @@ def number_words(value: float | None, decimals: int = 0) -> str:
 def said(text: str) -> str:
     """A sentence that is kept, in the reader's language (``deployments.words``)."""
     return translated(text)
+
+
+@register.simple_tag
+def unread_notices(user: User) -> int:
+    """How many notices a person has not read; it came with the person (``deployments.accounts.PeopleBackend``)."""
+    return int(getattr(user, "unread_notices", 0))
 
 
 @register.simple_tag

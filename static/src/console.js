@@ -4,6 +4,7 @@
 import "./csrf.js";
 import "./htmx.js";
 import "./dialogs.js";
+import "./bell.js";
 import "./elapsed.js";
 import "./live.js";
 import "./menus.js";

@@ -235,6 +235,12 @@ function heard(event) {
     return;
   }
   document.dispatchEvent(new CustomEvent("slipway:hint", { detail: { topic } }));
+  if (topic === "notices") {
+    if (page === "notices") {
+      refresh();
+    }
+    return; // the bell looks
+  }
   if (page === "services") {
     if (topic.startsWith("service:")) {
       wanted.add(topic.slice("service:".length));
