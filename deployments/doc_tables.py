@@ -1,6 +1,7 @@
-"""The tables of docs/engines.md and docs/models.md, written from the registry, the catalog and the types.
+"""The tables of docs/engines.md, docs/failures.md and docs/models.md, written from the registries and the catalog.
 
-``python -m deployments.doc_tables`` rewrites them; a test fails where a page and the data differ.
+``DJANGO_SETTINGS_MODULE=console.settings python -m deployments.doc_tables`` rewrites them; a test fails where a page
+and the data differ.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from deployments.catalog import Precision, load_catalog
 from deployments.engines import RECIPES, Launch, Recipe
+from deployments.failures import CAUSES
 from deployments.machines import load_instance_types
 from deployments.memory_plan import size_of
 
@@ -71,9 +73,15 @@ def machine_table() -> str:
     return markdown(("instance type", "vCPU", "memory, GiB", "GPUs", "GiB each"), rows)
 
 
+def cause_table() -> str:
+    rows = [(f"`{code}`", f"`{one.reason}`", one.what, one.cure) for code, one in CAUSES.items()]
+    return markdown(("cause", "reason", "what", "cure"), rows)
+
+
 #: What stands between a table's two marks, by page and mark.
 TABLES: Mapping[str, Mapping[str, Callable[[], str]]] = {
     "engines.md": {"engines": engine_table, "commands": command_table, "memory": memory_table},
+    "failures.md": {"causes": cause_table},
     "models.md": {"models": model_table, "machines": machine_table},
 }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from django.core.paginator import Paginator
 from django.http import HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
@@ -15,6 +17,8 @@ from deployments.notices import unread_count
 
 A_PAGE = 50
 IN_THE_BELL = 8
+#: What is newer is said aloud where a page is open: it has happened just now.
+SAID_WITHIN = timedelta(seconds=30)
 
 
 @require_safe
@@ -51,7 +55,13 @@ def read(request: SignedInRequest) -> HttpResponse:
 
 def bell_of(request: SignedInRequest) -> dict[str, object]:
     newest = list(request.user.notices.all()[:IN_THE_BELL])
-    return {"newest": newest, "unread": unread_count(request.user), "there": names_there(request, newest)}
+    is_fresh = bool(newest) and timezone.now() - newest[0].created_at < SAID_WITHIN
+    return {
+        "newest": newest,
+        "is_fresh": is_fresh,
+        "unread": unread_count(request.user),
+        "there": names_there(request, newest),
+    }
 
 
 def names_there(request: SignedInRequest, rows: list[Notice]) -> set[str]:

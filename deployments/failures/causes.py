@@ -173,6 +173,11 @@ Wording = Callable[[str], tuple[Sentence, Sentence, str]]
 
 #: What is said where the log names a file, a module, a program; with the field to correct.
 NAMED: Mapping[str, Wording] = {
+    "FlagValueWrong": lambda name: (
+        say("The program does not take the value of %(name)s.", name=name),
+        say("Correct the value. The log says what it may be."),
+        COMMAND,
+    ),
     "ModelFolderWrong": lambda name: (
         say("%(name)s is no whole model: files are missing in it.", name=name),
         say("Upload the whole folder, with config.json, tokenizer and weights, or choose another."),
@@ -217,6 +222,11 @@ NAMED: Mapping[str, Wording] = {
 
 #: The same without a name.
 UNNAMED: Mapping[str, Wording] = {
+    "FlagValueWrong": lambda name: (
+        say("The program does not take the value of %(name)s.", name=name),
+        say("Correct the value. The log says what it may be."),
+        COMMAND,
+    ),
     "GpuOutOfMemory": lambda _: (
         say("The GPU is full."),
         say("Lower the context or the number of dialogues, or use a smaller model."),

@@ -24,7 +24,7 @@ _FLAG = r"[^-]*?(?P<name>--?[A-Za-z][\w.-]*)"
 _PATH = r"[\"'`‘](?P<name>[^\"'`’]+)"
 
 #: Looked for in this order, each in all lines from the last one up: a traceback ends in what matters.
-_PATTERNS: Sequence[tuple[str, str]] = (
+PATTERNS: Sequence[tuple[str, str]] = (
     ("GpuOutOfMemory", r"(CUDA|HIP|GPU) out of memory|torch\.(cuda\.)?OutOfMemoryError|CUDA_ERROR_OUT_OF_MEMORY"),
     ("GpuMissing", r"No CUDA GPUs are available|Found no NVIDIA driver|not compiled with CUDA|no CUDA-capable device"
                    r"|CUDA_ERROR_NO_DEVICE|Failed to infer device type|libcuda\.so\S*: cannot open|no GPU (was )?found"
@@ -34,6 +34,8 @@ _PATTERNS: Sequence[tuple[str, str]] = (
     ("UnknownFlag", r"(unknown|invalid|no such|illegal|unexpected|bad) (command.line )?"
                     r"(options?|flags?|arguments?|switch)\b:?\s*(--\s+)?" + _FLAG),
     ("UnknownFlag", r"flag provided but not defined:\s*" + _FLAG),
+    ("FlagValueWrong", r"\bargument (?P<name>-{0,2}[\w./-]+): (invalid|expected|not allowed|'[^']*' is|its value)"),
+    ("FlagValueWrong", r"Invalid value for [\"'](?P<name>-{0,2}[\w-]+)"),
     ("ModelFolderWrong", r"(?P<name>\S+) (has|holds) no (GGUF file|config\.json)"),
     ("ModelFolderWrong", r"(?P<name>\S+) (has a config\.json but no weights|has no tokenizer)"),
     ("ModelFolderWrong", r"(?P<name>\S+)/config\.json (names no model_type|is no JSON|cannot be read)"),
@@ -62,7 +64,7 @@ _PATTERNS: Sequence[tuple[str, str]] = (
 )  # fmt: skip
 
 _COMPILED: Sequence[tuple[str, re.Pattern[str]]] = tuple(
-    (code, re.compile(text, re.IGNORECASE)) for code, text in _PATTERNS
+    (code, re.compile(text, re.IGNORECASE)) for code, text in PATTERNS
 )
 #: Longer lines hold data, and matching them costs time.
 _LONGEST_LINE = 2_000

@@ -21,6 +21,9 @@ CAUSES: Mapping[str, Meaning] = {
     "UnknownFlag": Meaning(
         CRASH, "the program does not know a flag of its command", "correct the flag; the nearest that exists is named"
     ),
+    "FlagValueWrong": Meaning(
+        CRASH, "a flag of the command has a value that the program does not take", "correct the value"
+    ),
     "ModelFolderWrong": Meaning(
         CRASH,
         "the model's folder has no `config.json`, no weights, no tokenizer or no GGUF file",

@@ -41,6 +41,7 @@ PAGES = [
     "/people",
     "/people/new",
     "/people/1",
+    "/notices",
     "/settings/profile",
     "/settings/security",
     "/settings/appearance",

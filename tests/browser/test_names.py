@@ -21,6 +21,7 @@ NAMES: list[tuple[str, Role, tuple[str, ...]]] = [
     ("/workspaces/default/members", "link", ("Rename", "Delete", "Leave", "Create person")),
     ("/people", "link", ("Create person",)),
     ("/settings/security", "button", ("Change password",)),
+    ("/notices", "button", ("Mark all as read",)),
     ("/?q=nothing_like_it", "link", ("Clear filters",)),
     ("/deploy/llm", "button", ("Deploy", "Convert to Custom Deployment")),
     ("/deploy/custom", "button", ("Deploy", "Form", "JSON", "YAML", "Open in the LLM form")),

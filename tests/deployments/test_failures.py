@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
+from deployments.clusters import local
 from deployments.clusters.base import InstanceObservation, InstancePhase, ProgramExit
 from deployments.failures import CAUSES, Program, explain_end, explain_silence
-from deployments.failures.signs import find_sign, public_name
+from deployments.failures.causes import NAMED, UNNAMED
+from deployments.failures.signs import PATTERNS, find_sign, public_name
 from deployments.stages import Stage
 
+LOCAL = Path(local.__file__).parent
 NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 FOLDERS = (("/srv/slipway/oss/b/qwen", "oss://b/qwen/"), ("/srv/slipway/instances/x/volumes/1", "/scratch"))
 
@@ -40,6 +45,9 @@ LINES = [
         "/m",
     ),
     ("OSError: /model does not appear to have a file named config.json. Checkout …", "ModelFolderWrong", "/model"),
+    ("server.py: error: argument port: invalid int value: '127.0.0.1'", "FlagValueWrong", "port"),
+    ("The command line is wrong: argument --port: 'x' is no whole number. --help …", "FlagValueWrong", "--port"),
+    ("Error: Invalid value for '--port': 'x' is not a valid integer.", "FlagValueWrong", "--port"),
     ("Model path /nope does not exist, and no preset has that name. Give a GGUF file…", "ModelMissing", "/nope"),
     (
         "OSError: qwen/nope is not a local folder and is not a valid model identifier listed on…",
@@ -89,8 +97,12 @@ def test_the_last_line_of_a_program_says_the_cause(line: str, code: str, name: s
     assert (sign.name if sign else "") == name
 
 
-def test_every_cause_that_is_given_is_in_the_table_with_its_cure() -> None:
-    assert {code for _, code, _ in LINES} <= set(CAUSES)
+def test_every_cause_that_can_be_given_is_in_the_table_and_no_other() -> None:
+    by_log = {code for code, _ in PATTERNS} | set(NAMED) | set(UNNAMED)
+    known_to_shims = set(re.findall(r'Cause\(\s*"(\w+)"', "".join(path.read_text() for path in LOCAL.glob("*.py"))))
+    by_silence = {explain_silence(stage, 60.0, Program(), "").code for stage in Stage}
+    assert known_to_shims >= {"OutOfMemory", "FolderMissing", "PortsExhausted"}
+    assert by_log | known_to_shims | by_silence == set(CAUSES)
 
 
 def test_an_unknown_flag_is_named_without_its_value_and_the_nearest_real_one_offered() -> None:
