@@ -104,6 +104,9 @@ def read_catalog(path: Path, language: Language) -> Catalog:
 def render_catalog(catalog: Catalog, language: Language) -> bytes:
     catalog.header_comment = HEADER % {"name": language.name}
     catalog.fuzzy = False
+    for message in catalog:
+        if not message.python_format:  # a guess brings the flag of the message it was taken from
+            message.flags.discard("python-format")
     written = io.BytesIO()
     write_po(written, catalog, width=120, include_lineno=False, ignore_obsolete=True)
     return PASSING_HEADERS.sub("", written.getvalue().decode()).encode()
