@@ -41,6 +41,9 @@ class EngineProcess(abc.ABC):
     ended. ``failure`` then says why, where nobody stopped it.
     """
 
+    #: It starts processes of its own, which end by their group.
+    has_own_group = False
+
     def __init__(self, model: ModelFiles) -> None:
         self.model = model
         # Only this user may enter a folder made so; the socket inside has no other guard.
@@ -83,6 +86,7 @@ class EngineProcess(abc.ABC):
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             pass_fds=(self._folder_descriptor,),
+            process_group=0 if self.has_own_group else None,
         )
         started = time.monotonic()
         errors = threading.Thread(target=self._pass_log, args=(self._process.stderr,), daemon=True)

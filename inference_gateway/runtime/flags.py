@@ -24,23 +24,22 @@ ALL_ADDRESSES = "0.0.0.0"  # noqa: S104
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 PRECISIONS = ("fp32", "fp16", "bf16")
 
-_NO_GPU = "this version runs GGUF models on llama.cpp"
 _BACKENDS = {
     "auto": None,
     "llama.cpp": Backend.LLAMA,
     "llamacpp": Backend.LLAMA,
     "transformers": Backend.TRANSFORMERS,
     "hf": Backend.TRANSFORMERS,
+    "vllm": Backend.VLLM,
 }
 #: Real flags of this command line in other images, with the reason why each is refused here.
 REFUSED = {
-    "tensor-parallel-size": f"{_NO_GPU}, which has one device here",
-    "pipeline-parallel-size": f"{_NO_GPU}, which has one device here",
-    "lora-modules": f"{_NO_GPU} without LoRA adapters",
-    "enable-lora": f"{_NO_GPU} without LoRA adapters",
-    "lora-path": f"{_NO_GPU} without LoRA adapters",
-    "quantization": "a GGUF file is already quantised; choose a file of the kind wanted",
-    "gpu-memory-utilization": f"{_NO_GPU}, which takes what it needs",
+    "pipeline-parallel-size": "a model is split among the GPUs of one machine by --tensor-parallel-size",
+    "lora-modules": "this version has no LoRA adapters; merge the adapter into the model's weights",
+    "enable-lora": "this version has no LoRA adapters; merge the adapter into the model's weights",
+    "lora-path": "this version has no LoRA adapters; merge the adapter into the model's weights",
+    "quantization": "a model's files say themselves how they are quantised; choose files of the kind wanted",
+    "gpu-memory-utilization": "every backend takes what --slots and --context need",
     "max-model-len": "the context of a dialogue is set by --context",
     "embedding-model": "this version has no knowledge base",
     "rerank-model": "this version has no reranking",
@@ -79,6 +78,7 @@ class Flags:
     slots: int = 4
     context_tokens: int | None = None
     threads: int | None = None
+    tensor_parallel_size: int | None = None
     served_model_name: str | None = None
     system_prompt: str | None = None
     export_history_path: str | None = None
@@ -110,8 +110,8 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str], is_api_only:
     backend = values.pop("backend")
     if backend is not None and backend.lower() not in _BACKENDS:
         raise FlagError(
-            f"--backend={backend} cannot be used: this version has llama.cpp for GGUF files and transformers for "
-            "Hugging Face folders. Use one of these, or leave the flag out."
+            f"--backend={backend} cannot be used: this version has llama.cpp for GGUF files, and transformers and "
+            "vllm for Hugging Face folders. Use one of these, or leave the flag out."
         )
     values["backend"] = _BACKENDS[backend.lower()] if backend else None
     del values["model_type"]  # The model's files say it: nothing to switch.
@@ -125,6 +125,20 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str], is_api_only:
     if flags.api_only and flags.no_api:
         raise FlagError("--api-only and --no-api exclude each other. Leave one of them out.")
     return flags
+
+
+def check_backend(flags: Flags, backend: Backend) -> None:
+    """Raise FlagError for what this backend cannot obey."""
+    if flags.precision is not None and backend is Backend.LLAMA:
+        raise FlagError(
+            "--precision cannot be used: a GGUF file is already stored in one precision. Leave the flag out, or choose "
+            "a file of the precision wanted."
+        )
+    if (flags.tensor_parallel_size or 1) > 1 and backend is not Backend.VLLM:
+        raise FlagError(
+            f"--tensor-parallel-size cannot be used with the {backend} backend, which computes on one device. Leave "
+            "the flag out, or use --backend=vllm."
+        )
 
 
 def _normalise(word: str) -> str:
@@ -206,7 +220,7 @@ def _build_parser() -> _Parser:
     add("--model-type", type=_text, help="taken from the model's file; accepted so that old commands work")
     add("--cpu", **switch, help="run on the CPU, even beside a GPU")
     add("--precision", type=_precision, help=f"{', '.join(PRECISIONS)}; of a Hugging Face folder's weights in memory")
-    add("--backend", type=_text, help="llama.cpp or transformers; default: what the model's files are for")
+    add("--backend", type=_text, help="llama.cpp, transformers or vllm; default: what the files are for")
     add("--port", type=_integer(0, 65535), help=f"default: PORT in the environment, or {DEFAULT_PORT}")
     add("--host", type=_text, help="address to listen on; default 127.0.0.1")
     add("--listen", **switch, help="listen on all addresses")
@@ -222,6 +236,7 @@ def _build_parser() -> _Parser:
     add("--slots", type=_integer(1, 256), help="dialogues that generate at once; default 4")
     add("--context", dest="context_tokens", type=_integer(64, 10_000_000), help="tokens of one dialogue")
     add("--threads", type=_integer(1, 1024), help="threads that compute; default: one core is left to others")
+    add("--tensor-parallel-size", type=_integer(1, 64), help="GPUs that share the model, with --backend=vllm")
     add("--served-model-name", type=_text, help="what /v1/models calls the model")
     add("--system-prompt", type=str, help="used where a request has none; empty for none")
     add("--export-history-path", type=_text, help="existing folder that receives what is asked and answered")

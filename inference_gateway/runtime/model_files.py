@@ -26,10 +26,11 @@ class ModelNotFound(Exception):
 
 
 class Backend(enum.StrEnum):
-    """What computes: llama.cpp reads GGUF files, Transformers reads Hugging Face folders."""
+    """What computes: llama.cpp reads GGUF files, Transformers and vLLM read Hugging Face folders."""
 
     LLAMA = "llama.cpp"
     TRANSFORMERS = "transformers"
+    VLLM = "vllm"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,8 @@ class ModelFiles:
 def find_model_files(model_path: str, backend: Backend | None = None) -> ModelFiles:
     """A path that exists wins over a preset of the same name. Raises ModelNotFound.
 
-    Without ``backend`` a folder that holds a GGUF file is llama.cpp's, and any other Transformers'.
+    Without ``backend`` a folder that holds a GGUF file is llama.cpp's, and any other Transformers'; vLLM is asked
+    for by name.
     """
     found = _find(model_path, backend)
     if backend is not None and found.backend is not backend:
@@ -103,8 +105,9 @@ def _read_folder(folder: Path, backend: Backend | None) -> ModelFiles:
     files = [file for file in files if (part := _PART.search(file.name)) is None or int(part[1]) == 1]
     files = [file for file in files if not file.name.startswith("mmproj")]
     has_config = any(entry.name == "config.json" for entry in entries)
-    if has_config and (backend is Backend.TRANSFORMERS or not files):
-        return _read_hugging_face(folder, [entry.name for entry in entries])
+    wants_folder = backend is not None and backend is not Backend.LLAMA
+    if has_config and (wants_folder or not files):
+        return _read_hugging_face(folder, [entry.name for entry in entries], backend)
     if len(files) == 1:
         return _read_file(files[0], folder.resolve().name)
     if files:
@@ -116,7 +119,7 @@ def _read_folder(folder: Path, backend: Backend | None) -> ModelFiles:
     )
 
 
-def _read_hugging_face(folder: Path, names: list[str]) -> ModelFiles:
+def _read_hugging_face(folder: Path, names: list[str], backend: Backend | None) -> ModelFiles:
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except OSError as error:
@@ -135,7 +138,8 @@ def _read_hugging_face(folder: Path, names: list[str]) -> ModelFiles:
     text = nested if isinstance(nested, dict) else config
     lengths = [text.get(name) for name in ("max_position_embeddings", "n_positions", "seq_length", "max_seq_len")]
     context = next((length for length in lengths if isinstance(length, int) and length > 0), None)
-    return ModelFiles(folder.resolve(), folder.resolve().name, context, backend=Backend.TRANSFORMERS)
+    reader = Backend.VLLM if backend is Backend.VLLM else Backend.TRANSFORMERS
+    return ModelFiles(folder.resolve(), folder.resolve().name, context, backend=reader)
 
 
 def _read_file(path: Path, name: str, system_prompt: str = "") -> ModelFiles:

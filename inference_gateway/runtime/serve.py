@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING
 
 from inference_gateway.runtime import flags as command_line
 from inference_gateway.runtime.engine_host import EngineProcess
-from inference_gateway.runtime.hugging_face.process import TransformersProcess, check_installed
+from inference_gateway.runtime.hugging_face.process import TransformersProcess
 from inference_gateway.runtime.llamacpp import LlamaProcess
 from inference_gateway.runtime.model_files import Backend, ModelFiles, ModelNotFound, find_model_files
+from inference_gateway.runtime.vllm.process import VllmProcess
 
 if TYPE_CHECKING:
     from inference_gateway.runtime.history_export import HistoryExport
@@ -37,16 +38,19 @@ def main(arguments: Sequence[str], is_api_only: bool) -> int:
     logging.basicConfig(level=flags.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     try:
         model = find_model_files(flags.model_path, flags.backend)
-        if model.backend is Backend.TRANSFORMERS:
-            check_installed()
+        command_line.check_backend(flags, model.backend)
+        process = _make_process(flags, model)
     except ModelNotFound as error:
         return _complain(str(error), 1)
-    if flags.precision is not None and model.backend is Backend.LLAMA:
-        return _complain(
-            "--precision cannot be used: a GGUF file is already stored in one precision. Leave the flag out, or choose "
-            "a file of the precision wanted.",
-            2,
-        )
+    except command_line.FlagError as error:
+        return _complain(str(error), 2)
+    try:
+        return _serve(flags, process, started, has_page=not (is_api_only or flags.api_only))
+    finally:
+        process.stop()
+
+
+def _serve(flags: command_line.Flags, process: EngineProcess, started: float, *, has_page: bool) -> int:
     try:
         listener = _listen(flags.host, flags.port)
     except OSError as error:
@@ -62,21 +66,23 @@ def main(arguments: Sequence[str], is_api_only: bool) -> int:
             export.open()
         except history_export.ExportFolderUnusable as error:
             return _complain(str(error), 1)
-    process = _make_process(flags, model)
     try:
         process.start()
         # Imported while the model loads: half of the time of a start is spent here.
         from inference_gateway.runtime import server
 
-        has_page = not (is_api_only or flags.api_only)
-        return server.serve(flags, model, process, listener, started, has_page=has_page, export=export)
+        return server.serve(flags, process, listener, started, has_page=has_page, export=export)
     finally:
+        # Before the export's end: what the engine still says is recorded.
         process.stop()
         if export is not None:
             export.close()
 
 
 def _make_process(flags: command_line.Flags, model: ModelFiles) -> EngineProcess:
+    """Raises ModelNotFound where the backend is not installed."""
+    if model.backend is Backend.VLLM:
+        return VllmProcess(model, flags)
     if model.backend is Backend.TRANSFORMERS:
         return TransformersProcess(model, flags)
     return LlamaProcess(model, model.context_tokens(flags.context_tokens), flags.slots, flags.threads)

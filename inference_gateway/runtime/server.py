@@ -27,7 +27,6 @@ logger = logging.getLogger("slipway.runtime")
 
 def serve(
     flags: Flags,
-    model: ModelFiles,
     process: EngineProcess,
     listener: socket.socket,
     started: float,
@@ -40,7 +39,7 @@ def serve(
     With ``export``, which is open, every question and answer is given to it.
     """
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(flags, model, process, listener, started, has_page, export))
+        runner.run(_serve(flags, process, listener, started, has_page, export))
     if process.failure is not None:
         logger.error("%s", process.failure)
         return 1
@@ -61,13 +60,13 @@ def build_prompting(flags: Flags, model: ModelFiles) -> Prompting:
 
 async def _serve(
     flags: Flags,
-    model: ModelFiles,
     process: EngineProcess,
     listener: socket.socket,
     started: float,
     has_page: bool,
     export: HistoryExport | None,
 ) -> None:
+    model = process.model
     async with open_session(process.socket_path) as session:
         name = flags.served_model_name or model.name
         computing = process.make_engine(session, name)

@@ -8,12 +8,13 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import websocket
 
+from tests.extras import EXTRA_SETTINGS
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -31,10 +32,24 @@ def render_command(*flags: str, program: str = "webui_server") -> list[str]:
     return [sys.executable, "-m", f"inference_gateway.runtime.{program}", *flags]
 
 
-def run_runtime(*flags: str, program: str = "webui_server") -> subprocess.CompletedProcess[str]:
-    """Run a command line that is expected to end by itself."""
+def run_runtime(
+    *flags: str,
+    program: str = "webui_server",
+    environment: Mapping[str, str] | None = None,
+    timeout_seconds: float = 60,
+) -> subprocess.CompletedProcess[str]:
+    """Run a command line that is expected to end by itself. ``environment`` is added to this process's."""
     command = render_command(*flags, program=program)
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    variables = {**os.environ, **EXTRA_SETTINGS, **(environment or {})}
+    return subprocess.run(
+        command, cwd=ROOT, env=variables, capture_output=True, text=True, timeout=timeout_seconds, check=False
+    )
+
+
+def start_runtime(*flags: str, log: IO[bytes], program: str = "webui_server") -> subprocess.Popen[bytes]:
+    """Start it without waiting."""
+    command, variables = render_command(*flags, program=program), {**os.environ, **EXTRA_SETTINGS}
+    return subprocess.Popen(command, cwd=ROOT, env=variables, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
 
 class Runtime:
@@ -61,14 +76,14 @@ class Runtime:
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text(encoding="ascii")
         return int(children.split()[0]) if children.strip() else None
 
-    def wait_until_served(self) -> None:
+    def wait_until_served(self, timeout_seconds: float) -> None:
         def look() -> bool:
             assert self.process.poll() is None, self.log
             found = _SERVED.search(self.log)
             self.port = int(found[1]) if found else 0
             return self.port > 0
 
-        wait_until(look, f"the runtime serves; its log: {self.log_path}", 60)
+        wait_until(look, f"the runtime serves; its log: {self.log_path}", timeout_seconds)
 
     def terminate(self) -> int:
         self.process.send_signal(signal.SIGTERM)
@@ -76,14 +91,15 @@ class Runtime:
 
 
 @contextlib.contextmanager
-def running(log_path: Path, *flags: str, program: str = "webui_server") -> Iterator[Runtime]:
-    """On a port of its own choice, so that no two tests meet."""
-    command = render_command("--port=0", *flags, program=program)
+def running(
+    log_path: Path, *flags: str, program: str = "webui_server", timeout_seconds: float = 60
+) -> Iterator[Runtime]:
+    """On a port of its own choice, so that no two tests meet. Ready within ``timeout_seconds``."""
     with log_path.open("wb") as log:
-        process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        process = start_runtime("--port=0", *flags, log=log, program=program)
     runtime = Runtime(process, log_path)
     try:
-        runtime.wait_until_served()
+        runtime.wait_until_served(timeout_seconds)
         yield runtime
     finally:
         process.kill()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from inference_gateway.runtime.flags import REFUSED, FlagError, Flags, parse
+from inference_gateway.runtime.flags import REFUSED, FlagError, Flags, check_backend, parse
 from inference_gateway.runtime.model_files import Backend
 
 BOTH_SPELLINGS = [
@@ -55,6 +55,7 @@ def test_backend_and_precision_are_chosen_by_name() -> None:
     assert parse(["--backend=llama.cpp"], {}).backend is Backend.LLAMA
     for name in ("transformers", "Transformers", "hf"):
         assert parse(["--backend", name], {}).backend is Backend.TRANSFORMERS
+    assert parse(["--backend=vLLM"], {}).backend is Backend.VLLM
     assert parse(["--precision=FP16"], {}).precision == "fp16"
     assert parse(["--cpu"], {}).cpu is True
 
@@ -77,9 +78,21 @@ def test_the_flags_are_the_defaults_of_eas_s_fields() -> None:
     assert (defaults.max_rounds, defaults.max_new_tokens) == (2, 9)
 
 
+def test_a_backend_that_cannot_obey_a_flag_refuses_it() -> None:
+    precise, parallel = parse(["--precision=fp16"], {}), parse(["--tensor-parallel-size=2"], {})
+    check_backend(precise, Backend.TRANSFORMERS)
+    check_backend(parallel, Backend.VLLM)
+    with pytest.raises(FlagError, match="--precision"):
+        check_backend(precise, Backend.LLAMA)
+    for backend in (Backend.LLAMA, Backend.TRANSFORMERS):
+        check_backend(parse(["--tensor-parallel-size=1"], {}), backend)
+        with pytest.raises(FlagError, match="--backend=vllm"):
+            check_backend(parallel, backend)
+
+
 @pytest.mark.parametrize("name", [*REFUSED, "backend"])
 def test_what_this_version_does_not_do_is_refused_by_name(name: str) -> None:
-    for spelling in (f"--{name}=vllm", f"--{name.replace('-', '_')}=vllm"):
+    for spelling in (f"--{name}=blade", f"--{name.replace('-', '_')}=blade"):
         with pytest.raises(FlagError, match=f"--{name}"):
             parse([spelling], {})
 

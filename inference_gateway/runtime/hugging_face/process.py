@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import logging
 import os
 import sys
+import sysconfig
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from deployments.interpreters import TRANSFORMERS, explain_missing, find_python
 from inference_gateway.runtime.engine_host import WAIT_POLICY, EngineProcess, count_cores
 from inference_gateway.runtime.flags import Flags
 from inference_gateway.runtime.model_files import ModelFiles, ModelNotFound
@@ -19,24 +20,24 @@ if TYPE_CHECKING:
 
     from inference_gateway.engines.base import Engine
 
+_ELSEWHERE = Path(__file__).parents[1] / "elsewhere.py"
 _MODULE = "inference_gateway.runtime.hugging_face.main"
 _PROJECT = Path(__file__).parents[3]
 _LEVELS = {"ERROR": logging.WARNING, "WARNING": logging.INFO, "INFO": logging.INFO}
 
 
-def check_installed() -> None:
-    """Raises ModelNotFound where the optional libraries are missing."""
-    missing = [name for name in ("torch", "transformers") if importlib.util.find_spec(name) is None]
-    if missing:
-        raise ModelNotFound(
-            f"A Hugging Face folder needs {' and '.join(missing)}, which are not installed. Install Slipway's extra "
-            f'"transformers": {sys.executable} -m pip install torch transformers safetensors. '
-            "Or give a GGUF file."
-        )
+def find_interpreter() -> str:
+    """The Python that has Transformers. Raises ModelNotFound with the cure."""
+    python = find_python(TRANSFORMERS, os.environ)
+    if python is None:
+        message, cure = explain_missing(TRANSFORMERS, os.environ)
+        raise ModelNotFound(f"A Hugging Face folder needs the Transformers library. {message} {cure}")
+    return python
 
 
 class TransformersProcess(EngineProcess):
     def __init__(self, model: ModelFiles, flags: Flags) -> None:
+        self._python = find_interpreter()  # before there is a folder to be removed
         super().__init__(model)
         self._flags = flags
 
@@ -52,7 +53,10 @@ class TransformersProcess(EngineProcess):
             "cpu": flags.cpu,
             "parent": os.getpid(),
         }
-        return [sys.executable, "-P", "-m", _MODULE, json.dumps(settings)]
+        if self._python == sys.executable:
+            return [self._python, "-P", "-m", _MODULE, json.dumps(settings)]
+        packages = sysconfig.get_path("purelib")
+        return [self._python, "-P", str(_ELSEWHERE), packages, _MODULE, json.dumps(settings)]
 
     def render_environment(self) -> dict[str, str]:
         # Started from any working folder; nothing is ever fetched from a hub.
