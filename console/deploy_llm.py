@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy
 
 from deployments.catalog import CatalogModel, find_model, load_catalog
 from deployments.clusters.base import Capacity, Refusal
-from deployments.llm_form import preview, recommend_for, refuse_request, suggest_service_name
+from deployments.llm_form import Refuse, never, preview, recommend_for, refuse_request, suggest_service_name
 from deployments.llm_request import CUSTOM, DEFAULT_MOUNT_PATH, OPEN_SOURCE, FormInvalid, LlmRequest
 from deployments.recommendation import Recommendation
 from deployments.spec import FieldError
@@ -124,8 +124,13 @@ class Filled:
     kept: tuple[str, ...] = ()
 
 
-def fill_in(typed: Typed, nodes: Sequence[Capacity], taken: Collection[str], fixed_name: str = "") -> Filled:
-    """Parse what was typed and fill in the rest. ``fixed_name``: of a service that exists and keeps its name."""
+def fill_in(
+    typed: Typed, nodes: Sequence[Capacity], taken: Collection[str], fixed_name: str = "", refuse: Refuse = never
+) -> Filled:
+    """Parse what was typed and fill in the rest. ``fixed_name``: of a service that exists and keeps its name.
+
+    ``refuse`` is the cluster's.
+    """
     name = fixed_name or suggest_service_name(typed.model_key or "llm_service", taken)
     touched = typed.touched - ({"service_name"} if fixed_name else set())
     chosen = typed.values["service_name"] if "service_name" in touched else name
@@ -156,8 +161,8 @@ def fill_in(typed: Typed, nodes: Sequence[Capacity], taken: Collection[str], fix
     if typed.filled_for and typed.filled_for != typed.model_key:
         before = {"model": typed.filled_for, **typed.filled}
     result = Filled(
-        values, filled, typed.model_key, before, request, errors, found, preview(shown, nodes),
-        refuse_request(shown, nodes),
+        values, filled, typed.model_key, before, request, errors, found, preview(shown, nodes, refuse),
+        refuse_request(shown, nodes, refuse),
     )  # fmt: skip
     return with_resets(result, touched)
 
@@ -218,7 +223,7 @@ def worded(error: FieldError, free_name: str) -> str:
 
 def field_of_refusal(refusal: Refusal, typed: Typed) -> str:
     """Where to say that the cluster cannot run it: at what the person can change."""
-    if refusal.code in ("acceleration_unsupported", "engine_missing", "gpu_unfit"):
+    if refusal.code in ("acceleration_unsupported", "engine_missing", "gpu_unfit", "model_layout"):
         return "acceleration"
     if refusal.code in ("precision_unsupported", "context_too_long"):
         return {"precision_unsupported": "precision", "context_too_long": "context_tokens"}[refusal.code]

@@ -1,6 +1,7 @@
 """Slipway's settings, read once from environment variables.
 
-``Environment.parse`` is a function of the mapping it is given: it opens nothing and changes nothing. Every process of
+``Environment.parse`` is a function of the mapping it is given (and of whether a program that it names is there): it
+opens nothing and changes nothing. Every process of
 Slipway (supervisor, server, worker, beat, management commands) reads its settings here, so a wrong value is found
 before anything starts. ``SETTINGS`` is also where the table in ``docs/settings.md`` comes from.
 """
@@ -15,10 +16,27 @@ import re
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
+
+from console.setting_values import (
+    Wrong,
+    parse_boot_at,
+    parse_cluster,
+    parse_database_url,
+    parse_host,
+    parse_local_commands,
+    parse_path,
+    parse_port,
+    parse_public_url,
+    parse_python,
+    parse_redis_url,
+    parse_region,
+    parse_secret_key,
+    parse_switch,
+)
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -47,118 +65,6 @@ class EnvironmentError_(Exception):  # noqa: N801 - the plain name is Python's o
         self.problems = problems
 
 
-class _Wrong(Exception):
-    """A value that cannot be used; the text completes the sentence ``NAME=value ...``."""
-
-
-def _parse_port(value: str) -> int:
-    if not re.fullmatch(r"[0-9]{1,5}", value) or not 1 <= int(value) <= 65535:
-        raise _Wrong("is not a port number. Use a whole number from 1 to 65535.")
-    return int(value)
-
-
-def _parse_host(value: str) -> str:
-    bare = value.removeprefix("[").removesuffix("]")
-    try:
-        return str(ipaddress.ip_address(bare))
-    except ValueError:
-        pass
-    label = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
-    looks_like_an_address = re.fullmatch(r"[0-9.]+", bare) is not None
-    if len(bare) > 253 or looks_like_an_address or not re.fullmatch(rf"{label}(\.{label})*", bare, re.IGNORECASE):
-        raise _Wrong("is not an address to listen on. Use an IP address or a host name, without port or scheme.")
-    return bare.lower()
-
-
-def _parse_path(value: str) -> Path:
-    if "\0" in value:
-        raise _Wrong("is not a path. Use the path of a folder.")
-    return Path(os.path.abspath(os.path.expanduser(value)))
-
-
-def _parse_secret_key(value: str) -> str:
-    if len(value) < 32:
-        raise _Wrong("is too short. Use at least 32 random characters, or leave it unset.")
-    return value
-
-
-def _split_url(value: str, schemes: dict[str, str]) -> tuple[str, Any]:
-    """``value`` taken apart, when its scheme is one of ``schemes``; both give the cure in the error."""
-    try:
-        parts = urlsplit(value)
-        _ = parts.port  # raises when it is no number
-    except ValueError as error:
-        raise _Wrong(f"is not a URL ({error}). Use {' or '.join(dict.fromkeys(schemes.values()))}.") from error
-    if parts.scheme not in schemes:
-        raise _Wrong(f"has no scheme that works here. Use {' or '.join(dict.fromkeys(schemes.values()))}.")
-    return parts.scheme, parts
-
-
-def _parse_database_url(value: str) -> str:
-    postgres = "postgres://user:password@host:5432/name"
-    sqlite = "sqlite:////absolute/path.sqlite3"
-    scheme, parts = _split_url(value, {"sqlite": sqlite, "postgres": postgres, "postgresql": postgres})
-    name = unquote(parts.path.removeprefix("/"))
-    if scheme == "sqlite" and (not name or name == ":memory:" or parts.netloc):
-        raise _Wrong(f"names no database file that several processes can share. Use {sqlite}.")
-    if scheme != "sqlite" and not name:
-        raise _Wrong(f"names no database. Use {postgres}.")
-    return value
-
-
-def _parse_redis_url(value: str) -> str:
-    scheme, parts = _split_url(
-        value, {"redis": "redis://host:6379/0", "rediss": "rediss://host:6379/0", "unix": "unix:///path/to/socket"}
-    )
-    if scheme == "unix" and not parts.path.strip("/"):
-        raise _Wrong("names no socket. Use unix:///path/to/socket.")
-    if scheme != "unix" and not parts.hostname:
-        raise _Wrong("names no host. Use redis://host:6379/0.")
-    if scheme != "unix" and not re.fullmatch(r"/?[0-9]*", parts.path):
-        raise _Wrong("ends in something that is no database number. Use redis://host:6379/0.")
-    return value
-
-
-def _parse_cluster(value: str) -> str:
-    if value == "kubernetes":
-        raise _Wrong("is not available in this version. Use local, or leave it unset.")
-    if value != "local":
-        raise _Wrong("is not a cluster. Use local.")
-    return value
-
-
-def _parse_region(value: str) -> str:
-    if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", value):
-        raise _Wrong("is not a region name. Use up to 63 lower-case letters, digits and inner hyphens.")
-    return value
-
-
-def _parse_public_url(value: str) -> str:
-    _, parts = _split_url(value, {"https": "https://slipway.example.com", "http": "http://host:8000"})
-    if not parts.hostname or parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc:
-        raise _Wrong("is not the address of a site. Use scheme and host only, such as https://slipway.example.com.")
-    return f"{parts.scheme}://{parts.netloc.lower()}"
-
-
-def _parse_local_commands(value: str) -> str:
-    if value not in ("recipes", "any"):
-        raise _Wrong("is unknown. Use recipes (only the catalog's own commands run) or any.")
-    return value
-
-
-def _parse_switch(value: str) -> bool:
-    if value not in ("on", "off"):
-        raise _Wrong("is unknown. Use on or off.")
-    return value == "on"
-
-
-def _parse_boot_at(value: str) -> datetime:
-    try:
-        return datetime.fromtimestamp(float(value), UTC)
-    except (ValueError, OverflowError, OSError) as error:
-        raise _Wrong("is not a time. Leave it unset: the supervisor sets it.") from error
-
-
 @dataclass(frozen=True, slots=True)
 class Setting:
     """One environment variable: how it is read, and what the documentation says of it."""
@@ -172,19 +78,19 @@ class Setting:
 
 
 SETTINGS: tuple[Setting, ...] = (
-    Setting("SLIPWAY_PORT", "8000", "TCP port the server listens on.", _parse_port),
+    Setting("SLIPWAY_PORT", "8000", "TCP port the server listens on.", parse_port),
     Setting(
         "SLIPWAY_HOST",
         "127.0.0.1",
         "Address the server listens on. Anything but a loopback address lets other machines in, "
         "and then only the catalog's recipes run unless `SLIPWAY_LOCAL_COMMANDS=any`.",
-        _parse_host,
+        parse_host,
     ),
     Setting(
         "SLIPWAY_DATA_DIR",
         "./var",
         "Folder for everything Slipway keeps: database, secret key, logs, instances. Made with mode 0700.",
-        _parse_path,
+        parse_path,
     ),
     Setting(
         "SLIPWAY_ADMIN_PASSWORD",
@@ -199,14 +105,14 @@ SETTINGS: tuple[Setting, ...] = (
         "generated",
         "Key that signs sessions and encrypts service tokens, at least 32 characters. Unset: made by the first "
         "start and kept as `secret.key` in the data folder. With another key, stored tokens cannot be read.",
-        _parse_secret_key,
+        parse_secret_key,
         is_secret=True,
     ),
     Setting(
         "DATABASE_URL",
         "SQLite in the data folder",
         "`postgres://user:password@host:5432/name` or `sqlite:////absolute/path.sqlite3`.",
-        _parse_database_url,
+        parse_database_url,
         is_secret=True,
     ),
     Setting(
@@ -214,41 +120,54 @@ SETTINGS: tuple[Setting, ...] = (
         "embedded Valkey",
         "`redis://`, `rediss://` or `unix://` address of a Redis or Valkey for tasks, live pages and cache. Unset: "
         "one is started on a Unix socket in the data folder.",
-        _parse_redis_url,
+        parse_redis_url,
         is_secret=True,
     ),
     Setting(
         "SLIPWAY_CLUSTER",
         "local",
         "Where services run: `local` (processes of this machine). `kubernetes` is refused in this version.",
-        _parse_cluster,
+        parse_cluster,
     ),
-    Setting("SLIPWAY_REGION", "local", "Region name in the REST paths, `{ClusterId}`.", _parse_region),
+    Setting("SLIPWAY_REGION", "local", "Region name in the REST paths, `{ClusterId}`.", parse_region),
     Setting(
         "SLIPWAY_PUBLIC_URL",
         "none",
         "Address people use when a proxy stands in front, such as `https://slipway.example.com`. Its host is "
         "accepted, its origin trusted, and `https` makes the cookies Secure.",
-        _parse_public_url,
+        parse_public_url,
     ),
     Setting(
         "SLIPWAY_LOCAL_COMMANDS",
         "`any` on a loopback address, else `recipes`",
         "What the local cluster may run: `recipes` (only the catalog's own commands) or `any` command. A command "
         "can do whatever Slipway's own user can.",
-        _parse_local_commands,
+        parse_local_commands,
     ),
     Setting(
         "SLIPWAY_HMAC_SHA1",
         "on",
         "`off` refuses requests signed with HMAC-SHA1, as `alipai`'s: it does not cover the body. Use it without TLS.",
-        _parse_switch,
+        parse_switch,
+    ),
+    Setting(
+        "SLIPWAY_TRANSFORMERS_PYTHON",
+        "Slipway's own",
+        "A Python of Slipway's version that has `torch` and `transformers`: what serves Hugging Face folders on the "
+        "local cluster.",
+        parse_python,
+    ),
+    Setting(
+        "SLIPWAY_VLLM_PYTHON",
+        "Slipway's own, or the one beside `vllm` on the `PATH`",
+        "A Python that has `vllm`: what the acceleration vLLM runs with on the local cluster.",
+        parse_python,
     ),
     Setting(
         "SLIPWAY_BOOT_AT",
         "none",
         "Set by the supervisor for its parts: when this start began, in seconds since 1970.",
-        _parse_boot_at,
+        parse_boot_at,
         is_internal=True,
     ),
 )
@@ -301,7 +220,7 @@ class Environment:
                 continue
             try:
                 values[setting.name] = setting.parse(text)
-            except _Wrong as wrong:
+            except Wrong as wrong:
                 shown = setting.name if setting.is_secret else f"{setting.name}={text[:80]!r}"
                 problems.append(f"{shown} {wrong}")
         if problems:

@@ -6,10 +6,11 @@ Custom Deployment": it finds the form that renders to a document, and lists what
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeAlias
 
 from django.utils.translation import gettext as _
 
@@ -20,11 +21,12 @@ from deployments.engines.commands import container_words
 from deployments.llm_request import CUSTOM, DEFAULT_MOUNT_PATH, FIELDS, OPEN_SOURCE, FormInvalid, LlmRequest
 from deployments.machines import find_instance_type
 from deployments.recommendation import Recommendation, Wanted, recommend, want_custom, want_model
-from deployments.spec import ENGINE_LABEL, suggest_name
+from deployments.spec import ENGINE_LABEL, ServiceSpec, suggest_name
 from deployments.words import number
 
 __all__ = [
-    "FIELDS", "FormInvalid", "LlmRequest", "llm_request_of", "preview", "recommend_for", "refuse_request",
+    "FIELDS", "FormInvalid", "LlmRequest", "Refuse", "llm_request_of", "never", "preview", "recommend_for",
+    "refuse_request",
     "render_document", "suggest_service_name", "wanted_of",
 ]  # fmt: skip
 
@@ -32,6 +34,13 @@ __all__ = [
 FAMILY_LABEL = "slipway.model-type"
 QUANTITY_LABEL = "slipway.parameter-quantity"
 _GUESSED_QUANTITY = 7.0
+
+#: ``Cluster.refuse``, or nothing where there is no cluster to ask.
+Refuse: TypeAlias = Callable[[ServiceSpec], Refusal | None]
+
+
+def never(spec: ServiceSpec) -> None:
+    """The cluster that refuses nothing."""
 
 
 def wanted_of(request: LlmRequest) -> Wanted:
@@ -47,8 +56,11 @@ def recommend_for(request: LlmRequest, nodes: Sequence[Capacity]) -> Recommendat
     return recommend(wanted_of(request), nodes, request.instance_type)
 
 
-def refuse_request(request: LlmRequest, nodes: Sequence[Capacity]) -> Refusal | None:
-    """Why these nodes cannot run the request, its own figures included, or None where they can."""
+def refuse_request(request: LlmRequest, nodes: Sequence[Capacity], refuse: Refuse = never) -> Refusal | None:
+    """Why these nodes cannot run the request, its own figures included, or None where they can.
+
+    ``refuse`` is the cluster's own word on the document, which knows more than its nodes: what a folder holds.
+    """
     found = recommend_for(request, nodes)
     if found.refusal is not None:
         return found.refusal
@@ -62,7 +74,7 @@ def refuse_request(request: LlmRequest, nodes: Sequence[Capacity]) -> Refusal | 
         product = found.machine.gpu_product or "GPU"
         message %= {"count": number(found.gpu), "gpu": product, "given": number(request.gpu)}
         return Refusal("gpu_memory_short", message, _("Set gpu to %(gpu)s or leave it empty.") % {"gpu": found.gpu})
-    return None
+    return refuse(ServiceSpec.parse(_render(request, found)))
 
 
 def render_document(request: LlmRequest, nodes: Sequence[Capacity]) -> dict[str, Any]:
@@ -106,12 +118,12 @@ def plain_number(value: float) -> float:
     return int(value) if value == int(value) else value
 
 
-def preview(request: LlmRequest, nodes: Sequence[Capacity]) -> dict[str, Any]:
+def preview(request: LlmRequest, nodes: Sequence[Capacity], refuse: Refuse = never) -> dict[str, Any]:
     """What ``POST /api/v2/llm-services?dry_run=true`` answers: nothing is created."""
     document = render_document(request, nodes)
     resources = recommend_for(request, nodes).as_dict()
     resources |= {name: document["metadata"][name] for name in ("cpu", "memory", "gpu")}
-    if refusal := refuse_request(request, nodes):
+    if refusal := refuse_request(request, nodes, refuse):
         resources["fits"] = False
         resources["refusal"] = {"code": refusal.code, "message": refusal.message, "cure": refusal.cure}
     return {"document": document, "command": document["containers"][0]["script"], "resources": resources}
@@ -140,6 +152,7 @@ def _launch_of(request: LlmRequest, found: Recommendation, gpus: int) -> Launch:
         source = model.name if model.is_bundled else model.hub_id_for(chosen or wanted.precision)
         remote_code = model.remote_code
     on_cpu = gpus == 0 and not wanted.is_bundled
+    cache_gib = wanted.size.kv_gib_per_token(found.precision, 0) * found.context_tokens * found.users
     return Launch(
         model=source,
         served_name=model.name if model else request.service_name,
@@ -151,6 +164,7 @@ def _launch_of(request: LlmRequest, found: Recommendation, gpus: int) -> Launch:
         users=found.users if on_cpu else request.users,
         remote_code=remote_code,
         on_cpu=on_cpu,
+        cache_mib=math.ceil(cache_gib * 1024) if on_cpu else None,
         is_quick=wanted.is_bundled,
     )
 
@@ -178,7 +192,7 @@ def llm_request_of(document: Mapping[str, Any]) -> tuple[LlmRequest | None, list
         memory=metadata.get("memory"),
         gpu=metadata.get("gpu", 0),
         context_tokens=_whole(command.arguments.find("max-model-len") or command.arguments.find("context")),
-        users=_whole(command.arguments.find("slots")),
+        users=_whole(command.arguments.find("slots") or command.arguments.find("max-num-seqs")),
         workspace=str(metadata.get("workspace_id") or ""),
         **source,
     )

@@ -248,6 +248,9 @@ def refuse_engine(wanted: Wanted, nodes: Sequence[Capacity]) -> Refusal | None:
     if wanted.recipe.unfit_gpus:  # an engine for certain GPUs, which only a cluster of machines offers
         message = _("%(engine)s runs on Kubernetes with NVIDIA A, H or L GPUs.") % {"engine": wanted.recipe.title}
         return Refusal("engine_missing", message, _("Choose another acceleration, or run Slipway on Kubernetes."))
+    told = next((node.absent[wanted.recipe.label] for node in nodes if wanted.recipe.label in node.absent), None)
+    if told is not None:
+        return told
     if is_many(nodes):
         message = _("%(engine)s is not installed in this cluster.") % {"engine": wanted.recipe.title}
     else:

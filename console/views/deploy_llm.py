@@ -95,9 +95,9 @@ def create(request: SignedInRequest, page: Page, typed: Typed, result: Filled) -
 
 def worked_out(typed: Typed, page: Page) -> Filled:
     if page.service is not None:
-        return fill_in(typed, page.nodes, (), page.service.name)
+        return fill_in(typed, page.nodes, (), page.service.name, get_cluster().refuse)
     stem = suggest_name(typed.model_key) or "llm_service"
-    return fill_in(typed, page.nodes, taken_names(stem))
+    return fill_in(typed, page.nodes, taken_names(stem), refuse=get_cluster().refuse)
 
 
 def errors_of(typed: Typed, result: Filled, page: Page) -> list[FormError]:

@@ -101,11 +101,12 @@ class LlmServicesView(APIView):
             form = LlmRequest.parse(read_object(request))
         except FormInvalid as problem:
             return invalid(problem.errors)
-        nodes = get_cluster().capacity()
+        cluster = get_cluster()
+        nodes = cluster.capacity()
         if query.flag(request, "dry_run"):
             workspace_for_create(caller(request), query.text(request, "WorkspaceId"), form.workspace or None)
-            return Response(llm_form.preview(form, nodes))
-        if refusal := llm_form.refuse_request(form, nodes):
+            return Response(llm_form.preview(form, nodes, cluster.refuse))
+        if refusal := llm_form.refuse_request(form, nodes, cluster.refuse):
             raise wrong("model", refusal.code, f"{refusal.message} {refusal.cure}".strip())
         return create(request, ServiceSpec.parse(llm_form.render_document(form, nodes)))
 

@@ -171,6 +171,7 @@ class Capacity:
     gpu_product: str = ""
     gpu_memory_gib: float = 0.0
     images: tuple[str, ...] = field(default_factory=tuple)  # engines that can run here: "chat-llm", "vllm", …
+    absent: Mapping[str, Refusal] = field(default_factory=dict)  # engines that cannot, with the cure
     downloads: bool = False  # instances here fetch open-source weights from a hub by themselves
 
 

@@ -36,6 +36,8 @@ class Launch:
     remote_code: bool = False
     #: The processor only: no GPU is given to the instance.
     on_cpu: bool = False
+    #: Planned for keys and values, where the engine has to be told because it would take the machine's.
+    cache_mib: int | None = None
     #: The weights are small and here already, so the first check need not wait for a download.
     is_quick: bool = False
 

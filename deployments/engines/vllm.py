@@ -7,6 +7,9 @@ from deployments.engines.recipe import BARE, MODEL, NUMBER, WORD, EngineMemory, 
 
 _DTYPES = {Precision.FP32: "float32", Precision.FP16: "float16", Precision.BF16: "bfloat16"}
 
+#: What a model takes is guessed from its size where it is a folder of one's own.
+LEAST_CACHE_MIB = 1024
+
 
 def arguments(launch: Launch) -> tuple[str, ...]:
     words = [launch.model, f"--port {launch.port}", f"--served-model-name {launch.served_name}"]
@@ -18,6 +21,10 @@ def arguments(launch: Launch) -> tuple[str, ...]:
         words.append(f"--dtype {_DTYPES[launch.precision]}")
     elif launch.precision is Precision.FP8:
         words.append("--quantization fp8")
+    if launch.on_cpu:
+        # Compiling takes minutes and a compiler. Of the machine's memory it would take nine tenths.
+        words += ["--enforce-eager", f"--max-num-seqs {launch.users or 1}"]
+        words.append(f"--kv-cache-memory-bytes {max(launch.cache_mib or 0, LEAST_CACHE_MIB)}M")
     if launch.remote_code:
         words.append("--trust-remote-code")
     return tuple(words)
@@ -38,6 +45,9 @@ VLLM = Recipe(
         "max-model-len": NUMBER,
         "dtype": "float32|float16|bfloat16",
         "quantization": "fp8",
+        "enforce-eager": BARE,
+        "max-num-seqs": NUMBER,
+        "kv-cache-memory-bytes": r"[0-9]{1,7}M",
         "trust-remote-code": BARE,
     },
     arguments=arguments,

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import aiohttp
@@ -86,6 +87,14 @@ class OpenAiEngine:
         has_begun = False
         try:
             response = await self._post(request)
+            if response.status == 400 and request.max_tokens is not None:
+                body = await response.content.read(MAX_ERROR_BYTES)
+                if not _is_answer_too_long(body):
+                    raise _read_refusal(response.status, body, self._is_refusal)
+                # vLLM refuses to be asked for more than its context holds. Asked for no number it answers to the
+                # end of its context, which is what the others do; the samples of EAS ask for 6,144 tokens.
+                response.close()
+                response = await self._post(replace(request, max_tokens=None))
             if response.status != 200:
                 body = await response.content.read(MAX_ERROR_BYTES)
                 raise _read_refusal(response.status, body, self._is_refusal)
@@ -270,6 +279,15 @@ def _parse_choice(choice: Mapping[str, Any], beside: Mapping[str, Any]) -> Itera
         yield Done(str(reason), index=index, carried=carried)
     elif carried is not None:
         yield Text("", index=index, carried=carried)
+
+
+def _is_answer_too_long(body: bytes) -> bool:
+    """Whether a 400 is about the number of tokens that the answer may have, beside a prompt that fits. Pure."""
+    try:
+        error = json.loads(body)["error"]
+        return error.get("param") == "max_tokens" and "max_model_len" in error["message"]
+    except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
+        return False
 
 
 def _read_refusal(status: int, body: bytes, is_refusal: Callable[[str], bool]) -> ChatError:

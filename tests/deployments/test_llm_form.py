@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from deployments.catalog import find_model, load_catalog
-from deployments.clusters.base import Capacity
+from deployments.clusters.base import Capacity, Refusal
 from deployments.engines import engine_of, find_recipe, is_recipe_command
 from deployments.llm_form import (
     FormInvalid,
@@ -198,6 +198,33 @@ def test_a_custom_model_on_a_machine_without_gpu_is_told_to_use_the_processor() 
     document = render_document(LlmRequest.parse(CUSTOM), LAPTOP)
     assert document["metadata"]["gpu"] == 0
     assert document["containers"][0]["script"].endswith("--cpu --context=4096 --slots=4")
+
+
+def test_vllm_on_a_processor_is_told_its_memory_and_compiles_nothing() -> None:
+    laptop = (Capacity("laptop", 4, 16384, images=("chat-llm", "vllm")),)
+    request = LlmRequest.parse({**CUSTOM, "model": "", "parameter_quantity": 0.135, "acceleration": "vllm"})
+    document = render_document(request, laptop)
+    assert document["containers"][0]["script"] == (
+        "vllm serve /model_dir --port 8000 --served-model-name tuned --max-model-len 4096 "
+        "--dtype bfloat16 --enforce-eager --max-num-seqs 4 --kv-cache-memory-bytes 1024M"
+    )
+    assert is_recipe_command(document["containers"][0])
+    found, lost = llm_request_of(document)
+    assert found is not None
+    assert lost == []
+    assert render_document(found, laptop) == document
+
+
+def test_the_cluster_s_own_word_on_the_document_counts() -> None:
+    def refuse(spec: ServiceSpec) -> Refusal:
+        return Refusal("model_layout", f"{spec.mounts[0].oss} holds no model.", "Copy it there.")
+
+    request = LlmRequest.parse({**CUSTOM, "parameter_quantity": 0.5})
+    refusal = refuse_request(request, CLUSTER, refuse)
+    assert refusal is not None
+    assert refusal.code == "model_layout"
+    assert preview(request, CLUSTER, refuse)["resources"]["refusal"]["code"] == "model_layout"
+    assert refuse_request(request, CLUSTER) is None
 
 
 def test_vllm_gets_every_gpu_the_recommendation_takes() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from deployments.catalog import CatalogModel, Precision, find_model, load_catalog
-from deployments.clusters.base import Capacity
+from deployments.clusters.base import Capacity, Refusal
 from deployments.machines import find_instance_type, load_instance_types
 from deployments.memory_plan import size_of, size_of_custom
 from deployments.recommendation import (
@@ -304,3 +304,9 @@ def test_the_documented_instance_types_are_known() -> None:
     assert found is not None
     assert (found.cpu_cores, found.memory_mib, found.gpus, found.gpu_product) == (16, 61440, 1, "GU30")
     assert find_instance_type("ml.unknown") is None
+
+
+def test_an_engine_that_is_absent_says_how_to_install_it() -> None:
+    told = Refusal("engine_missing", "vLLM is not installed.", "Install it: pip install vllm.")
+    laptop = (Capacity("laptop", 8, 32768, images=("chat-llm",), absent={"vllm": told}),)
+    assert recommend(want_custom("vllm", 1.0), laptop).refusal == told

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 
 import pytest
 
@@ -231,3 +232,32 @@ async def test_cancelling_before_the_first_byte_closes_the_connection() -> None:
         with pytest.raises(asyncio.CancelledError):
             await task
         await asyncio.wait_for(upstream.left.wait(), 5)
+
+
+async def test_more_tokens_than_the_context_holds_are_asked_for_again_without_a_number() -> None:
+    error = {
+        "message": "max_tokens=6144 cannot be greater than max_model_len=4096.",
+        "param": "max_tokens",
+        "code": 400,
+    }
+    body = json.dumps({"error": error}).encode()
+    refusal = b"HTTP/1.1 400 Bad Request\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+    whole = HEAD + _chunk(_delta("Hi", "length")) + _chunk(b"data: [DONE]\n\n") + b"0\r\n\r\n"
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(refusal if len(upstream.requests) == 1 else whole)
+        await writer.drain()
+
+    async with _engine(answer) as (engine, upstream):
+        events = [event async for event in engine.generate(replace(QUESTION, max_tokens=6144))]
+    assert events[0] == Text("Hi")
+    assert [json.loads(request).get("max_tokens") for request in upstream.requests] == [6144, None]
+
+
+async def test_another_refusal_of_a_length_is_passed_on() -> None:
+    body = json.dumps({"error": {"message": "max_tokens must be at least 1.", "param": "max_tokens"}}).encode()
+    refusal = b"HTTP/1.1 400 Bad Request\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+    async with _engine(_says(refusal)) as (engine, upstream):
+        with pytest.raises(ChatError, match="at least 1"):
+            _ = [event async for event in engine.generate(replace(QUESTION, max_tokens=7))]
+    assert len(upstream.requests) == 1

@@ -302,7 +302,7 @@ def test_without_the_libraries_a_hugging_face_folder_ends_with_1_and_one_line(
     nowhere = {f"SLIPWAY_{title}_PYTHON": "/nowhere/python"}
     ended = run_runtime("--port=0", f"--model-path={tmp_path}", f"--backend={backend}", environment=nowhere)
     assert ended.returncode == 1
-    assert f"SLIPWAY_{title}_PYTHON is /nowhere/python" in ended.stderr
+    assert f"SLIPWAY_{title}_PYTHON=/nowhere/python is no Python" in ended.stderr
     assert "bin/pip install" in ended.stderr
     assert len(ended.stderr.splitlines()) == 1
 

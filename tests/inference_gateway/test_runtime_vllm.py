@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import AsyncGenerator
+from logging import DEBUG, WARNING
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +38,6 @@ async def _ask(engine: RecordingEngine, request: ChatRequest) -> ChatRequest:
     async for _ in VllmEngine(engine, 1024).generate(request):
         pass
     return engine.asked[-1]
-
-
-async def test_an_answer_longer_than_the_context_is_asked_for_up_to_its_end() -> None:
-    assert (await _ask(RecordingEngine(), ChatRequest(USER, max_tokens=6144))).max_tokens == 1024
-    assert (await _ask(RecordingEngine(), ChatRequest(USER, max_tokens=7))).max_tokens == 7
-    assert (await _ask(RecordingEngine(), ChatRequest(USER))).max_tokens is None
 
 
 async def test_several_answers_at_temperature_0_are_all_the_likeliest() -> None:
@@ -120,14 +114,13 @@ def test_a_build_for_processors_is_told_its_memory_and_compiles_nothing(process:
 @pytest.mark.parametrize(
     ("line", "level", "reason"),
     [
-        ("(APIServer pid=1) INFO 11-21 17:37:34 [vllm.py:725] Loading", logging.DEBUG, None),
-        ("(EngineCore pid=2) ERROR 11-21 17:37:34 [core.py:9] ValueError: no room", logging.WARNING, "ValueError: no room"),
-        ("(APIServer pid=1) RuntimeError: Engine core initialization failed. See root cause above.", logging.DEBUG, None),
-        ("pydantic_core._pydantic_core.ValidationError: 1 validation error for ModelConfig", logging.WARNING,
-         "pydantic_core._pydantic_core.ValidationError: 1 validation error for ModelConfig"),
-        ("    return func(*args)", logging.DEBUG, None),
+        ("(APIServer pid=1) INFO 11-21 17:37:34 [vllm.py:725] Loading", DEBUG, None),
+        ("(EngineCore pid=2) ERROR 11-21 17:37:34 [core.py:9] ValueError: no room", WARNING, "ValueError: no room"),
+        ("(APIServer pid=1) RuntimeError: Engine core initialization failed. See root cause above.", DEBUG, None),
+        ("pydantic.ValidationError: 1 validation error", WARNING, "pydantic.ValidationError: 1 validation error"),
+        ("    return func(*args)", DEBUG, None),
     ],
-)  # fmt: skip
+)
 def test_the_exception_that_ended_it_is_the_reason(
     process: VllmProcess, line: str, level: int, reason: str | None
 ) -> None:

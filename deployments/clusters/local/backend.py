@@ -35,6 +35,7 @@ from deployments.clusters.local import folder as files
 from deployments.clusters.local.capacity import machine_capacity
 from deployments.clusters.local.launch import Place, render_launch
 from deployments.clusters.local.log_reader import EMPTY, find_matches, read_page
+from deployments.clusters.local.model_folder import find_model_folder
 from deployments.clusters.local.observing import Seen, look, observe_instance
 from deployments.clusters.local.plan import Existing, Plan, Wanted, plan_step
 from deployments.clusters.local.ports import NoPort
@@ -145,7 +146,8 @@ class LocalCluster:
         return tuple(name for _, name in reversed(dated))
 
     def refuse(self, spec: ServiceSpec) -> Refusal | None:
-        return find_refusal(spec, self.machine_capacity(), self.commands_policy, self.is_recipe)
+        model = find_model_folder(spec, self.oss_folder)
+        return find_refusal(spec, self.machine_capacity(), self.commands_policy, self.is_recipe, model)
 
     def capacity(self) -> tuple[Capacity, ...]:
         return (self.machine_capacity(),)

@@ -9,13 +9,15 @@ import os
 import platform
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
-from deployments.clusters.base import Capacity
+from deployments.clusters.base import Capacity, Refusal
+from deployments.interpreters import TRANSFORMERS, VLLM, explain_missing, find_python
 
 logger = logging.getLogger(__name__)
 MIB = 1024 * 1024
+#: Engines whose libraries are optional. Transformers is the chat-llm runtime's for Hugging Face folders.
+EXTRAS = {"transformers": TRANSFORMERS, "vllm": VLLM}
 
 
 @functools.cache
@@ -23,8 +25,12 @@ def machine_capacity() -> Capacity:
     """Looked at once in a process's life: none of it changes while a machine runs."""
     gpus, product, gpu_memory_gib = graphics_processors()
     images = ["chat-llm"] if importlib.util.find_spec("xllamacpp") else []
-    if find_vllm_python():
-        images.append("vllm")
+    absent: dict[str, Refusal] = {}
+    for engine, extra in EXTRAS.items():
+        if find_python(extra, os.environ):
+            images.append(engine)
+        else:
+            absent[engine] = Refusal("engine_missing", *explain_missing(extra, os.environ))
     return Capacity(
         node=platform.node() or "localhost",
         cpu_cores=usable_cores(),
@@ -33,17 +39,8 @@ def machine_capacity() -> Capacity:
         gpu_product=product,
         gpu_memory_gib=gpu_memory_gib,
         images=tuple(images),
+        absent=absent,
     )
-
-
-@functools.cache
-def find_vllm_python() -> str | None:
-    """The interpreter that can import vLLM: ours, or the one beside a ``vllm`` on the PATH."""
-    if importlib.util.find_spec("vllm"):
-        return sys.executable
-    program = shutil.which("vllm")
-    python = Path(program).resolve().parent / "python" if program else None
-    return str(python) if python and os.access(python, os.X_OK) else None
 
 
 def usable_cores() -> float:

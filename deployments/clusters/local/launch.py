@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deployments.clusters.base import ClusterError, Workload
-from deployments.clusters.local.capacity import find_vllm_python
 from deployments.clusters.local.folder import TEMP, WORK, Launch, RequiredFolder
 from deployments.clusters.local.mounts import Volume, replace_paths, volumes
 from deployments.clusters.local.ports import claims_folder
 from deployments.clusters.local.processes import MARKER
+from deployments.interpreters import TRANSFORMERS, VLLM, find_python
 from deployments.spec import ServiceSpec
 from deployments.spec.document import Container
 
@@ -129,7 +129,10 @@ def render_environment(
     launchers = find_launchers(container.image)
     environment["PATH"] = f"{launchers}{os.pathsep}{path}" if launchers else path
     environment[MARKER] = str(place.folder)
-    environment["SLIPWAY_PYTHON"] = engine_python(spec)
+    environment["SLIPWAY_PYTHON"] = engine_python(spec, base_environment)
+    for extra in (TRANSFORMERS, VLLM):
+        if python := find_python(extra, base_environment):
+            environment[extra.variable] = python  # for the runtime's backends
     environment["SLIPWAY_PROJECT"] = str(PROJECT)
     return environment
 
@@ -138,6 +141,6 @@ def uses_vllm(spec: ServiceSpec) -> bool:
     return spec.engine == "vllm" or image_name(spec.container.image).startswith("vllm")
 
 
-def engine_python(spec: ServiceSpec) -> str:
+def engine_python(spec: ServiceSpec, base_environment: Mapping[str, str]) -> str:
     """The interpreter that launchers run: the one that has vLLM for vLLM's, otherwise Slipway's own."""
-    return (find_vllm_python() if uses_vllm(spec) else None) or sys.executable
+    return (find_python(VLLM, base_environment) if uses_vllm(spec) else None) or sys.executable

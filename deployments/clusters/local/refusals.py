@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from deployments.clusters.base import Capacity, ClusterError, Refusal
 from deployments.clusters.local.launch import command_words, find_launchers, image_name, uses_vllm
+from deployments.clusters.local.model_folder import Layout, ModelFolder
 from deployments.spec import ServiceSpec
 from deployments.words import join, say, say_plural
 
@@ -27,9 +28,12 @@ def find_refusal(
     capacity: Capacity,
     policy: CommandsPolicy,
     is_recipe: Callable[[Mapping[str, Any]], bool],
+    model: ModelFolder | None = None,
 ) -> Refusal | None:
-    """The first reason of all, or None: it can run here."""
+    """The first reason of all, or None: it can run here. ``model`` is what its mounted folder holds."""
     reasons = [*shape(spec), *sources(spec), *engines(spec, capacity), *sizes(spec, capacity)]
+    if model is not None:
+        reasons += layouts(model, capacity)
     if policy == "recipes" and not is_recipe(spec.document["containers"][0]):
         reasons.append(
             Refusal(
@@ -94,9 +98,7 @@ def engines(spec: ServiceSpec, capacity: Capacity) -> Iterator[Refusal]:
         message = say("BladeLLM runs on Kubernetes only: it exists as an image, and not as a program of this machine.")
         yield Refusal("engine_missing", message, say("Choose no acceleration, or a Kubernetes cluster."))
     elif uses_vllm(spec) and "vllm" not in capacity.images:
-        message = say("vLLM is not installed on this machine.")
-        cure = say("Install vLLM so that `vllm` is found, or choose no acceleration.")
-        yield Refusal("engine_missing", message, cure)
+        yield missing("vllm", "", capacity)
     elif image == "chat-llm-webui" and "chat-llm" not in capacity.images:
         message = say("The chat-llm engine's library xllamacpp is not installed.")
         yield Refusal("engine_missing", message, say("Run `make run` again: it installs all that is needed."))
@@ -107,6 +109,27 @@ def engines(spec: ServiceSpec, capacity: Capacity) -> Iterator[Refusal]:
             "The launcher %(launcher)s of image %(image)s cannot be executed.", launcher=launcher, image=image
         )
         yield Refusal("launcher_missing", message, say("Restore Slipway's files, with their permissions."))
+
+
+def layouts(model: ModelFolder, capacity: Capacity) -> Iterator[Refusal]:
+    """The engine has to read what the folder holds, and to be here."""
+    if model.layout is Layout.GGUF:
+        if model.engine == "vllm" or model.backend == "vllm":
+            message = say("vLLM reads Hugging Face folders, and %(folder)s holds a GGUF file.", folder=model.source)
+            cure = say("Choose no acceleration: llama.cpp reads it.")
+            yield Refusal("model_layout", message, cure, "containers[0].script")
+    elif model.engine == "chat-llm":
+        engine = "vllm" if model.backend == "vllm" else "transformers"
+        if engine not in capacity.images:
+            yield missing(engine, say("%(folder)s is a Hugging Face folder.", folder=model.source), capacity)
+
+
+def missing(engine: str, why: str, capacity: Capacity) -> Refusal:
+    """The engine's own words for what to install, after ``why`` it is needed."""
+    told = capacity.absent.get(engine)
+    if told is None:
+        told = Refusal("", say("%(engine)s is not installed.", engine=engine), say("Install it, or choose another."))
+    return Refusal("engine_missing", join(why, told.message), told.cure)
 
 
 def sizes(spec: ServiceSpec, capacity: Capacity) -> Iterator[Refusal]:

@@ -1,4 +1,4 @@
-"""What is peculiar about vLLM's server: lengths beyond its context, several greedy answers, fields it passes over.
+"""What is peculiar about vLLM's server: several greedy answers, fields that it passes over, its words for errors.
 
 Everything else of OpenAI's API it reads itself.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncGenerator
 from dataclasses import replace
-from typing import Any
 
 from inference_gateway.chat import ChatError, ChatEvent, ChatRequest
 from inference_gateway.codecs.fields import Fields, refuse
@@ -39,7 +38,7 @@ def check_question(request: ChatRequest) -> None:
 
 
 class VllmEngine:
-    """An ``Engine`` whose answers end where the context does. ``context_tokens`` is of one dialogue."""
+    """An ``Engine`` that asks vLLM's. ``context_tokens`` is of one dialogue."""
 
     def __init__(self, engine: Engine, context_tokens: int) -> None:
         self._engine = engine
@@ -47,22 +46,12 @@ class VllmEngine:
 
     async def generate(self, request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:
         check_question(request)
-        async with contextlib.aclosing(self._engine.generate(self._adapt(request))) as events:
+        async with contextlib.aclosing(self._engine.generate(_adapt(request))) as events:
             try:
                 async for event in events:
                     yield event
             except ChatError as error:
                 raise self._reword(error) from error
-
-    def _adapt(self, request: ChatRequest) -> ChatRequest:
-        changes: dict[str, Any] = {}
-        # It ends an answer at the end of the context, but takes no number beyond that.
-        if request.max_tokens is not None:
-            changes["max_tokens"] = min(request.max_tokens, self._context_tokens)
-        # Always the likeliest token, said otherwise: with temperature 0 it gives one answer only.
-        if request.n > 1 and request.temperature == 0:
-            changes |= {"temperature": 1.0, "top_k": 1}
-        return replace(request, **changes)
 
     def _reword(self, error: ChatError) -> ChatError:
         if error.code == "context_length_exceeded":
@@ -78,3 +67,10 @@ class VllmEngine:
             )
             return ChatError(400, "no_chat_template", message)
         return error
+
+
+def _adapt(request: ChatRequest) -> ChatRequest:
+    """Always the likeliest token, said otherwise: with temperature 0 it gives one answer only."""
+    if request.n > 1 and request.temperature == 0:
+        return replace(request, temperature=1.0, top_k=1)
+    return request

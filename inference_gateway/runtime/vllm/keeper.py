@@ -1,8 +1,8 @@
 """The process around vLLM's server: run by its path, standard library only, in a process group of its own.
 
 vLLM is several processes that end each other with SIGTERM, and a stop sends that signal to all processes of an
-instance while answers are still being finished. So the signal is blocked here and, as a mask is inherited, in all
-of them; they end when this process is told to by the end of its standard input, which is the runtime's, too.
+instance while answers are still being finished. So it is blocked here and, as a mask is inherited, in all of them
+(``deaf`` keeps it so). They end with this process, and that at the end of its standard input: with the runtime.
 """
 
 from __future__ import annotations

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 #: Run by its path, with Slipway's own interpreter: vLLM's takes seconds to import anything.
 _KEEPER = Path(__file__).with_name("keeper.py")
+#: On the path of every Python that vLLM starts.
+_DEAF = Path(__file__).with_name("deaf")
 _DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 _BYTES = {"float32": 4}
 _MIB = 1024 * 1024
@@ -90,9 +92,11 @@ class VllmProcess(EngineProcess):
         return self._flags.served_model_name or self.model.name
 
     def render_environment(self) -> dict[str, str]:
+        path = os.pathsep.join(filter(None, (str(_DEAF), os.environ.get("PYTHONPATH"))))
         environment = {
             "OMP_WAIT_POLICY": WAIT_POLICY,
             **os.environ,
+            "PYTHONPATH": path,
             "HF_HUB_OFFLINE": "1",
             "VLLM_NO_USAGE_STATS": "1",
             "DO_NOT_TRACK": "1",
