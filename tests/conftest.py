@@ -30,7 +30,14 @@ def _answers(client: redis.Redis) -> bool:
 
 @pytest.fixture(scope="session")
 def valkey() -> Iterator[redis.Redis]:
-    """A client of this run's own Valkey, started from the wheel on the socket that the settings name."""
+    """A client of this run's own Valkey, started from the wheel on the socket that the settings name.
+
+    Or, where a Redis is given, of a database in that.
+    """
+    if not settings.SLIPWAY.has_embedded_valkey:
+        with redis.Redis.from_url(settings.SLIPWAY_REDIS_URL) as client:
+            yield client
+        return
     socket = settings.SLIPWAY.valkey_socket
     log = (settings.SLIPWAY_DATA_DIR / "valkey.log").open("ab")
     process = subprocess.Popen(

@@ -1,6 +1,4 @@
-"""A PostgreSQL of one's own, in a temporary folder. ``python -m tests.postgres COMMAND…`` runs the command with
-its address in ``TEST_DATABASE_URL``.
-"""
+"""A PostgreSQL of one's own, in a temporary folder."""
 
 from __future__ import annotations
 
@@ -9,14 +7,12 @@ import pwd
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.programs import find_program
-from tests.slipway_process import free_port
+from tests.ports import free_port
 from tests.waiting import wait_until
 
 
@@ -53,17 +49,3 @@ def temporary_postgres(pg_ctl: Path) -> Iterator[str]:
         server.send_signal(signal.SIGINT)  # a fast shutdown: connections are cut
         server.wait(30)
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def main(command: list[str]) -> int:
-    """Run ``command`` with a database, and return its exit code."""
-    pg_ctl = find_program("postgresql")
-    if pg_ctl is None:
-        print("PostgreSQL is not installed (Debian: apt-get install postgresql)", file=sys.stderr)
-        return 1
-    with temporary_postgres(pg_ctl) as url:
-        return subprocess.run(command, env={**os.environ, "TEST_DATABASE_URL": url}, check=False).returncode
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

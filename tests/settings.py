@@ -1,6 +1,7 @@
 """Django's settings for tests: the real ones, on a data folder of this test run.
 
-``TEST_DATABASE_URL`` runs the same tests on PostgreSQL. Nothing else of the caller's environment gets in.
+``TEST_DATABASE_URL`` runs the same tests on PostgreSQL, ``TEST_REDIS_URL`` on a Redis (``tests.shared_backends``).
+Nothing else of the caller's environment gets in.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import tempfile
 from pathlib import Path
 
 from console.environment import SETTINGS
+from tests.shared_backends import release_redis, take_redis
 
 for setting in SETTINGS:
     os.environ.pop(setting.name, None)
@@ -20,6 +22,9 @@ atexit.register(shutil.rmtree, TEST_DATA_DIR, ignore_errors=True)
 os.environ["SLIPWAY_DATA_DIR"] = str(TEST_DATA_DIR)
 if os.environ.get("TEST_DATABASE_URL"):
     os.environ["DATABASE_URL"] = os.environ["TEST_DATABASE_URL"]
+if broker := take_redis():
+    os.environ["REDIS_URL"] = broker
+    atexit.register(release_redis, broker)
 
 from console.catalogs import compile_all
 

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import urllib.error
@@ -16,22 +15,9 @@ from typing import Any
 
 from console.environment import CLIENT_VARIABLES, REPOSITORY, SETTINGS
 from deployments.clusters.local.processes import find_process, process_table, read_text
+from tests.ports import free_port
+from tests.shared_backends import drop_postgres, release_redis, take_postgres, take_redis
 from tests.waiting import wait_until
-
-_candidates = iter(range(20000 + os.getpid() % 9000, 30000))
-
-
-def free_port() -> int:
-    """A port that was free a moment ago, another one each time, below the range the system hands out itself."""
-    for port in _candidates:
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    raise AssertionError("no free port")
 
 
 def process_environment(**variables: str) -> dict[str, str]:
@@ -40,14 +26,34 @@ def process_environment(**variables: str) -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in names} | variables
 
 
-class SlipwayProcess:
-    """One supervisor. ``start`` waits for readiness; ``stop`` for the end; ``output`` is all it printed."""
+def take_backends() -> dict[str, str]:
+    """The settings of a fresh database on each shared server."""
+    taken = {"DATABASE_URL": take_postgres(), "REDIS_URL": take_redis()}
+    return {name: url for name, url in taken.items() if url is not None}
 
-    def __init__(self, data_dir: Path, **variables: str) -> None:
+
+def give_back(taken: dict[str, str]) -> None:
+    """Drop what ``take_backends`` made."""
+    if "DATABASE_URL" in taken:
+        drop_postgres(taken["DATABASE_URL"])
+    if "REDIS_URL" in taken:
+        release_redis(taken["REDIS_URL"])
+
+
+class SlipwayProcess:
+    """One supervisor. ``start`` waits for readiness; ``stop`` for the end; ``output`` is all it printed.
+
+    It has a fresh database on the PostgreSQL, and one on the Redis, that the test run shares, where it does
+    (``tests.shared_backends``); ``is_embedded`` is for tests of what it brings along instead.
+    """
+
+    def __init__(self, data_dir: Path, *, is_embedded: bool = False, **variables: str) -> None:
         self.data_dir = data_dir
         self.port = free_port()
         self.address = f"http://127.0.0.1:{self.port}"
-        self.variables = {"SLIPWAY_DATA_DIR": str(data_dir), "SLIPWAY_PORT": str(self.port), **variables}
+        self._taken = {} if is_embedded or "DATABASE_URL" in variables else take_backends()
+        own = {"SLIPWAY_DATA_DIR": str(data_dir), "SLIPWAY_PORT": str(self.port)}
+        self.variables = {**own, **self._taken, **variables}
         self._output_file = data_dir.with_name(f"{data_dir.name}.out")
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -102,6 +108,8 @@ class SlipwayProcess:
                 self.process.wait()
         for pid in self.processes():
             os.kill(pid, signal.SIGKILL)
+        give_back(self._taken)
+        self._taken = {}
 
     def password(self) -> str:
         """The generated password that this start printed."""

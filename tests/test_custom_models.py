@@ -21,6 +21,7 @@ from tests.extras import EXTRA_SETTINGS, convert_bundled_model, why_missing
 from tests.inference_gateway.runtime_process import receive_round
 from tests.slipway_client import PASSWORD, SlipwayClient
 from tests.slipway_process import SlipwayProcess
+from tests.static_files import build_static_files
 
 pytestmark = [pytest.mark.supervisor, pytest.mark.timeout(1200)]
 needs_transformers = pytest.mark.skipif(bool(why_missing(TRANSFORMERS)), reason=why_missing(TRANSFORMERS))
@@ -39,7 +40,9 @@ def slipway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlipwayProcess
     data_dir.chmod(0o700)
     if not why_missing(TRANSFORMERS) or not why_missing(VLLM):
         convert_bundled_model(bucket / "smol")
-    running = SlipwayProcess(data_dir, SLIPWAY_ADMIN_PASSWORD=PASSWORD, **EXTRA_SETTINGS)
+    build_static_files(data_dir)
+    running = SlipwayProcess(data_dir, SLIPWAY_ADMIN_PASSWORD=PASSWORD)
+    running.variables |= EXTRA_SETTINGS
     try:
         yield running.start()
     finally:

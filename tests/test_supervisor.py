@@ -15,7 +15,8 @@ import pytest
 from django.contrib.auth.hashers import PBKDF2PasswordHasher
 
 from console.environment import REPOSITORY
-from tests.slipway_process import SlipwayProcess, free_port, is_gone, process_environment
+from tests.ports import free_port
+from tests.slipway_process import SlipwayProcess, is_gone, process_environment
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.supervisor
@@ -26,7 +27,7 @@ PARTS = ("valkey-server", "uvicorn", "celery -A console.celery:app worker", "cel
 @pytest.fixture(scope="module")
 def slipway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlipwayProcess]:
     """One running Slipway for the tests that leave it ready again."""
-    running = SlipwayProcess(tmp_path_factory.mktemp("slipway") / "data")
+    running = SlipwayProcess(tmp_path_factory.mktemp("slipway") / "data", is_embedded=True)
     try:
         yield running.start()
     finally:
@@ -36,7 +37,7 @@ def slipway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlipwayProcess
 @pytest.fixture
 def fresh(tmp_path: Path) -> Iterator[SlipwayProcess]:
     """A Slipway of this test alone, not started yet."""
-    own = SlipwayProcess(tmp_path / "data")
+    own = SlipwayProcess(tmp_path / "data", is_embedded=True)
     try:
         yield own
     finally:

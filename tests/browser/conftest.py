@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,12 +12,12 @@ import redis
 from django.contrib.auth.models import User
 from playwright.sync_api import Browser, BrowserContext, Page, Request, expect, sync_playwright
 
-from console.environment import REPOSITORY
 from tests.browser.chat_rig import TellingEngine, Visit
 from tests.inference_gateway.rig import Deployed, EndlessEngine, Server
 from tests.inference_gateway.webchat_client import make_person, session_of
 from tests.programs import require_program
-from tests.slipway_process import SlipwayProcess, process_environment
+from tests.slipway_process import SlipwayProcess
+from tests.static_files import build_static_files
 from tests.waiting import wait_until
 
 PASSWORD = "correct-horse-battery"
@@ -31,19 +29,6 @@ CHROMIUM_FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-
-
-def build_static_files(data_dir: Path) -> None:
-    """What ``make run`` does for the pages: bundle, then collect under hashed names."""
-    node = require_program("node")
-    subprocess.run([node, "static/build.mjs"], cwd=REPOSITORY, check=True, capture_output=True)
-    subprocess.run(
-        [sys.executable, "manage.py", "collectstatic", "--noinput", "--verbosity", "0"],
-        cwd=REPOSITORY,
-        env=process_environment(SLIPWAY_DATA_DIR=str(data_dir)),
-        check=True,
-        capture_output=True,
-    )
 
 
 @pytest.fixture(scope="package")

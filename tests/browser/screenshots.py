@@ -17,9 +17,10 @@ import httpx
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from console.environment import REPOSITORY
-from tests.browser.conftest import CHROMIUM_FLAGS, PASSWORD, build_static_files, sign_in, wait_status
+from tests.browser.conftest import CHROMIUM_FLAGS, PASSWORD, sign_in, wait_status
 from tests.programs import require_program
 from tests.slipway_process import SlipwayProcess
+from tests.static_files import build_static_files
 
 #: Width and height in CSS pixels, and what it adds to a picture's name.
 WIDE, PHONE = ((1280, 800), ""), ((375, 760), "-phone")

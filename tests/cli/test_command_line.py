@@ -15,7 +15,7 @@ from console.cli.__main__ import main
 from console.cli.app import slipway
 from console.cli.profiles import Profile, Profiles
 from console.environment import CLIENT_VARIABLES, REPOSITORY, SETTINGS, Environment
-from tests.slipway_process import free_port
+from tests.ports import free_port
 
 VERBS = (
     "create", "modify", "ls", "desc", "stop", "start", "restart", "delete", "logs", "events", "version", "chat",

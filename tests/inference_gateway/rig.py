@@ -60,6 +60,7 @@ class Server:
             "PATH": os.environ["PATH"],
             "SLIPWAY_DATA_DIR": str(settings.SLIPWAY_DATA_DIR),
             "DATABASE_URL": database_url(),
+            "REDIS_URL": settings.SLIPWAY_REDIS_URL,
         }
         command = [sys.executable, "-m", "uvicorn", "console.asgi:application", "--port", str(self.port)]
         command += [

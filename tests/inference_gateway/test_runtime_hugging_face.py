@@ -260,9 +260,18 @@ def test_nothing_of_vllm_outlives_a_runtime_that_is_killed(folder: Path, tmp_pat
     flags = ("--port=0", f"--model-path={folder}", "--backend=vllm", "--cpu")
     with (tmp_path / "log").open("wb") as log:
         started = start_runtime(*flags, log=log)
-        runtime = Runtime(started, tmp_path / "log")
-        keeper = wait_until(runtime.find_engine_pid, "the engine is started", 30)
+    runtime = Runtime(started, tmp_path / "log")
+
+    def find_keeper() -> int | None:
+        # Before it there is the child that looks for vLLM.
+        pid = runtime.find_engine_pid()
+        is_one = pid is not None and b"keeper.py" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        return pid if is_one else None
+
+    try:
+        keeper = wait_until(find_keeper, "the engine is started", 60)
         wait_until(lambda: len(_group_of(keeper)) > 1, "vLLM is started", 30)
+    finally:
         started.kill()
         started.wait()
     wait_until(lambda: not _group_of(keeper), "nothing that vLLM started is left", 10)

@@ -117,7 +117,8 @@ def test_a_build_for_processors_is_told_its_memory_and_compiles_nothing(process:
         ("(APIServer pid=1) INFO 11-21 17:37:34 [vllm.py:725] Loading", DEBUG, None),
         ("(EngineCore pid=2) ERROR 11-21 17:37:34 [core.py:9] ValueError: no room", WARNING, "ValueError: no room"),
         ("(APIServer pid=1) RuntimeError: Engine core initialization failed. See root cause above.", DEBUG, None),
-        ("pydantic.ValidationError: 1 validation error", WARNING, "pydantic.ValidationError: 1 validation error"),
+        ("pydantic_core.ValidationError: 1 validation error for ModelConfig", DEBUG, None),
+        ("  Value error, no such type [type=value_error, input_value=…]", WARNING, "Value error, no such type"),
         ("    return func(*args)", DEBUG, None),
     ],
 )

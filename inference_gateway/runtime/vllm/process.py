@@ -37,7 +37,12 @@ _UNKNOWN_CACHE_MIB = 4096
 
 #: ``(EngineCore pid=7) ERROR 11-21 17:37:34 [core.py:9] words``.
 _LINE = re.compile(r"(?:\([^)]*\) )?(?P<level>DEBUG|INFO|WARNING|ERROR|CRITICAL) [\d-]+ [\d:]+ \[[^]]*\] ?(?P<text>.*)")
-_EXCEPTION = re.compile(r"(?:\([^)]*\) )?(?P<text>(?:[A-Za-z_]+\.)*[A-Za-z_]*(?:Error|Exception): .+)")
+#: The last line of a traceback; pydantic says what it is about in the line after it.
+_EXCEPTION = re.compile(
+    r"(?:\([^)]*\) )?\s*(?P<text>(?:[A-Za-z_]+\.)*[A-Za-z_]*(?:Error|Exception): .+|Value error, .+?(?= \[type=|$)).*"
+)
+#: Of these another line has the reason.
+_NO_REASONS = ("Engine core initialization failed", "validation error for")
 _LEVELS = {"WARNING": logging.DEBUG, "ERROR": logging.WARNING, "CRITICAL": logging.WARNING}
 
 
@@ -124,8 +129,8 @@ class VllmProcess(EngineProcess):
         text = found["text"] if found else line
         level = _LEVELS.get(found["level"], logging.DEBUG) if found else logging.DEBUG
         exception = _EXCEPTION.fullmatch(text.strip())
-        if exception is None or "Engine core initialization failed" in text:
-            return min(level, logging.DEBUG) if exception is None and not found else level, None
+        if exception is None or any(words in text for words in _NO_REASONS):
+            return level, None
         return logging.WARNING, exception["text"][:500]
 
     def describe_load_failure(self, reason: str) -> str:
