@@ -41,5 +41,5 @@ def convert_bundled_model(folder: Path) -> None:
     python = find_python(TRANSFORMERS, environment) or find_python(VLLM, environment) or sys.executable
     command = [python, "-P", str(_ELSEWHERE), sysconfig.get_path("purelib")]
     command += ["tests.inference_gateway.hugging_face_folder", str(folder)]
-    environment["PYTHONPATH"] = str(REPOSITORY)
-    subprocess.run(command, cwd=REPOSITORY, env=environment, check=True, timeout=110)
+    environment |= {"PYTHONPATH": str(REPOSITORY), "OMP_WAIT_POLICY": "passive"}
+    subprocess.run(command, cwd=REPOSITORY, env=environment, check=True, timeout=400)
