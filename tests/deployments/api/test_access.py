@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import base64
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
-from deployments.accounts import issue_personal_token
+from deployments.accounts import find_user_by_password, issue_personal_token
 from deployments.models import AuditEntry, PersonalToken, Service, ServiceEvent
 from deployments.throttle import TRIES_A_NAME_AND_ADDRESS, TRIES_AN_ADDRESS
 from tests.deployments.api.conftest import PASSWORD, Api
@@ -256,3 +260,22 @@ def test_an_administrator_sees_every_workspace(service: Service) -> None:
     admin = Api(User.objects.create_superuser("root", password=PASSWORD))
     assert admin.get("services/local/chat")[1]["AccessToken"]
     assert admin.get("audit")[1]["TotalCount"] == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_program_that_asks_many_things_at_once_is_let_in_with_each(settings: Any) -> None:
+    """Checking a password takes long enough that all of them would count as tries together."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.PBKDF2PasswordHasher"]
+    User.objects.create_user("olga", password="a-long-pass-phrase")
+    ready = threading.Barrier(20)
+
+    def ask() -> bool:
+        try:
+            ready.wait(10)
+            return find_user_by_password("olga", "a-long-pass-phrase", "192.0.2.7") is not None
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(20) as pool:
+        asking = [pool.submit(ask) for _ in range(20)]
+        assert all(future.result(timeout=60) for future in asking)
