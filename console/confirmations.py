@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from deployments.models import Service
+from console.deploy_effect import compare, restart_words
+from deployments.models import Revision, Service
 from deployments.words import number
 from inference_gateway.models import Caller, Conversation
 
@@ -137,20 +139,32 @@ def callers_words(service: Service, now: datetime) -> str:
     return words % {"names": names, "count": more}
 
 
-def confirm_switch(service: Service, number: int) -> Confirmation:
+def confirm_switch(service: Service, revision: Revision, refusal: str) -> Confirmation:
+    """``refusal`` is why the cluster could not run that version now, "" where it could."""
+    number = revision.number
     now = service.wanted_revision.number if service.wanted_revision else number
-    words = instances_words(service.wanted_instances)
+    differ = len(list(compare(service.document, with_instances(revision.document, service.wanted_instances))))
+    fields = ngettext(
+        "From r%(now)s to r%(number)s: %(count)d field differs.",
+        "From r%(now)s to r%(number)s: %(count)d fields differ.",
+        differ,
+    ) % {"now": now, "number": number, "count": differ}
+    kept = _("Requests keep being answered. If r%(number)s does not start, what serves now goes on.")
+    sentences = [f"{fields} {restart_words(service, service.wanted_instances)}", kept % {"number": number}]
+    if refusal:
+        told = _("r%(number)s cannot run here now: %(refusal)s")
+        sentences = [told % {"number": number, "refusal": refusal}, sentences[0]]
     return Confirmation(
         f"versions/{number}/switch",
         _("Switch %(name)s to r%(number)s?") % {"name": service.name, "number": number},
-        (
-            _("From r%(now)s to r%(number)s: replaces %(instances)s, one after another.")
-            % {"now": now, "number": number, "instances": words},
-            _("Requests keep being answered. If r%(number)s does not start, what serves now goes on.")
-            % {"number": number},
-        ),
+        tuple(sentences),
         _("Switch"),
     )
+
+
+def with_instances(document: dict[str, Any], instances: int) -> dict[str, Any]:
+    """A version's document with the present number of instances, which switching keeps."""
+    return {**document, "metadata": {**document.get("metadata", {}), "instance": instances}}
 
 
 def confirm_revoke(name: str, last_used_at: datetime | None) -> Confirmation:

@@ -45,7 +45,7 @@ def effect_of(service: Service, spec: ServiceSpec, *, token_changes: bool) -> Ef
         changes = (*changes, Change("token", "", "", is_secret=True))
     counts = {"before": service.wanted_instances, "after": spec.instances}
     if current is None or not spec.differs_only_in_instances(current):
-        kind, sentences = "restart", [restart_words(service, spec)]
+        kind, sentences = "restart", [restart_words(service, spec.instances)]
     elif counts["before"] != counts["after"]:
         kind = "scale"
         sentences = [
@@ -63,8 +63,9 @@ def effect_of(service: Service, spec: ServiceSpec, *, token_changes: bool) -> Ef
     return Effect(kind, tuple(sentences), changes)
 
 
-def restart_words(service: Service, spec: ServiceSpec) -> str:
-    count = min(service.wanted_instances, spec.instances)
+def restart_words(service: Service, instances: int) -> str:
+    """What is restarted by another document that wants so many instances."""
+    count = min(service.wanted_instances, instances)
     if service.desired == Desired.STOPPED or count == 0:
         return _("No restart: no instance runs.")
     return ngettext(

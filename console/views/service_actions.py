@@ -32,6 +32,7 @@ from console.confirmations import (
     confirm_switch,
 )
 from console.service_view import page_of
+from console.views.service_versions import refusal_words
 from deployments import lifecycle
 from deployments.accounts import require_change
 from deployments.lifecycle import Conflict
@@ -127,8 +128,8 @@ def rotate_token(request: SignedInRequest, name: str) -> HttpResponse:
 def switch_version(request: SignedInRequest, name: str, number: int) -> HttpResponse:
     """Want another revision again."""
     service = changeable(request, name)
-    get_object_or_404(service.revisions, number=number)
-    confirmation = confirm_switch(service, number)
+    revision = get_object_or_404(service.revisions, number=number)
+    confirmation = confirm_switch(service, revision, refusal_words(revision))
     if request.method != "POST":
         return ask(request, service, confirmation)
 

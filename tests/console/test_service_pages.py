@@ -12,6 +12,7 @@ from pytest_django.fixtures import DjangoAssertNumQueries
 from console.snippets import TOKEN_MARK
 from deployments.encryption import decrypt
 from deployments.models import AuditEntry, Desired, Revision, Service, ServiceEvent, Status
+from deployments.spec.text import read_text
 from tests.console.conftest import TOKEN, ServiceMaker, document
 
 READ = ("", "/events", "/versions", "/invocation")
@@ -261,3 +262,55 @@ def test_a_live_refetch_of_a_page_brings_no_frame(operator: Client, make_service
     page = operator.get("/services/chat_a", headers={"X-Slipway-Live": "all"}).content.decode()
     assert 'id="service-header"' in page
     assert "<html" not in page
+
+
+@pytest.mark.parametrize("kind", ["json", "yaml"])
+def test_the_document_is_downloaded_and_reads_as_it_is(operator: Client, make_service: ServiceMaker, kind: str) -> None:
+    service = make_service("chat_a", wanted_instances=3)
+    answer = operator.get(f"/services/chat_a/document.{kind}")
+    assert answer.headers["Content-Disposition"] == f'attachment; filename="chat_a-r1.{kind}"'
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert read_text(answer.content.decode(), kind).document == service.document
+    older = operator.get(f"/services/chat_a/versions/1/document.{kind}")
+    assert read_text(older.content.decode(), kind).document["metadata"]["instance"] == 1
+    assert operator.get(f"/services/chat_a/versions/9/document.{kind}").status_code == 404
+
+
+def test_a_document_is_for_those_who_may_change_the_service(
+    viewer: Client, stranger: Client, make_service: ServiceMaker
+) -> None:
+    make_service("chat_a")
+    assert viewer.get("/services/chat_a/document.json").status_code == 403
+    assert stranger.get("/services/chat_a/document.json").status_code == 404
+
+
+def test_switching_says_what_restarts_and_what_differs(operator: Client, make_service: ServiceMaker) -> None:
+    service = make_service("chat_a", ready=2, wanted_instances=2)
+    document = {**service.document, "labels": {}}
+    Revision.objects.create(service=service, number=2, document=document, reason="No label")
+    page = operator.get("/services/chat_a/versions/2/switch").content.decode()
+    assert "From r1 to r2: 2 fields differ. Restarts 2 instances one by one." in page
+    assert "If r2 does not start, what serves now goes on." in page
+
+
+def test_a_version_that_cannot_run_any_more_says_so_before_the_switch(
+    operator: Client, make_service: ServiceMaker
+) -> None:
+    service = make_service("chat_a")
+    gone = {**service.document, "storage": [{"mount_path": "/n", "nfs": {"server": "a", "path": "/b"}}]}
+    Revision.objects.create(service=service, number=2, document=gone, reason="NFS")
+    for address in ("/services/chat_a/versions/2/switch", "/services/chat_a/versions/2"):
+        page = operator.get(address).content.decode()
+        assert "NFS storage cannot be mounted on the local cluster." in page
+    assert operator.post("/services/chat_a/versions/2/switch").status_code == 422
+    service.refresh_from_db()
+    assert service.wanted_revision is not None
+    assert service.wanted_revision.number == 1
+
+
+def test_a_running_service_is_converted_from_its_menu(operator: Client, make_service: ServiceMaker) -> None:
+    make_service("chat_a")
+    assert 'href="/services/chat_a/edit?form=custom"' in operator.get("/services/chat_a").content.decode()
+    page = operator.get("/services/chat_a/edit?form=custom").content.decode()
+    assert 'id="part-program"' in page
+    assert "Open in the LLM form" in page
