@@ -1,0 +1,162 @@
+"""A person's whole way through Slipway: made, let in, promoted, removed; and what open tabs do meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+
+from tests.browser.conftest import sign_in
+from tests.slipway_process import SlipwayProcess
+
+pytestmark = pytest.mark.browser
+OWN = "her-own-words-9"
+
+
+@pytest.fixture
+def second(chromium: Browser, slipway: SlipwayProcess) -> Iterator[BrowserContext]:
+    """Another person's browser."""
+    profile = chromium.new_context(base_url=slipway.address, viewport={"width": 1280, "height": 800})
+    profile.set_default_timeout(15_000)
+    yield profile
+    profile.close()
+
+
+def make_person(page: Page, name: str) -> str:
+    """Create a person on the page for it; returns the one-time password that is shown."""
+    page.goto("/workspaces")
+    page.get_by_role("link", name="People", exact=True).click()
+    page.get_by_role("link", name="Create person").click()
+    page.get_by_label("User name").fill(name)
+    page.get_by_role("button", name="Create person").click()
+    return page.get_by_label("One-time password", exact=True).input_value()
+
+
+def sign_in_first(tab: Page, name: str, secret: str) -> None:
+    tab.goto("/sign-in")
+    tab.get_by_label("User name").fill(name)
+    tab.get_by_label("Password", exact=True).fill(secret)
+    tab.get_by_role("button", name="Sign in", exact=True).click()
+    tab.wait_for_url("**/sign-in/new-password")
+    tab.get_by_label("New password", exact=True).fill("short")
+    tab.get_by_role("button", name="Set password and sign in").click()
+    expect(tab.get_by_label("New password", exact=True)).to_have_attribute("aria-invalid", "true")
+    tab.get_by_label("New password", exact=True).fill(OWN)
+    tab.get_by_role("button", name="Set password and sign in").click()
+    tab.wait_for_url("**/")
+
+
+def test_a_person_is_made_let_in_promoted_and_removed(
+    signed_in: Page, second: BrowserContext, chat_service: str, api: httpx.Client, slipway: SlipwayProcess
+) -> None:
+    secret = make_person(signed_in, "nora")
+    nora = second.new_page()
+    sign_in_first(nora, "nora", secret)
+    service = f"/services/{chat_service}"
+    assert nora.goto(service).status == 404  # type: ignore[union-attr]
+
+    signed_in.goto("/workspaces/default/members")
+    signed_in.get_by_label("User name").fill("nora")
+    signed_in.get_by_role("button", name="Invite").click()
+    expect(signed_in.get_by_role("row", name="nora")).to_be_visible()
+
+    nora.goto(service)
+    expect(nora.get_by_role("link", name="View Web App")).to_be_visible()
+    expect(nora.get_by_role("link", name="Logs", exact=True)).to_have_count(0)
+    assert nora.goto(f"{service}/logs").status == 403  # type: ignore[union-attr]
+    expect(nora.get_by_text("Owners: admin")).to_be_visible()
+    talk = second.new_page()
+    talk.goto(f"{service}/chat")
+    talk.get_by_label("Message", exact=True).fill("Say hello.")
+    talk.get_by_role("button", name="Send", exact=True).click()
+    expect(talk.locator(".turn[data-status=finished]")).to_have_count(1, timeout=60_000)
+
+    nora.goto(service)
+    expect(nora.locator("#live-indicator")).to_have_attribute("data-state", "live")
+    row = signed_in.get_by_role("row", name="nora")
+    row.get_by_label("Role of nora").select_option("operator")
+    row.get_by_role("button", name="Change nora").click()
+    expect(signed_in.get_by_text("nora is now: Operator.")).to_be_visible()
+    assert nora.goto(f"{service}/logs").status == 200  # type: ignore[union-attr]
+    nora.goto(service)
+    expect(nora.get_by_role("link", name="Update Service", exact=True)).to_be_visible()
+    expect(nora.locator("#live-indicator")).to_have_attribute("data-state", "live")
+
+    signed_in.get_by_role("link", name="Remove nora").click()
+    signed_in.get_by_role("dialog").get_by_role("button", name="Remove").click()
+    expect(signed_in.get_by_role("row", name="nora")).to_have_count(0)
+    expect(nora.get_by_role("heading", name="Nothing here")).to_be_visible(timeout=5_000)
+    expect(talk.get_by_text("not for you", exact=False)).to_be_visible(timeout=5_000)
+    token = api.get(f"/services/local/{chat_service}/endpoints").json()["AccessToken"]
+    answer = httpx.get(
+        f"{slipway.address}/api/predict/{chat_service}/v1/models", headers={"Authorization": token}, trust_env=False
+    )
+    assert answer.status_code == 200
+
+
+def test_an_account_that_is_switched_off_is_asked_to_sign_in_at_once(
+    signed_in: Page, second: BrowserContext, api: httpx.Client
+) -> None:
+    secret = make_person(signed_in, "otto")
+    otto = second.new_page()
+    sign_in_first(otto, "otto", secret)
+    expect(otto.locator("#live-indicator")).to_have_attribute("data-state", "live")
+    assert api.put("/people/otto/deactivate").status_code == 200
+    expect(otto.get_by_role("dialog")).to_be_visible(timeout=5_000)
+    otto.get_by_role("dialog").get_by_label("User name").fill("otto")
+    otto.get_by_role("dialog").get_by_label("Password", exact=True).fill(OWN)
+    otto.get_by_role("dialog").get_by_role("button", name="Sign in", exact=True).click()
+    expect(otto.get_by_role("dialog").get_by_role("alert")).to_contain_text("wrong")
+
+
+def test_other_browsers_are_signed_out_from_the_settings(signed_in: Page, second: BrowserContext) -> None:
+    elsewhere = second.new_page()
+    sign_in(elsewhere)
+    expect(elsewhere.locator("#live-indicator")).to_have_attribute("data-state", "live")
+    signed_in.goto("/settings/security")
+    signed_in.get_by_role("button", name="Sign out others").click()
+    expect(signed_in.get_by_text("Signed out in")).to_be_visible()
+    expect(elsewhere.get_by_role("dialog")).to_be_visible(timeout=5_000)
+    expect(signed_in.get_by_text("This one")).to_have_count(1)
+
+
+def test_the_switch_leads_to_a_workspace_s_services_by_keyboard(signed_in: Page, api: httpx.Client) -> None:
+    api.post("/workspaces", json={"WorkspaceName": "Night watch"})
+    signed_in.locator("#workspace-switch").focus()
+    signed_in.keyboard.press("Enter")
+    expect(signed_in.get_by_role("link", name="All workspaces")).to_be_focused()
+    signed_in.get_by_role("link", name="Night watch").press("Enter")
+    signed_in.wait_for_url("**/?workspace=night-watch")
+    expect(signed_in.locator("#workspace-switch")).to_contain_text("Night watch")
+    signed_in.get_by_role("button", name="Deploy Service").click()
+    signed_in.get_by_role("link", name="LLM Deployment", exact=True).click()
+    expect(signed_in.get_by_label("Workspace", exact=True)).to_have_value("night-watch")
+
+
+def test_single_keys_are_switched_off_for_good(signed_in: Page) -> None:
+    signed_in.keyboard.press("?")
+    dialog = signed_in.get_by_role("dialog")
+    with signed_in.expect_response("**/settings/shortcuts") as kept:
+        dialog.get_by_label("Single keys are shortcuts").uncheck()
+    assert kept.value.status == 204
+    signed_in.goto("/keys")
+    signed_in.keyboard.press("?")
+    expect(dialog).to_have_count(0)
+    signed_in.goto("/settings/appearance")
+    signed_in.get_by_role("checkbox", name="Single keys are shortcuts").check()
+    signed_in.get_by_role("button", name="Save").click()
+    expect(signed_in.get_by_text("Saved, for every browser")).to_be_visible()
+    signed_in.keyboard.press("?")
+    expect(dialog).to_be_visible()
+
+
+def test_a_service_key_is_revealed_on_the_page_of_keys(signed_in: Page, chat_service: str, api: httpx.Client) -> None:
+    token = api.get(f"/services/local/{chat_service}/endpoints").json()["AccessToken"]
+    signed_in.goto(f"/keys?q={chat_service}")
+    assert token not in signed_in.content()
+    signed_in.get_by_role("button", name=f"Reveal {chat_service}").click()
+    expect(signed_in.locator(f"#service-key-{chat_service} [data-secret-field]")).to_have_text(token)
+    signed_in.get_by_role("button", name=f"Hide {chat_service}").click()
+    expect(signed_in.locator(f"#service-key-{chat_service} [data-secret-field]")).not_to_have_text(token)
