@@ -82,7 +82,10 @@ def deploy_custom(request: SignedInRequest) -> HttpResponse:
     """Show, preview, deploy."""
     page = Page(changeable_workspaces(request.user))
     if request.method != "POST":
-        draft = Draft.of(STARTERS[0].document(taken_names(STARTERS[0].stem), ()), view_of(request))
+        document = STARTERS[0].document(taken_names(STARTERS[0].stem), ())
+        if request.GET.get("workspace") in [one.slug for one in page.workspaces]:  # as the list one came from
+            document["metadata"]["workspace_id"] = request.GET["workspace"]
+        draft = Draft.of(document, view_of(request))
         return show(request, page, Shown(Acted(draft), custom.read(draft)))
     if request.GET.get("from") == "llm":
         return convert(request, page)

@@ -23,6 +23,10 @@ PAGES: dict[str, tuple[int, int]] = {
     "versions": (200, 404),
     "versions/compare": (403, 404),
     "versions/1": (403, 404),
+    "versions/1/document.json": (403, 404),
+    "versions/1/document.yaml": (403, 404),
+    "document.json": (403, 404),
+    "document.yaml": (403, 404),
     "versions/1/switch": (403, 404),
     "logs": (403, 404),
     "debug": (403, 404),
@@ -90,8 +94,8 @@ def fill(path: str) -> str:
 def test_no_address_of_a_service_is_missing_from_the_tables(prefix: str) -> None:
     found = {path for path in patterns(get_resolver().url_patterns) if path == prefix or path.startswith(f"{prefix}/")}
     known = {path for _, path in REST} if prefix.startswith("api") else set(PAGES)
-    # A person's conversations, a log's lines and files of a page are looked at with the page they belong to.
-    parts = re.compile(r"/(chat/.*|logs/.+|.*\.(json|yaml|yml))$")
+    # A person's conversations and a log's lines are looked at with the page they belong to.
+    parts = re.compile(r"/(chat/.*|logs/.+)$")
     tail = {fill(path).removeprefix(fill(prefix)).strip("/") for path in found if not parts.search(path)}
     assert not tail - known - {"chat/list", "chat/import"}
 

@@ -185,3 +185,11 @@ def test_the_pages_take_the_same_queries_however_many_there_are(
 def test_numbers_of_nobody_are_404(owner: Client, number: int) -> None:
     assert owner.post(f"/workspaces/harbour/members/{number}/role", {"role": "viewer"}).status_code == 404
     assert owner.get(f"/workspaces/harbour/members/{number}/remove").status_code == 404
+
+
+@pytest.mark.parametrize("form", ["/deploy/llm", "/deploy/custom"])
+def test_a_deployment_form_begins_with_the_workspace_of_the_list(owner: Client, form: str) -> None:
+    owner.post("/workspaces/new", {"name": "Night watch"})
+    page = owner.get(f"{form}?workspace=night-watch").content.decode()
+    assert '<option value="night-watch" selected>' in page
+    assert '<option value="elsewhere"' not in owner.get(f"{form}?workspace=elsewhere").content.decode()
