@@ -22,7 +22,7 @@ from console.catalogs import (
 )
 from deployments.languages import TRANSLATED, Language, catalog_compiled, catalog_source, offered_languages
 
-PLACEHOLDER = re.compile(r"%\((\w+)\)([sd])|%(\w+)%")
+PLACEHOLDER = re.compile(r"%\(([\w.]+)\)([sd])|%(\w+)%")
 TAG = re.compile(r"</?\w+[^>]*>")
 BY_FOLDER = pytest.mark.parametrize("language", TRANSLATED, ids=lambda one: one.folder)
 

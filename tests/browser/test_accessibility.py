@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import httpx
 import pytest
+from django.conf import settings
 from playwright.sync_api import Page
 
 from console.environment import REPOSITORY
@@ -128,6 +129,28 @@ def test_no_page_has_a_serious_finding_or_scrolls_sideways(
     for pattern in PAGES:
         path = pattern.format(chat=chat_service, failed=failed_service)
         signed_in.goto(path)
+        found += serious_findings(signed_in, path) + overflow(signed_in, path)
+        if size is NARROW:
+            found += [f"{path}: smaller than 44 px: {one}" for one in signed_in.evaluate(SMALL_TARGETS)]
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.timeout(300)  # as many pages as above, each through axe-core
+@pytest.mark.skipif("fa" not in dict(settings.LANGUAGES), reason="Persian is not complete enough to be offered")
+@pytest.mark.parametrize(("theme", "size"), [("light", WIDE), ("dark", NARROW)], ids=["light-wide", "dark-narrow"])
+def test_no_page_from_right_to_left_has_a_serious_finding_or_scrolls_sideways(
+    signed_in: Page, chat_service: str, failed_service: str, theme: Theme, size: dict[str, int]
+) -> None:
+    signed_in.context.add_cookies(
+        [{"name": settings.LANGUAGE_COOKIE_NAME, "value": "fa", "url": signed_in.url, "httpOnly": True}]
+    )
+    signed_in.emulate_media(color_scheme=theme, reduced_motion="reduce")
+    signed_in.set_viewport_size({"width": size["width"], "height": size["height"]})
+    found: list[str] = []
+    for pattern in PAGES:
+        path = pattern.format(chat=chat_service, failed=failed_service)
+        signed_in.goto(path)
+        assert signed_in.evaluate("[document.documentElement.lang, document.dir].join()") == "fa,rtl", path
         found += serious_findings(signed_in, path) + overflow(signed_in, path)
         if size is NARROW:
             found += [f"{path}: smaller than 44 px: {one}" for one in signed_in.evaluate(SMALL_TARGETS)]
