@@ -109,6 +109,11 @@ function apply(fresh, asked, names) {
   if (title && !document.title.includes(": ")) {
     document.title = title.textContent;
   }
+  const tone = document.querySelector("#service-header [data-status]")?.dataset.tone;
+  const mark = document.querySelector("link[rel=icon]");
+  if (mark?.dataset[tone] && mark.getAttribute("href") !== mark.dataset[tone]) {
+    mark.href = mark.dataset[tone];
+  }
   const list = fresh.querySelector("[data-live-list]");
   if (list) {
     countChanges(list.dataset.order.split(" ").filter(Boolean), missing, asked);

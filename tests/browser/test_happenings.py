@@ -148,4 +148,6 @@ def test_the_bell_tells_what_happened_elsewhere_until_it_is_read(signed_in: Page
     signed_in.locator("#live-indicator[data-state=live]").wait_for()
     api.put("/services/local/rings_a/start")
     expect(signed_in.locator("#announcer")).to_have_text("rings_a runs again.")
+    expect(signed_in).to_have_title(re.compile("^Running"))
+    expect(signed_in.locator("link[rel=icon]")).to_have_attribute("href", re.compile("favicon-ok"))
     expect(bell).to_have_attribute("aria-label", "Notices, none unread")
