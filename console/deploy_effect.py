@@ -30,7 +30,10 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """``kind`` is "none", "scale", "token" or "restart"; ``sentences`` begin with what is restarted."""
+    """``kind`` is "none", "scale", "token", "restart", or "later" where nothing runs that would restart.
+
+    ``sentences`` begin with what is restarted.
+    """
 
     kind: str
     sentences: tuple[str, ...]
@@ -45,7 +48,8 @@ def effect_of(service: Service, spec: ServiceSpec, *, token_changes: bool) -> Ef
         changes = (*changes, Change("token", "", "", is_secret=True))
     counts = {"before": service.wanted_instances, "after": spec.instances}
     if current is None or not spec.differs_only_in_instances(current):
-        kind, sentences = "restart", [restart_words(service, spec.instances)]
+        kind = "restart" if restarted(service, spec.instances) else "later"
+        sentences = [restart_words(service, spec.instances)]
     elif counts["before"] != counts["after"]:
         kind = "scale"
         sentences = [
@@ -63,10 +67,15 @@ def effect_of(service: Service, spec: ServiceSpec, *, token_changes: bool) -> Ef
     return Effect(kind, tuple(sentences), changes)
 
 
+def restarted(service: Service, instances: int) -> int:
+    """How many instances a document that wants so many replaces."""
+    return 0 if service.desired == Desired.STOPPED else min(service.wanted_instances, instances)
+
+
 def restart_words(service: Service, instances: int) -> str:
     """What is restarted by another document that wants so many instances."""
-    count = min(service.wanted_instances, instances)
-    if service.desired == Desired.STOPPED or count == 0:
+    count = restarted(service, instances)
+    if count == 0:
         return _("No restart: no instance runs.")
     return ngettext(
         "Restarts %(count)s instance. It is replaced once the new one answers.",
