@@ -136,10 +136,11 @@ def test_images_without_launchers_run_with_the_path_of_the_system() -> None:
     assert find_launchers("common.sh:1") is None
 
 
-def run_launcher(tmp_path: Path, *words: str) -> subprocess.CompletedProcess[str]:
+def run_launcher(tmp_path: Path, *words: str, lacks_metadata: bool = False) -> subprocess.CompletedProcess[str]:
     """The launcher as an instance would, with an interpreter that tells what it was asked."""
     told = tmp_path / "python"
-    told.write_text('#!/bin/sh\necho "$@"; echo "$PYTHONPATH"\n')
+    fails = '[ "${2#from importlib}" = "$2" ] || exit 1; ' if lacks_metadata else ""
+    told.write_text(f'#!/bin/sh\n{fails}echo "$@"; echo "$PYTHONPATH"\n')
     told.chmod(0o755)
     environment = {"PATH": "/usr/bin:/bin", "SLIPWAY_PYTHON": str(told), "SLIPWAY_PROJECT": "/project"}
     return subprocess.run(words, env=environment, cwd=tmp_path, capture_output=True, text=True, check=True)
@@ -164,3 +165,11 @@ def test_launchers_of_vllm(tmp_path: Path) -> None:
     answer = run_launcher(tmp_path, str(LAUNCHERS / "vllm" / "vllm"), "serve", "m")
 
     assert answer.stdout.splitlines()[0] == "-m vllm.entrypoints.cli.main serve m"
+
+
+def test_a_build_of_vllm_by_another_name_is_served_by_its_module(tmp_path: Path) -> None:
+    words = (str(LAUNCHERS / "vllm" / "vllm"), "serve", "m", "--port", "1")
+    answer = run_launcher(tmp_path, *words, lacks_metadata=True)
+    assert answer.stdout.splitlines()[0] == "-m vllm.entrypoints.openai.api_server --model m --port 1"
+    flag_first = run_launcher(tmp_path, words[0], "serve", "--port", "1", "m", lacks_metadata=True)
+    assert flag_first.stdout.splitlines()[0] == "-m vllm.entrypoints.cli.main serve --port 1 m"
