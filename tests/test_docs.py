@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 
-from console.environment import REPOSITORY
+from console.environment import REPOSITORY, Environment
+from console.supervisor.layout import make_part_specs
+from tests.parts import documented_commands
 
 PAGES = [REPOSITORY / "README.md", REPOSITORY / "CHANGELOG.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 LINK = re.compile(r"\]\((?!https?://|#)([^)#\s]+)")
@@ -17,3 +20,17 @@ LINK = re.compile(r"\]\((?!https?://|#)([^)#\s]+)")
 def test_every_relative_link_and_picture_of_a_page_is_there(page: Path) -> None:
     targets = [page.parent / target for target in LINK.findall(page.read_text())]
     assert [target for target in targets if not target.exists()] == []
+
+
+def test_the_commands_for_several_servers_are_the_supervisor_s_own() -> None:
+    environment = Environment.parse({"REDIS_URL": "redis://127.0.0.1:6379/0"})
+    specs = make_part_specs(environment, {}, Path("/log"), listener=3)
+    assert [spec.name for spec in specs] == ["server", "worker", "beat"]
+    # The supervisor listens itself, and has one worker, whose name it knows.
+    own = {"--fd", "3", "--hostname", "slipway@localhost"}
+    theirs = {"--host", "${SLIPWAY_HOST:-127.0.0.1}", "--port", "${SLIPWAY_PORT:-8000}", "slipway-$$@%h", "--hostname"}
+    for spec in specs:
+        documented = shlex.split(documented_commands(spec.name))[1:]
+        assert [word for word in documented if word not in theirs] == [
+            word for word in spec.command[1:] if word not in own
+        ]
