@@ -10,7 +10,7 @@ export class Scroller {
     this.followsAlways = followsAlways;
     this.isFollowing = false;
     const leave = () => { this.isFollowing = false; };
-    transcript.addEventListener("wheel", (event) => event.deltaY < 0 && leave(), { passive: true });
+    transcript.addEventListener("wheel", leave, { passive: true });
     transcript.addEventListener("touchmove", leave, { passive: true });
     transcript.addEventListener("keydown", (event) => {
       if (["PageUp", "ArrowUp", "Home"].includes(event.key)) {

@@ -2,6 +2,9 @@
 
 import { count } from "./numbers.js";
 
+// How long the line is empty before: screen readers take the same words for old ones otherwise.
+const SAY_AGAIN_MS = 50;
+
 export class Surroundings {
   constructor(root) {
     this.root = root;
@@ -12,7 +15,7 @@ export class Surroundings {
   // The one polite status line; the same words again are said again.
   say(sentence) {
     this.statusLine.textContent = "";
-    requestAnimationFrame(() => { this.statusLine.textContent = sentence; });
+    setTimeout(() => { this.statusLine.textContent = sentence; }, SAY_AGAIN_MS);
   }
 
   notice(sentence) {

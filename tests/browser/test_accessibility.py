@@ -60,6 +60,8 @@ PAGES = [
     "/services/{chat}/edit?form=custom&view=json",
     "/services/{chat}/chat",
     "/services/{chat}/chat/import",
+    "/services/{chat}/chat/bin",
+    "/services/{chat}/chat?q=nothing_like_it",
     "/services/{chat}/stop",
     "/services/{chat}/restart",
     "/services/{chat}/scale",

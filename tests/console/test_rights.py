@@ -36,6 +36,7 @@ PAGES: dict[str, tuple[int, int]] = {
     "chat": (200, 404),
     "chat/list": (200, 404),
     "chat/import": (200, 404),
+    "chat/bin": (200, 404),
     "stop": (403, 404),
     "start": (405, 405),
     "restart": (403, 404),
@@ -97,7 +98,7 @@ def test_no_address_of_a_service_is_missing_from_the_tables(prefix: str) -> None
     # A person's conversations and a log's lines are looked at with the page they belong to.
     parts = re.compile(r"/(chat/.*|logs/.+)$")
     tail = {fill(path).removeprefix(fill(prefix)).strip("/") for path in found if not parts.search(path)}
-    assert not tail - known - {"chat/list", "chat/import"}
+    assert not tail - known - {"chat/list", "chat/import", "chat/bin"}
 
 
 @pytest.mark.parametrize("page", PAGES)

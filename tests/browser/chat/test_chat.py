@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import expect
 
 from inference_gateway.models import Conversation, Turn
-from tests.browser.chat_rig import TellingEngine, ask, composer, finished
+from tests.browser.chat.rig import TellingEngine, ask, composer, finished
 from tests.inference_gateway.rig import EndlessEngine, Server, deploy
 from tests.waiting import wait_until
 

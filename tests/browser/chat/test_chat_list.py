@@ -9,8 +9,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from inference_gateway.models import Conversation, PromptPreset, Turn
-from tests.browser.chat_rig import ask, composer, finished
-from tests.browser.test_chat_branches import long_conversation
+from tests.browser.chat.rig import ask, composer, finished
+from tests.browser.chat.test_chat_branches import long_conversation
 from tests.inference_gateway.rig import EndlessEngine, Server, deploy
 from tests.waiting import wait_until
 

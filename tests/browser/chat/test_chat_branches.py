@@ -11,7 +11,7 @@ from django.contrib.auth.models import User
 from playwright.sync_api import Page, expect
 
 from inference_gateway.models import Conversation, Turn
-from tests.browser.chat_rig import ask, composer, finished
+from tests.browser.chat.rig import ask, composer, finished
 from tests.inference_gateway.rig import Deployed, EndlessEngine, Server, deploy
 from tests.inference_gateway.webchat_client import make_person
 
