@@ -179,10 +179,10 @@ class ServiceList:
         return rows.filter(status__in=STATES[self.query.state]) if self.query.state else rows
 
     @cached_property
-    def page(self) -> Page[int]:
-        """The keys of the page's services; one past the end shows the last.
+    def page(self) -> Page[tuple[int, str]]:
+        """The keys and names of the page's services; one past the end shows the last.
 
-        Keys alone: sorting 10,000 rows with their documents costs ten times as much.
+        These alone: sorting 10,000 rows with their documents costs ten times as much.
         """
         rows = self.matching()
         descending = self.query.sort.startswith("-")
@@ -190,14 +190,14 @@ class ServiceList:
         order = [f"-{column}" if descending else column, "-pk" if descending else "pk"]
         if column == "status":
             order.insert(1, "name")
-        paginator = Paginator(rows.order_by(*order).values_list("pk", flat=True), self.query.rows)
+        paginator = Paginator(rows.order_by(*order).values_list("pk", "name"), self.query.rows)
         paginator.__dict__["count"] = self.counts[self.query.state]  # counted already, with the filters
         return paginator.get_page(self.query.page)
 
     @cached_property
     def services(self) -> list[Service]:
         """The services of the page, in its order."""
-        keys = list(self.page.object_list)
+        keys = [key for key, _ in self.page.object_list]
         found = Service.objects.select_related(*SHOWN_WITH).in_bulk(keys)
         return [found[key] for key in keys if key in found]
 

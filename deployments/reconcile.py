@@ -35,6 +35,7 @@ SOON_SECONDS = 0.2  # in motion: a person watches
 RUNNING_CHECK_SECONDS = 3.0  # a dead instance is noticed within this
 FAILED_CHECK_SECONDS = 3.0
 STOPPED_CHECK_SECONDS = 300.0
+CLAIM_SECONDS = 5.0  # a look that a sweep has asked for is asked for again after this
 DELETE_PATIENCE_SECONDS = 120.0
 
 
@@ -244,7 +245,9 @@ def due_services(limit: int = 500) -> list[int]:
         Service.objects.filter(next_check_at__lte=now).order_by("next_check_at").values_list("pk", flat=True)[:limit]
     )
     if due:
-        Service.objects.filter(pk__in=due, next_check_at__lte=now).update(next_check_at=now + timedelta(seconds=5))
+        Service.objects.filter(pk__in=due, next_check_at__lte=now).update(
+            next_check_at=now + timedelta(seconds=CLAIM_SECONDS)
+        )
     return due
 
 
@@ -260,10 +263,11 @@ def remove_orphans(cluster: Cluster) -> tuple[str, ...]:
 
     A row is written before anything of its service, so whatever has no row now is nobody's. Returns uids.
     """
-    found = cluster.orphans(Service.objects.values_list("uid", flat=True))
-    # Asked again: a service created between the two lists has its folder in one and no row in the other.
-    saved = set(Service.objects.filter(uid__in=found).values_list("uid", flat=True))
-    orphans = tuple(uid for uid in found if uid not in saved)
+    # What the cluster holds is listed first and looked up then, so the cost is that of what runs, not of all rows,
+    # and a service created in between is in neither list.
+    held = cluster.orphans(())
+    saved = set(Service.objects.filter(uid__in=held).values_list("uid", flat=True))
+    orphans = tuple(uid for uid in held if uid not in saved)
     for uid in orphans:
         logger.warning("service %s has no row: it is removed from the cluster", uid)
         try:

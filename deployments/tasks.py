@@ -15,7 +15,7 @@ from deployments.clusters import get_cluster
 from deployments.models import Service
 from deployments.notices import prune_notices
 from deployments.readiness import stamp_worker_heartbeat
-from deployments.reconcile import due_after_boot, due_services, reconcile, remove_orphans
+from deployments.reconcile import CLAIM_SECONDS, due_after_boot, due_services, reconcile, remove_orphans
 from deployments.sign_ins import forget_old_sign_ins
 from deployments.timelines import prune_steps
 
@@ -39,7 +39,8 @@ def sweep() -> None:
     """Every two seconds: stamp the heartbeat and enqueue every service whose look is due."""
     stamp_worker_heartbeat()
     for service_id in due_services():
-        reconcile_service.delay(service_id)
+        # A worker that lags behind finds the same service due again by then: two looks in its queue are one too many.
+        reconcile_service.apply_async((service_id,), expires=CLAIM_SECONDS)
 
 
 @shared_task(name="deployments.tasks.tidy")

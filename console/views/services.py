@@ -33,7 +33,7 @@ def services(request: SignedInRequest) -> HttpResponse:
         "listing": listing,
         "rows": listing.rows(wanted),
         "page": listing.page,
-        "order": " ".join(service.name for service in listing.services),
+        "order": " ".join(name for _, name in listing.page.object_list),
         "filters": listing.filters,
         "query_string": query.encode(),
         "heads": [head_of(query, column) for column in ALL if column.key in (NAME, *query.columns)],

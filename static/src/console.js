@@ -13,6 +13,7 @@ import "./secrets.js";
 import "./fields.js";
 import "./shortcuts.js";
 import "./selection.js";
+import "./strips.js";
 import "./palette.js";
 
 document.documentElement.dataset.js = "";

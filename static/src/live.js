@@ -54,6 +54,9 @@ function lookAtMotion() {
 
 async function fetchNow() {
   timer = 0;
+  if (document.hidden) {
+    return; // hidden since: its waking asks for all of it
+  }
   if (isFetching) {
     timer = setTimeout(fetchNow, GATHER_MS);
     return;

@@ -111,6 +111,8 @@ def test_the_query_count_does_not_grow_with_the_rows(
         make_service(f"svc_{number}")
     with django_assert_max_num_queries(MOST_QUERIES):
         assert len(shown(owner, "/?q=svc&sort=-name")) == 50
+    with django_assert_max_num_queries(MOST_QUERIES):
+        owner.get("/?sort=name", headers={"X-Slipway-Live": "svc_1,svc_2"})
 
 
 def test_names_from_the_address_are_escaped(owner: Client, make_service: ServiceMaker) -> None:
