@@ -1,6 +1,7 @@
 // The list of conversations: search, rename in place, pin, delete with Undo, older ones on demand.
 
 import { csrfToken } from "./csrf.js";
+import { morph } from "./htmx.js";
 
 const UNDO_MS = 15_000;
 const TYPING_MS = 200;
@@ -45,7 +46,9 @@ export class Conversations {
     }
     const response = await fetch(`${this.base}/list?current=${current ?? ""}`, { headers: { "X-Requested-With": "fetch" } });
     if (response.ok && !this.panel.querySelector(".conversation-rename, .conversation.is-deleted")) {
-      this.list.innerHTML = await response.text(); // our own server's, escaped there
+      const fresh = this.list.cloneNode();
+      fresh.innerHTML = await response.text(); // our own server's, escaped there
+      morph(this.list, fresh); // an open menu stays open, and the focus where it is
     }
   }
 

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from inference_gateway.models import Conversation, PromptPreset, Turn
 from tests.browser.chat.rig import ask, composer, finished
@@ -43,6 +43,36 @@ def test_a_search_finds_a_word_and_opens_at_its_turn(server: Server, visits: Any
     expect(page.get_by_text("Nothing found.")).to_be_visible()
     field.fill("")
     expect(page.get_by_role("link", name="Long", exact=True)).to_be_visible()
+
+
+def test_an_open_menu_stays_open_while_the_list_is_fetched_anew(
+    server: Server, visits: Any, endless: EndlessEngine
+) -> None:
+    endless.ends_after = 1
+    page = visits(deploy(server, endless.port)).open()
+    ask(page, "First")
+    finished(page)
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/chat/list*", hold)
+    ask(page, "Second")
+    finished(page, 2)
+    wait_until(lambda: page.evaluate("1") == len(held), "the list is asked for")
+    more = page.get_by_role("button", name="More for First")
+    more.focus()
+    page.keyboard.press("Enter")
+    rename = page.get_by_role("button", name="Rename", exact=True)
+    expect(rename).to_be_visible()
+    page.keyboard.press("Tab")
+    for route in held:
+        with page.expect_response("**/chat/list*"):
+            route.continue_()
+    expect(rename).to_be_visible()
+    focused = page.locator("#more-" + str(Conversation.objects.get().pk) + " :focus")
+    expect(focused).to_have_count(1)
 
 
 def test_a_conversation_is_pinned_binned_and_restored(server: Server, visits: Any, endless: EndlessEngine) -> None:
