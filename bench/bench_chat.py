@@ -1,6 +1,6 @@
 """The web chat in a real Chromium: a long answer's frames, how long a long conversation takes to open, sizes.
 
-    python bench/bench_chat.py [--tokens 20000] [--rate 100] [--messages 2000]
+    python bench/bench_chat.py [--tokens 20000] [--rate 100] [--messages 2000] [--quick]
 
 Starts a Slipway of its own on a temporary folder, with a service whose engine writes Markdown at a steady pace.
 
@@ -53,7 +53,10 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=20_000)
     parser.add_argument("--rate", type=int, default=100)
     parser.add_argument("--messages", type=int, default=2_000)
+    parser.add_argument("--quick", action="store_true", help="the short way, to see that it runs")
     options = parser.parse_args()
+    if options.quick:
+        options.tokens, options.messages = 500, 200
     with tempfile.TemporaryDirectory(prefix="slipway-bench-") as temporary:
         data_dir = Path(temporary) / "data"
         build_static_files(data_dir)

@@ -1,6 +1,6 @@
 """From the POST of a service to its first token, and where the time goes.
 
-    python bench/bench_deploy.py [--runs 5]
+    python bench/bench_deploy.py [--runs 5] [--quick]
 
 Starts a Slipway of its own on a temporary folder, then deploys and deletes the bundled model again and again.
 One row a run, then minimum, median and maximum, in seconds:
@@ -41,7 +41,9 @@ COLUMNS = ("queue", "process", "load", "verdict", "running", "token")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=5, help="deployments to time (5)")
-    runs = parser.parse_args().runs
+    parser.add_argument("--quick", action="store_true", help="the short way, to see that it runs")
+    options = parser.parse_args()
+    runs = 1 if options.quick else options.runs
     with tempfile.TemporaryDirectory(prefix="slipway-bench-") as folder:
         slipway = SlipwayProcess(Path(folder) / "data", SLIPWAY_ADMIN_PASSWORD=PASSWORD)
         try:

@@ -1,6 +1,6 @@
 """The console's pages with 10,000 services in the database, against the budgets of console.md §8.
 
-    python bench/bench_pages.py [--services 10000] [--rounds 40] [--no-browser] [--database-url postgres://…]
+    python bench/bench_pages.py [--services 10000] [--rounds 40] [--no-browser] [--database-url postgres://…] [--quick]
 
 Fills a database of its own: SQLite in a temporary folder, or the PostgreSQL of ``--database-url`` (or
 ``TEST_DATABASE_URL``), in a database made for it and dropped again. Ten workspaces; three services in four are
@@ -42,7 +42,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=40, help="requests for each address (40)")
     parser.add_argument("--no-browser", action="store_true", help="leave out what needs Chromium")
     parser.add_argument("--database-url", default=os.environ.get("TEST_DATABASE_URL", ""), help="PostgreSQL")
+    parser.add_argument("--quick", action="store_true", help="the short way, to see that it runs")
     chosen = parser.parse_args()
+    if chosen.quick:
+        chosen.services, chosen.rounds = 500, 2
     for setting in SETTINGS:
         os.environ.pop(setting.name, None)
     with tempfile.TemporaryDirectory(prefix="slipway-bench-") as folder:
