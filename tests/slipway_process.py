@@ -6,12 +6,16 @@ import json
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import urllib.error
 import urllib.request
+from contextlib import closing
 from pathlib import Path
 from typing import Any
+
+import psycopg
 
 from console.environment import CLIENT_VARIABLES, REPOSITORY, SETTINGS
 from deployments.clusters.local.processes import find_process, process_table, read_text
@@ -141,6 +145,15 @@ class SlipwayProcess:
                 or title in read_text(f"/proc/{row.pid}/cmdline")
             )
         ]
+
+    def query(self, statement: str) -> list[Any]:
+        """Rows of its database, whichever it has."""
+        url = self.variables.get("DATABASE_URL")
+        if url is not None:
+            with psycopg.connect(url) as postgres:
+                return postgres.execute(statement.encode()).fetchall()
+        with closing(sqlite3.connect(self.data_dir / "db.sqlite3", timeout=20)) as file:
+            return file.execute(statement).fetchall()
 
     def readyz(self) -> tuple[int, dict[str, Any]]:
         """Status and body of ``/readyz``; (0, {}) when nobody answers."""
