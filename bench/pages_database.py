@@ -119,5 +119,11 @@ def document(name: str) -> dict[str, object]:
 def stop_everything() -> None:
     """What a Slipway that is started on these rows must not start."""
     Instance.objects.all().delete()
-    Service.objects.update(status=Status.STOPPED, desired=Desired.STOPPED, wanted_instances=1)
+    Service.objects.update(
+        status=Status.STOPPED,
+        desired=Desired.STOPPED,
+        reason="Stopped",
+        wanted_instances=1,
+        next_check_at=timezone.now() + timedelta(days=1),  # a worker that looks at all of them is another measurement
+    )
     connections.close_all()

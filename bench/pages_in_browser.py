@@ -110,7 +110,7 @@ def measure_change(page: Page, api: httpx.Client) -> None:
     waits = []
     for wanted in (3, 5, 7, 2, 4):
         page.wait_for_timeout(500)
-        changed = api.put("/services/local/chat_00001", json={"metadata": {"instance": wanted}})
+        changed = api.put("/services/local/chat_00001/scale", json={"Instances": wanted})
         assert changed.status_code == 200, changed.text
         began = time.perf_counter()
         page.locator("#row-chat_00001 .cell-instances", has_text=f"0/{wanted}").wait_for()
