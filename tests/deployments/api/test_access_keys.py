@@ -219,7 +219,7 @@ def test_a_body_over_the_limit_is_413(key: Key) -> None:
 def test_use_is_noted_and_costs_a_bounded_number_of_queries(key: Key, django_assert_max_num_queries: Any) -> None:
     assert AccessKey.objects.get().last_used_at is None
     # The key, the nonce in a transaction of its own, the note of the use; then what the caller asked for.
-    with django_assert_max_num_queries(7):
+    with django_assert_max_num_queries(9):
         send("GET", ME, acs3_headers(key, "GET", ME))
     assert AccessKey.objects.get().last_used_at is not None
     with django_assert_max_num_queries(6):
