@@ -222,7 +222,7 @@ def test_use_is_noted_and_costs_a_bounded_number_of_queries(key: Key, django_ass
     with django_assert_max_num_queries(9):
         send("GET", ME, acs3_headers(key, "GET", ME))
     assert AccessKey.objects.get().last_used_at is not None
-    with django_assert_max_num_queries(6):
+    with django_assert_max_num_queries(8):
         send("GET", ME, acs3_headers(key, "GET", ME))
 
 
