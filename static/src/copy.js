@@ -28,7 +28,7 @@ function copyBySelection(text) {
   const field = document.createElement("textarea");
   field.value = text;
   field.readOnly = true;
-  field.className = "visually-hidden";
+  field.className = "visually-hidden keeps-spaces";
   const place = document.querySelector("dialog[open]") ?? document.body;
   const focused = document.activeElement;
   place.append(field);

@@ -21,6 +21,7 @@ CHROMIUM_FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--host-resolver-rules=MAP slipway.lan 127.0.0.1",  # as a machine's name in a local network: see test_lan_address
 ]
 
 
