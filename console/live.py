@@ -2,9 +2,9 @@
 
 Messages are hints, ``{"topic": "service:<name>"}`` for services the person may see and ``{"topic": "services"}``
 for the rest, never data; ``{"topic": "notices"}`` when there is something new in the bell,
-``{"topic": "access"}`` when the person's rights changed, ``{"topic": "pong"}`` answers
-whatever the page says. Hints that come close together
-are sent as one, after one question to the database.
+``{"topic": "access"}`` when the person's rights changed, ``{"topic": "members"}`` when somebody came to a workspace,
+went or got another role, ``{"topic": "pong"}`` answers whatever the page says. Hints that come close together are sent
+as one, after one question to the database.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from channels.generic.websocket import AsyncJsonWebsocketConsumer
 from django.conf import settings
 
 from deployments.accounts import find_user_by_session
-from deployments.hints import GROUP
+from deployments.hints import GROUP, MEMBERS
 from deployments.models import Membership, Service
 from deployments.notices import TOPIC as NOTICE_TOPIC
 from deployments.sign_ins import NOTE_EVERY_SECONDS, note_seen
@@ -106,8 +106,10 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):  # type: ignore[misc]  # Channel
         if self.person_topic in topics:
             return [ACCESS]  # the page looks at everything again
         told = [PREFIX + name for name in sorted(seen)]
-        if len(told) < len(topics) - len(noticed):
+        if len(told) < len(topics - {MEMBERS}) - len(noticed):
             told.append(LIST_TOPIC)
+        if MEMBERS in topics:
+            told.append(MEMBERS)
         return [*told, NOTICES] if noticed and await in_database(told_spaces, self.session_key, noticed) else told
 
     async def disconnect(self, code: int) -> None:

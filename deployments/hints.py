@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 GROUP = "hints"
+MEMBERS = "members"
 
 
 def hint_service(service: Service) -> None:
@@ -31,6 +32,11 @@ def hint_person(user_id: int) -> None:
     """Tell this person's open pages, once the transaction is committed, to look again at what they may see."""
     topic = f"person:{user_id}"
     transaction.on_commit(lambda: send_hint(topic), robust=True)
+
+
+def hint_members() -> None:
+    """Tell open pages of members, once the transaction is committed, that somewhere somebody came, went or changed."""
+    transaction.on_commit(lambda: send_hint(MEMBERS), robust=True)
 
 
 def send_hint(topic: str) -> None:

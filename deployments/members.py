@@ -20,7 +20,7 @@ from django.utils.translation import ngettext
 
 from deployments.accounts import NotAllowed, administrators_words, owners_words, role_in
 from deployments.audit import record_audit
-from deployments.hints import hint_person
+from deployments.hints import hint_members, hint_person
 from deployments.lifecycle import Conflict
 from deployments.models import Membership, Role, Service, Workspace
 from deployments.spec import FieldError, SpecInvalid
@@ -175,6 +175,7 @@ def invite(actor: User, workspace: Workspace, name: str, role: Role) -> Membersh
             raise Conflict("already_member", words % {"name": person.get_username(), "workspace": row.name})
         record_audit(actor, "member.add", person.get_username(), row, after={"role": str(role)})
         hint_person(person.pk)
+        hint_members()
     return membership
 
 
@@ -190,6 +191,7 @@ def change_role(actor: User, workspace: Workspace, person: User, role: Role) -> 
             after = {"role": str(role)}
             record_audit(actor, "member.change_role", person.get_username(), row, before=before, after=after)
             hint_person(person.pk)
+            hint_members()
     return membership
 
 
@@ -205,6 +207,7 @@ def remove_member(actor: User, workspace: Workspace, person: User) -> None:
         record_audit(actor, action, person.get_username(), row, before={"role": membership.role})
         membership.delete()
         hint_person(person.pk)
+        hint_members()
 
 
 def get_membership(workspace: Workspace, person: User) -> Membership:

@@ -10,7 +10,7 @@ from django.http import Http404, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_safe
 
 from console.access import SignedInRequest, signed_in
 from console.confirming import ask, done
@@ -36,11 +36,13 @@ def members_page(request: SignedInRequest, slug: str) -> HttpResponse:
     return show(request, get_workspace(request, slug))
 
 
-@require_POST
+@require_http_methods(["GET", "HEAD", "POST"])
 @signed_in
 def invite(request: SignedInRequest, slug: str) -> HttpResponse:
-    """Add a person who exists, by user name."""
+    """Add a person who exists, by user name. What was refused is shown at this address, so it can be read again."""
     row = get_workspace(request, slug)
+    if request.method != "POST":
+        return HttpResponseRedirect(f"/workspaces/{row.slug}/members")
     require_owner(request.user, row)
     given = {"name": request.POST.get("name", "").strip()[:150], "role": request.POST.get("role", "")}
     errors: dict[str, list[str]] = {}
@@ -59,11 +61,13 @@ def invite(request: SignedInRequest, slug: str) -> HttpResponse:
     return HttpResponseRedirect(f"/workspaces/{row.slug}/members")
 
 
-@require_POST
+@require_http_methods(["GET", "HEAD", "POST"])
 @signed_in
 def change_role(request: SignedInRequest, slug: str, user_id: int) -> HttpResponse:
-    """Another role for a member."""
+    """Another role for a member. Read again after a refusal, it leads back."""
     row = get_workspace(request, slug)
+    if request.method != "POST":
+        return HttpResponseRedirect(f"/workspaces/{row.slug}/members")
     require_owner(request.user, row)
     person = get_member(row, user_id)
     role = request.POST.get("role", "")

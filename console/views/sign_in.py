@@ -61,7 +61,7 @@ def sign_in(request: HttpRequest) -> HttpResponse:
         return go_on_with_one_time_password(request, user, one_time, there)
     sign_ins.begin(request, user)
     if is_scripted(request):
-        told = json.dumps({"slipway:signed-in": {"csrf": get_token(request)}})
+        told = json.dumps({"slipway:signed-in": {"csrf": get_token(request), "person": str(user.pk)}})
         return HttpResponse(status=204, headers={"HX-Trigger": told})
     response = HttpResponseRedirect(there)
     keep_in_cookies(response, preferences_of(user))

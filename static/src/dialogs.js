@@ -96,6 +96,12 @@ function show(which) {
   if (!which.open) {
     which.showModal();
   }
+  const name = which === sessionDialog ? which.querySelector("[name=username]") : null;
+  if (name && !name.value) {
+    name.value = which.dataset.userName; // who was signed in when the page was made
+    which.querySelector("[name=password]").focus();
+    return;
+  }
   (which.querySelector("[autofocus]") ?? which.querySelector("input, select, button, a"))?.focus();
 }
 
@@ -130,6 +136,10 @@ if (sessionDialog) {
 }
 
 document.addEventListener("slipway:signed-in", (event) => {
+  if ("person" in event.detail && event.detail.person !== sessionDialog.dataset.person) {
+    location.reload(); // somebody else now: neither what is shown nor what was begun is theirs
+    return;
+  }
   for (const input of document.querySelectorAll("input[name=csrfmiddlewaretoken]")) {
     input.value = event.detail.csrf;
   }

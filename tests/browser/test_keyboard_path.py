@@ -12,6 +12,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import PASSWORD, wait_status
+from tests.browser.test_keyboard import LOOK
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
@@ -20,18 +21,6 @@ NAME = "by_keys_alone"
 READY_MS = 60_000
 MOST_STOPS = 90
 Role = Literal["button", "link", "textbox", "checkbox", "radio", "spinbutton"]
-
-#: Why one could not see that the element, or what is drawn for it, has the focus; "" where one can.
-UNSEEN = """one => {
-  const drawn = [one, one.closest("label"), one.closest(".choice"), one.parentElement].filter(Boolean);
-  const isRinged = drawn.some((each) => {
-    const style = getComputedStyle(each);
-    return style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 1;
-  });
-  const box = (one.closest("label") ?? one).getBoundingClientRect();
-  const isOut = box.bottom <= 0 || box.right <= 0 || box.top >= innerHeight || box.left >= innerWidth;
-  return [!isRinged && "has no ring", isOut && "is out of view"].filter(Boolean).join(", ");
-}"""
 
 
 class Keys:
@@ -54,10 +43,9 @@ class Keys:
         pytest.fail(f"{MOST_STOPS} times Tab did not lead to the {role} {name} on {self.page.url}")
 
     def look(self) -> None:
-        focused = self.page.locator(":focus")
-        if focused.count() and (wrong := focused.evaluate(UNSEEN)):
-            what = focused.evaluate("one => one.outerHTML.slice(0, 120)")
-            self.unseen.append(f"{self.page.url}: {what} {wrong}")
+        seen = self.page.evaluate(LOOK)
+        if seen["wrong"]:
+            self.unseen.append(f"{self.page.url}: {seen['name']}: {seen['wrong']}")
 
     def press(self, role: Role, name: str | re.Pattern[str], key: str = "Enter") -> None:
         self.to(role, name)

@@ -105,3 +105,9 @@ async def test_signing_out_ends_the_socket_at_the_next_hint(
     await sync_to_async(viewer.post)("/sign-out")
     await hint("services")
     assert (await socket.receive_output(5))["code"] == SIGNED_OUT
+
+
+async def test_pages_of_members_are_told_apart_from_pages_of_services(socket: ApplicationCommunicator) -> None:
+    await hint("members")
+    assert await told(socket) == {"topic": "members"}
+    assert await socket.receive_nothing(0.5)
