@@ -13,6 +13,8 @@ from playwright.sync_api import Page
 from console.environment import REPOSITORY
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.timeout(300)  # many pages, each through axe-core
+
 AXE = REPOSITORY / "node_modules" / "axe-core" / "axe.min.js"
 NARROW = {"width": 375, "height": 720}
 WIDE = {"width": 1280, "height": 800}
@@ -137,9 +139,8 @@ def test_no_page_has_a_serious_finding_or_scrolls_sideways(
     assert not found, "\n".join(found)
 
 
-@pytest.mark.timeout(300)  # as many pages as above, each through axe-core
 @pytest.mark.skipif("fa" not in dict(settings.LANGUAGES), reason="Persian is not complete enough to be offered")
-@pytest.mark.parametrize(("theme", "size"), [("light", WIDE), ("dark", NARROW)], ids=["light-wide", "dark-narrow"])
+@LOOKS
 def test_no_page_from_right_to_left_has_a_serious_finding_or_scrolls_sideways(
     signed_in: Page, chat_service: str, failed_service: str, theme: Theme, size: dict[str, int]
 ) -> None:
