@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
 from pathlib import Path
@@ -34,3 +35,28 @@ def test_the_commands_for_several_servers_are_the_supervisor_s_own() -> None:
         assert [word for word in documented if word not in theirs] == [
             word for word in spec.command[1:] if word not in own
         ]
+
+
+CHECKS = REPOSITORY / "docs" / "checks.md"
+NAMED_TEST = re.compile(r"`(tests/[\w/]+\.py)::(test_\w+)`")
+
+
+def test_every_check_of_the_console_names_tests_that_are_there() -> None:
+    rows = re.findall(r"^\| (\d+) \| .+ \| (.+) \|$", CHECKS.read_text(), re.MULTILINE)
+    assert [int(number) for number, _ in rows] == list(range(1, 31))
+    named = {number: NAMED_TEST.findall(cell) for number, cell in rows}
+    assert [number for number, tests in named.items() if not tests] == []
+    missing = [
+        f"{number}: {file}::{name}"
+        for number, tests in named.items()
+        for file, name in tests
+        if name not in functions_of(REPOSITORY / file)
+    ]
+    assert missing == []
+
+
+def functions_of(file: Path) -> set[str]:
+    """The names of the module's own functions; none where there is no such file."""
+    if not file.exists():
+        return set()
+    return {one.name for one in ast.parse(file.read_text()).body if isinstance(one, ast.FunctionDef)}

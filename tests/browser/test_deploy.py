@@ -1,4 +1,4 @@
-"""The deployment forms in a browser (console.md §9, checks 2, 13, 14, 15, 16, 17, 28)."""
+"""The deployment forms in a browser (console.md §9, checks 13, 14, 15, 16, 17, 28)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import PASSWORD, sign_in, wait_status
+from tests.browser.conftest import sign_in, wait_status
 from tests.slipway_process import SlipwayProcess
 from tests.waiting import wait_until
 
@@ -37,26 +37,6 @@ def gone(api: httpx.Client) -> Iterator[list[str]]:
 
 def services(api: httpx.Client) -> set[str]:
     return {one["ServiceName"] for one in api.get("/services", params={"PageSize": "100"}).json()["Services"]}
-
-
-def test_five_clicks_lead_from_sign_in_to_the_first_token(page: Page, gone: list[str]) -> None:
-    """Check 2. Signing in aside, only the message is typed."""
-    page.goto("/sign-in")
-    page.get_by_label("User name").fill("admin")
-    page.get_by_label("Password", exact=True).fill(PASSWORD)
-    page.get_by_role("button", name="Sign in", exact=True).click()
-    page.get_by_role("button", name="Deploy Service").click()
-    page.get_by_role("link", name="LLM Deployment").click()
-    page.get_by_role("button", name="Deploy", exact=True).click()
-    page.wait_for_url(re.compile(r"/services/smollm2\w*$"))
-    gone.append(page.url.rsplit("/", 1)[1])
-    expect(page.locator(f'[data-service="{gone[0]}"]').first).to_have_attribute(
-        "data-status", "Running", timeout=60_000
-    )
-    page.get_by_role("link", name="View Web App").click()
-    page.get_by_label("Message", exact=True).fill("Say hello in one short sentence.")
-    page.get_by_role("button", name="Send").click()
-    expect(page.locator('[data-role="assistant"]').last).to_contain_text(re.compile(r"\w{2,}"), timeout=60_000)
 
 
 def test_document_and_command_come_before_deploy_and_follow_the_fields(form: Page, api: httpx.Client) -> None:
