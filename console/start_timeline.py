@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy
 from deployments.chronicle import StartStep
 from deployments.models import Instance, Service
 from deployments.stages import Stage
-from deployments.timelines import alike_of
+from deployments.timelines import alike_of_service
 from deployments.usual import Usual, usual_times
 
 SHOWN = 20
@@ -122,7 +122,7 @@ class Timeline:
 
 def timelines_of(service: Service, instances: Iterable[Instance], now: datetime) -> list[Timeline]:
     """The newest instance first; two queries."""
-    rows = list(service.start_steps.all()[:READ_STEPS])
+    rows = list(service.start_steps.exclude(stage=Stage.ENDING)[:READ_STEPS])
     usual = usual_times(service, alike_of_service(service))
     by_name: dict[str, list[StartStep]] = {}
     for row in reversed(rows):
@@ -133,11 +133,6 @@ def timelines_of(service: Service, instances: Iterable[Instance], now: datetime)
     made = [timeline_of(name, steps, there.get(name), usual, now) for name, steps in by_name.items()]
     found = [one for one in made if one is not None]
     return sorted(found, key=lambda one: (one.began_at, one.instance), reverse=True)[:SHOWN]
-
-
-def alike_of_service(service: Service) -> str:
-    spec = service.find_spec()
-    return alike_of(spec) if spec is not None else ""
 
 
 def timeline_of(

@@ -54,7 +54,7 @@ class ServiceEvent(models.Model):
 
 
 class StartStep(models.Model):
-    """One step of an instance's start, written when it is over. Append-only: it outlives the instance.
+    """One step of an instance's start, or its end, written when it is over. Append-only: it outlives the instance.
 
     ``alike`` is what such a step's time depends on besides the service (``timelines.alike_of``).
     """

@@ -20,6 +20,8 @@ from deployments.timelines import (
     Standing,
     advance,
     alike_of,
+    alike_of_service,
+    end_asked_at,
     first_standing,
     runs_ended,
     standing_of,
@@ -82,7 +84,7 @@ def write_observed(service: Service, observations: Sequence[InstanceObservation]
     """The same without asking any: for instances that are to end."""
     rows = {row.name: row for row in service.instances.all()}
     known = [know(rows.get(seen.name), seen, None) for seen in observations]
-    return known, write_rows(service, rows, known, alike="")
+    return known, write_rows(service, rows, known, alike_of_service(service))
 
 
 def ask(spec: ServiceSpec, seen: InstanceObservation, has_answered: bool) -> Answer:
@@ -122,8 +124,11 @@ def write_rows(service: Service, rows: dict[str, Instance], known: Sequence[Seen
     now = timezone.now()
     gone = [row for name, row in rows.items() if name not in {one.instance.name for one in known}]
     changed = bool(gone)
+    asked_at = end_asked_at(service)
     steps = [
-        step for row in gone for step in step_rows(service, row.name, row.revision_number, alike, steps_left(row, now))
+        step
+        for row in gone
+        for step in step_rows(service, row.name, row.revision_number, alike, steps_left(row, asked_at, now))
     ]
     with transaction.atomic():
         if gone:

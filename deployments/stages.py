@@ -3,6 +3,7 @@
 Scheduled → (Image → Weights →) Starting → Loading → Warming ─▶ Ready        a language model's
 Scheduled → …                 → Starting → Checking ──────────▶ Ready        any other program's
                    Again → Starting → …                                      after the program ended
+                   … → Ending                                                from the wish that it ends until it is gone
 """
 
 from __future__ import annotations
@@ -20,4 +21,5 @@ class Stage(enum.StrEnum):
     WARMING = "warming"  # loaded, and asked for a first token
     CHECKING = "checking"  # it listens, and its check does not pass yet
     READY = "ready"
+    ENDING = "ending"  # no instance's stage: it is known once the instance is gone
     NONE = ""  # nothing to wait for: it is about to end, or will not be started again

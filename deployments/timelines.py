@@ -19,7 +19,7 @@ from deployments.assess import Seen
 from deployments.chronicle import StartStep
 from deployments.clusters.base import InstanceObservation, InstancePhase
 from deployments.engines import read_command
-from deployments.models import Instance, Service
+from deployments.models import Desired, Instance, Service
 from deployments.spec import ServiceSpec
 from deployments.stages import Stage
 
@@ -132,6 +132,12 @@ def alike_of(spec: ServiceSpec) -> str:
     return hashlib.sha256(said.encode()).hexdigest()[:32]
 
 
+def alike_of_service(service: Service) -> str:
+    """The same for the revision that is wanted; "" for a document that newer rules refuse."""
+    spec = service.find_spec()
+    return alike_of(spec) if spec is not None else ""
+
+
 def step_rows(service: Service, name: str, revision: int, alike: str, steps: Sequence[Over]) -> list[StartStep]:
     return [
         StartStep(
@@ -149,12 +155,29 @@ def step_rows(service: Service, name: str, revision: int, alike: str, steps: Seq
     ]
 
 
-def steps_left(row: Instance, now: datetime) -> list[Over]:
-    """An instance that is gone: what it was about to do is over too."""
+def end_asked_at(service: Service) -> datetime | None:
+    """Since when a service is to have no instance; None while it is to have some."""
+    wants_none = service.desired != Desired.RUNNING or service.wanted_instances == 0
+    return service.progress_since if wants_none else None
+
+
+def steps_left(row: Instance, asked_at: datetime | None, now: datetime) -> list[Over]:
+    """An instance that is gone: what it was about to do is over too, and how long it took to end is known.
+
+    ``asked_at`` is ``end_asked_at`` of its service. One that ends while others stay is timed from the look that saw it.
+    """
     was = standing_of(row)
-    if was is None or was.stage in (Stage.READY, Stage.NONE):
+    if was is None:
         return []
-    return [Over(was.stage, LEFT, was.since, max(now, was.since), was.run)]
+    began_at = asked_at
+    if began_at is None and was.stage is Stage.NONE and row.phase == InstancePhase.STOPPING:
+        began_at = was.since
+    steps = []
+    if was.stage not in (Stage.READY, Stage.NONE):
+        steps.append(Over(was.stage, LEFT, was.since, max(began_at or now, was.since), was.run))
+    if began_at is not None and timedelta() <= now - began_at < LONGEST_WAIT:
+        steps.append(Over(Stage.ENDING, DONE, began_at, now, was.run))
+    return steps
 
 
 def prune_steps(kept: int = KEPT_STEPS) -> int:

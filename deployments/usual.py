@@ -49,7 +49,10 @@ def usual_of(seconds: Sequence[float], *, of_others: bool = False) -> Usual | No
 
 
 def usual_times(service: Service, alike: str) -> Mapping[Stage, Usual]:
-    """Of each step of a start, in one query; "ready" is the whole way from the wish to the first answer."""
+    """Of each step, in one query; "ready" is the whole way from the wish to the first answer, "ending" that to the end.
+
+    ``alike`` is ``timelines.alike_of_service``.
+    """
     theirs = Q(service=service) | Q(alike=alike) if alike else Q(service=service)
     # The whole way is the wish's: a program that is started again has none.
     counts = Q(outcome=StartStep.Outcome.DONE) & ~Q(stage=Stage.READY, run__gt=0)

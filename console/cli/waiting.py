@@ -13,14 +13,12 @@ from rich.text import Text
 
 from console.cli.client import Client
 from console.cli.errors import CliError, ExitCode
-from console.cli.estimates import Estimate, duration, estimate, past_runs
+from console.cli.estimates import Estimate, duration, stage_of
 from console.cli.output import console_for, has_colours, plain
 
 POLL_SECONDS = 0.5
 #: A server that is restarted is away for seconds; one that is away for longer is gone.
 PATIENCE_SECONDS = 30.0
-#: How many other services are asked for their past when this one has none.
-OTHERS_ASKED = 3
 DEFAULT_TIMEOUT_SECONDS = 1800
 
 
@@ -60,19 +58,13 @@ def judge(seen: Mapping[str, Any] | None, kind: str) -> Verdict:
 
 
 def find_estimate(client: Client, service: Mapping[str, Any], kind: str) -> Estimate | None:
-    """From this service's events, else from those of services with its image and resources. None: nothing is known."""
-    own = past_runs(client.events(service["ServiceName"], 1000))
-    found = estimate(kind, own)
-    if found is not None:
-        return found
-    keys = ("Image", "Cpu", "Gpu", "Memory", "ServiceType")
-    alike = [
-        one["ServiceName"]
-        for one in client.call("GET", "/services", query={"PageSize": 100})["Services"]
-        if one["ServiceName"] != service["ServiceName"] and all(one[key] == service[key] for key in keys)
-    ]
-    others = [run for name in alike[:OTHERS_ASKED] for run in past_runs(client.events(name, 1000))]
-    return estimate(kind, own, others)
+    """The usual time of what is waited for. None: nothing is known, or nobody tells, which is no reason to fail."""
+    try:
+        found = client.service("GET", service["ServiceName"], "/usual-times")["UsualTimes"]
+    except CliError:
+        return None
+    stage = stage_of(kind, service)
+    return next((Estimate.parse(one) for one in found if one["Stage"] == stage), None)
 
 
 def find_cure(client: Client, name: str, code: str) -> str:
@@ -80,7 +72,15 @@ def find_cure(client: Client, name: str, code: str) -> str:
     if client.find(name) is None:
         return ""
     warnings = client.events(name, 20, EventType="Warning")
-    return next((str(one["Cure"]) for one in reversed(warnings) if one["Code"] == code), "")
+    return next((cure_of(name, one) for one in reversed(warnings) if one["Code"] == code), "")
+
+
+def cure_of(name: str, event: Mapping[str, Any]) -> str:
+    """An event's cure, with the command where the value to set is known."""
+    fix = event["Fix"]
+    is_a_value = fix["Value"] != "" and fix["Field"].startswith("metadata.")
+    command = f"slipway modify {name} -D{fix['Field']}={fix['Value']}" if is_a_value else ""
+    return f"{event['Cure']} For instance: {command}" if command else str(event["Cure"])
 
 
 def wait_for(client: Client, name: str, kind: str, patience: Patience) -> dict[str, Any] | None:

@@ -19,7 +19,7 @@ from deployments.addresses import endpoint_of
 from deployments.api.query import label_text
 from deployments.clusters.base import InstancePhase
 from deployments.encryption import SecretUnreadable, decrypt
-from deployments.models import Desired, Instance, Service, ServiceEvent
+from deployments.models import Desired, Instance, Service
 from deployments.spec import ENGINE_LABEL, LLM_ENGINES
 
 logger = logging.getLogger(__name__)
@@ -157,20 +157,6 @@ class InstanceFields(InstanceFieldsUnused):
     IsLatest: bool
     Version: int
     Message: str
-
-
-class EventFields(TypedDict):
-    """Something that happened. ``Code`` is stable; ``Cure`` says what to do, "" where nothing has to be done."""
-
-    Time: str
-    Type: str
-    Reason: str
-    Message: str
-    Code: str
-    Cure: str
-    InstanceName: str
-    Version: int
-    LogTail: list[str]
 
 
 SERVICE_UNUSED = ServiceFieldsUnused(
@@ -361,19 +347,4 @@ def instance_fields(row: Instance, wanted_version: int) -> InstanceFields:
         IsLatest=row.revision_number == wanted_version,
         Version=row.revision_number,
         Message=row.last_exit_message if failed else row.step,
-    )
-
-
-def event_fields(event: ServiceEvent, *, may_change: bool) -> EventFields:
-    """An event; its lines of the log are not for viewers."""
-    return EventFields(
-        Time=time_text(event.created_at),
-        Type=event.type,
-        Reason=event.code,
-        Message=event.message,
-        Code=event.code,
-        Cure=event.cure,
-        InstanceName=event.instance,
-        Version=event.revision_number or 0,
-        LogTail=event.log_tail.splitlines() if may_change else [],
     )

@@ -1,38 +1,31 @@
-"""A service's instances, logs and events."""
+"""A service's instances and their logs."""
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TypedDict
 
-from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from deployments.accounts import may_change
 from deployments.api import query
-from deployments.api.authentication import caller
 from deployments.api.errors import not_found
 from deployments.api.fields import (
     INSTANCE_STATUSES,
-    EventFields,
     InstanceFields,
-    event_fields,
     instance_fields,
 )
 from deployments.api.lookup import get_service, get_service_to_change
 from deployments.api.openapi import answers, paging, parameters
 from deployments.clusters import get_cluster
 from deployments.clusters.base import Cluster, LogPage, LogQuery
-from deployments.models import Instance, Service, ServiceEvent
+from deployments.models import Instance, Service
 
 LOG_PAGE_SIZE = 500
 MAX_LINE = 1_000_000_000
 MATCHES_AT_ONCE = 10_000
-EVENTS_SINCE = timedelta(days=7)  # sdk-wire.md §4, "Documented defaults"
 
 
 class InstanceList(TypedDict):
@@ -55,16 +48,6 @@ class LogAnswer(TypedDict):
     InstanceName: str
     Instances: list[str]
     NextLine: int
-
-
-class EventList(TypedDict):
-    """A page of events, newest first."""
-
-    Events: list[EventFields]
-    PageNum: int
-    PageSize: int
-    TotalCount: int
-    TotalPageNum: int
 
 
 class InstancesView(APIView):
@@ -184,41 +167,3 @@ def read_numbered_page(backend: Cluster, service: Service, wanted: LogQuery, pag
             return LogPage((), found.next_line, found.total)
         passed, line = passed + len(found.lines), found.next_line
     return read(backend, service, wanted, line, page.size)
-
-
-class EventsView(APIView):
-    """DescribeServiceEvent."""
-
-    @extend_schema(
-        operation_id="DescribeServiceEvent",
-        parameters=[
-            *paging("PageNum"),
-            *parameters(OpenApiTypes.STR, "EventType", "InstanceName"),
-            *parameters(OpenApiTypes.DATETIME, "StartTime", "EndTime"),
-        ],
-        responses=answers(EventList),
-    )
-    def get(self, request: Request, cluster: str, name: str) -> Response:
-        """What happened to a service, by default in the last seven days."""
-        service = get_service(request, cluster, name)
-        page = query.page(request, number="PageNum")
-        since = query.instant(request, "StartTime")
-        until = query.instant(request, "EndTime")
-        rows = service.events.filter(created_at__gte=since or timezone.now() - EVENTS_SINCE)
-        if until:
-            rows = rows.filter(created_at__lte=until)
-        if kind := query.choice(request, "EventType", ServiceEvent.Type.values):
-            rows = rows.filter(type=kind)
-        if instance := query.text(request, "InstanceName"):
-            rows = rows.filter(instance=instance)
-        total = rows.count()
-        changes = may_change(caller(request), service.workspace)
-        return Response(
-            EventList(
-                Events=[event_fields(row, may_change=changes) for row in page.of(rows)],
-                PageNum=page.number,
-                PageSize=page.size,
-                TotalCount=total,
-                TotalPageNum=page.count_of(total),
-            )
-        )

@@ -5,7 +5,8 @@ from __future__ import annotations
 from django.urls import path, re_path
 
 from deployments.api.access_keys import AccessKeysView, AccessKeyView
-from deployments.api.instances import EventsView, InstancesView, InstanceView, LogsView
+from deployments.api.happenings import EventsView, UsualTimesView
+from deployments.api.instances import InstancesView, InstanceView, LogsView
 from deployments.api.llm import LlmServicesView, ModelsView
 from deployments.api.nowhere import NowhereView
 from deployments.api.people import AuditView, MeView, PersonalTokenView, TokensView
@@ -39,6 +40,7 @@ urlpatterns = [
     path(f"{SERVICE}/instances/<str:instance>", InstanceView.as_view()),
     path(f"{SERVICE}/logs", LogsView.as_view()),
     path(f"{SERVICE}/events", EventsView.as_view()),
+    path(f"{SERVICE}/usual-times", UsualTimesView.as_view()),
     path("me", MeView.as_view()),
     path("tokens", TokensView.as_view()),
     path("tokens/<str:token_id>", PersonalTokenView.as_view()),

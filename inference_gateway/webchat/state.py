@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from deployments.accounts import may_change, owners_words
 from deployments.models import Service, Status
 from deployments.stages import Stage
-from deployments.timelines import alike_of
+from deployments.timelines import alike_of_service
 from deployments.usual import usual_times
 from deployments.words import number, translated
 
@@ -52,8 +52,7 @@ def find_state(user: User, service_id: int) -> ServiceState | None:
 def describe_time_left(service: Service, now: datetime) -> str:
     """How long until the service answers, by its past starts or those of services alike; empty where there are none."""
     starting = service.instances.filter(ready_at=None).exclude(phase="Stopping").order_by("-created_at").first()
-    spec = service.find_spec()
-    usual = usual_times(service, alike_of(spec) if spec is not None else "").get(Stage.READY) if starting else None
+    usual = usual_times(service, alike_of_service(service)).get(Stage.READY) if starting else None
     if starting is None or usual is None:
         return ""
     passed = (now - starting.created_at).total_seconds()

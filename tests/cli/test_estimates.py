@@ -1,68 +1,41 @@
-"""How long something usually takes: known from runs that ended, or not said."""
+"""Usual times in words: what Slipway says of them, and what is left of a wait."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import pytest
 
-from console.cli.estimates import Estimate, Run, duration, estimate, past_runs
+from console.cli.estimates import Estimate, duration, stage_of
 
 
-def events(*told: tuple[str, int]) -> list[dict[str, str]]:
-    return [{"Code": code, "Time": f"2026-01-02T03:{at // 60:02}:{at % 60:02}Z"} for code, at in told]
+def test_an_estimate_says_where_it_is_known_from() -> None:
+    said = {"Stage": "ready", "Seconds": 8.2, "SlowAfterSeconds": 12, "P90Seconds": 12, "Runs": 3, "OfOthers": True}
+    known = Estimate.parse(said)
+    assert known == Estimate(8.2, 12, 3, of_others=True)
+    assert known.source() == "This usually takes 8 s, by 3 earlier runs of services like it."
+    assert Estimate(8, 10, 1).source() == "This usually takes 8 s, by 1 earlier run."
 
 
 @pytest.mark.parametrize(
-    ("told", "expected"),
+    ("elapsed", "words"),
+    [(3, "about 5 s left"), (9, "any moment now"), (12, "longer than the usual 8 s")],
+)
+def test_what_is_left_shrinks_and_then_is_said_to_be_over(elapsed: float, words: str) -> None:
+    assert Estimate(8, 12, 5).remaining(elapsed) == words
+
+
+@pytest.mark.parametrize(
+    ("kind", "pending", "stage"),
     [
-        ([("Created", 0), ("Waiting", 1), ("RUNNING", 9)], [Run("create", 9)]),
-        ([("Stopping", 0), ("Stopped", 2), ("Starting", 3), ("RUNNING", 8)], [Run("stop", 2), Run("start", 5)]),
-        ([("Updating", 0), ("RUNNING", 70)], [Run("update", 70)]),
-        ([("Scaling", 0), ("ScaledToZero", 0)], [Run("scale", 0.5)]),
-        # Overtaken by another wish, failed, halted, or not over yet: none of these tells how long it takes.
-        ([("Created", 0), ("Stopping", 1), ("Stopped", 3)], [Run("stop", 2)]),
-        ([("Created", 0), ("CrashLoopBackOff", 4), ("RUNNING", 9)], []),
-        ([("Updating", 0), ("UpdateHalted", 4), ("RUNNING", 9)], []),
-        ([("Stopping", 0), ("RUNNING", 4)], []),
-        ([("Created", 0), ("Waiting", 1)], []),
-        ([("RUNNING", 1)], []),
-        ([], []),
+        ("create", 1, "ready"),
+        ("restart", 0, "ready"),
+        ("scale", 2, "ready"),
+        ("scale", 0, "ending"),
+        ("stop", 1, "ending"),
+        ("delete", 0, "ending"),
     ],
 )
-def test_only_runs_that_went_well_to_their_end_count(told: Sequence[tuple[str, int]], expected: list[Run]) -> None:
-    assert past_runs(events(*told)) == expected
-
-
-def test_the_estimate_is_the_median_of_the_last_runs_of_its_kind() -> None:
-    runs = [Run("start", 1000), *(Run("start", seconds) for seconds in (4, 5, 6, 7, 90)), Run("stop", 1)]
-    assert estimate("start", runs) == Estimate(6, 5)
-
-
-def test_what_also_brings_an_instance_up_stands_in() -> None:
-    assert estimate("restart", [Run("create", 8)]) == Estimate(8, 1)
-    assert estimate("delete", [Run("stop", 2)]) == Estimate(2, 1)
-
-
-def test_scaling_and_stopping_are_like_nothing_else() -> None:
-    assert estimate("scale", [Run("create", 8)]) is None
-    assert estimate("stop", [Run("create", 8)]) is None
-
-
-def test_other_services_are_the_last_resort_and_said_to_be() -> None:
-    found = estimate("create", [], [Run("start", 8)])
-    assert found == Estimate(8, 1, of_others=True)
-    assert "services like it" in found.source()
-
-
-def test_without_a_past_nothing_is_invented() -> None:
-    assert estimate("create", [], []) is None
-
-
-def test_what_is_left_shrinks_and_then_is_said_to_be_over() -> None:
-    known = Estimate(8, 1)
-    assert known.remaining(3) == "about 5 s left"
-    assert known.remaining(9) == "longer than the usual 8 s"
+def test_instances_come_or_go(kind: str, pending: int, stage: str) -> None:
+    assert stage_of(kind, {"PendingInstance": pending}) == stage
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,8 @@ from deployments.reconcile import reconcile
 from deployments.spec import ServiceSpec
 from deployments.stages import Stage
 from deployments.timelines import prune_steps
-from tests.deployments.driving import drive, driven, remove_everything, tiny_document
+from deployments.usual import usual_times
+from tests.deployments.driving import SLOW_TO_END, drive, driven, remove_everything, tiny_document
 
 pytestmark = pytest.mark.django_db(transaction=True)
 #: Listens after half a second.
@@ -81,6 +82,17 @@ def test_steps_outlive_their_instance(create: Callable[..., Service], people: di
     driven(Service.objects.get(pk=service.pk), Status.STOPPED)
     assert not service.instances.exists()
     assert StartStep.objects.filter(service=service, stage="ready").count() == 1
+
+
+def test_how_long_an_instance_took_to_end_is_kept(create: Callable[..., Service], people: dict[str, User]) -> None:
+    service = driven(create(SLOW_TO_END), Status.RUNNING)
+    lifecycle.stop(service, people["olga"])
+    asked_at = Service.objects.get(pk=service.pk).progress_since
+    driven(Service.objects.get(pk=service.pk), Status.STOPPED)
+    step = StartStep.objects.filter(service=service).latest("pk")
+    assert (step.stage, step.outcome, step.began_at) == ("ending", "done", asked_at)
+    assert step.seconds >= 2
+    assert usual_times(service, "")[Stage.ENDING].seconds == step.seconds
 
 
 def test_old_steps_are_forgotten_and_the_newest_kept(create: Callable[..., Service]) -> None:

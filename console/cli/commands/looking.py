@@ -15,6 +15,7 @@ from console.cli.following import follow
 from console.cli.options import complete_instance, output_option, service_argument
 from console.cli.output import local_time, log_line, note, print_json, print_list
 from console.cli.session import Session, pass_session
+from console.cli.waiting import cure_of
 
 WORKER_COLUMNS = ("INSTANCENAME", "INNERIP", "HOSTIP", "STARTAT", "RESTARTS", "STATUS", "READY", "REASON", "LASTSTATE")
 
@@ -111,11 +112,16 @@ def events(session: Session, service: str, count: int, warnings: bool, instance:
                 one["Type"],
                 one["Code"],
                 one["InstanceName"],
-                " ".join(filter(None, (one["Message"], one["Cure"]))),
+                " ".join(filter(None, (one["Message"], times_words(one["Times"]), cure_of(service, one)))),
             )
             for one in found
         ],
     )
+
+
+def times_words(times: int) -> str:
+    """How often it has happened, where that is more than once."""
+    return f"Seen {times} times." if times > 1 else ""
 
 
 @click.command("w")

@@ -120,10 +120,35 @@ def test_a_crash_loop_is_failed_with_the_log_in_the_event(owner: Api, make_servi
     event = owner.get(f"{CHAT}/events", EventType="Warning")[1]["Events"][0]
     assert event["Code"] == "CrashLoopBackOff"
     assert event["Cure"]
+    assert (event["Cause"], event["Fix"]) == ("Crashed", {"Field": "containers[0].script", "Value": ""})
+    assert event["Times"] >= 3
+    assert event["LastTime"] >= event["Time"]
     assert any("cannot find my weights" in line for line in event["LogTail"])
     instance = owner.get(f"{CHAT}/instances")[1]["Instances"][0]
     assert instance["LastState"][0]["exitCode"] == 3
     assert instance["RestartCount"] >= 1
+
+
+def test_usual_times_are_those_of_the_kept_starts_and_ends(owner: Api, running: Service) -> None:
+    told = {one["Stage"]: one for one in owner.get(f"{CHAT}/usual-times")[1]["UsualTimes"]}
+    assert list(told) == ["scheduled", "starting", "ready"]
+    ready = running.start_steps.get(stage="ready")
+    assert told["ready"]["Seconds"] == told["ready"]["P90Seconds"] == round(ready.seconds, 3)
+    assert told["ready"]["SlowAfterSeconds"] > told["ready"]["P90Seconds"]
+    assert (told["ready"]["Runs"], told["ready"]["OfOthers"]) == (1, False)
+    owner.put(f"{CHAT}/stop")
+    driven(running, Status.STOPPED)
+    assert [one["Stage"] for one in owner.get(f"{CHAT}/usual-times")[1]["UsualTimes"]][-1] == "ending"
+
+
+def test_usual_times_of_a_new_service_are_those_of_services_alike(
+    owner: Api, running: Service, make_service: Callable[..., Service]
+) -> None:
+    make_service("other", containers=running.document["containers"])
+    times = owner.get("services/local/other/usual-times")[1]["UsualTimes"]
+    assert {(one["Stage"], one["OfOthers"]) for one in times} >= {("ready", True)}
+    make_service("unlike")
+    assert owner.get("services/local/unlike/usual-times")[1]["UsualTimes"] == []
 
 
 def test_deleting_ends_in_404(owner: Api, running: Service) -> None:

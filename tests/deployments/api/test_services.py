@@ -10,7 +10,8 @@ from typing import Any, get_type_hints
 import pytest
 from django.db import connection
 
-from deployments.api.fields import EventFields, ServiceFields
+from deployments.api.fields import ServiceFields
+from deployments.api.happenings import EventFields
 from deployments.models import AuditEntry, Instance, Membership, Role, Service, Workspace
 from tests.deployments.api.conftest import Api
 from tests.deployments.driving import tiny_document
