@@ -200,7 +200,7 @@ def test_a_service_that_fails_is_told_with_cause_and_cure(person: Person, tmp_pa
     }
     (tmp_path / "bad.json").write_text(json.dumps(document))
     told = person.run("create", str(tmp_path / "bad.json"), code=1).stderr
-    assert re.fullmatch(r"slipway: .*oops.*Read the log.* \(CrashLoopBackOff\)\n", told)
+    assert re.fullmatch(r"slipway: The program ended with an error\. .*Read the log.* \(CrashLoopBackOff\)\n", told)
     person.run("delete", "-y", "bad")
 
 
