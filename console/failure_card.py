@@ -15,15 +15,17 @@ from django.utils.translation import gettext as _
 from console.deploy_custom import Draft
 from console.deploy_fields import mapping
 from console.deploy_llm import Typed
+from deployments.llm_form import llm_request_of
+from deployments.llm_request import CUSTOM
 from deployments.models import Service, ServiceEvent, Status
 from deployments.words import number, translated
 
 LOG_LINES = 20
-MEMORY = "metadata.memory"
+MEMORY, COMMAND, MODEL = "metadata.memory", "containers[0].script", "model"
 #: The input of a document's path, by form; the custom form has one for each but the checks.
-ELEMENTS = {MEMORY: "f-memory", "containers[0].script": "f-run", "storage": "part-mounts", "model": "model-search"}
+ELEMENTS = {MEMORY: "f-memory", COMMAND: "f-run", "storage": "part-mounts", MODEL: "model-search"}
 #: What the LLM form has no input for.
-CUSTOM_ONLY = ("containers[0].script", "containers[0].startup_check", "storage")
+CUSTOM_ONLY = (COMMAND, "containers[0].startup_check", "storage")
 #: Reasons to act on even while the service runs.
 TOLD_ON_TOP = ("UpdateHalted", "DocumentRefused")
 
@@ -61,14 +63,14 @@ def card_of(service: Service, event: ServiceEvent, *, what: str = "") -> Card:
         what=what or translated(event.sentence),
         cure=translated(event.cure_sentence),
         log_tail="\n".join(event.log_tail.splitlines()[-LOG_LINES:]),
-        fix_href=fix_href(service.name, event.fix),
+        fix_href=fix_href(service, event.fix),
         fix_word=fix_word(event.fix),
     )
 
 
-def fix_href(name: str, fix: Mapping[str, Any] | None) -> str:
+def fix_href(service: Service, fix: Mapping[str, Any] | None) -> str:
     """Where the cure is made: the form of the service, at the field, with the value in the address."""
-    base = f"/services/{name}/edit"
+    base = f"/services/{service.name}/edit"
     if not fix:
         return base
     field, value = str(fix.get("field", "")), fix.get("value")
@@ -77,8 +79,16 @@ def fix_href(name: str, fix: Mapping[str, Any] | None) -> str:
         query["view"] = "json"  # the fields do not show it
     if field == MEMORY and value is not None:
         query["memory"] = str(value)
-    element = ELEMENTS.get(field, "f-document")
+    element = model_element(service) if field == MODEL else ELEMENTS.get(field, "f-document")
     return f"{base}{'?' if query else ''}{urlencode(query)}#{element}"
+
+
+def model_element(service: Service) -> str:
+    """The input that says which model it is, in the form that opens for the service's document."""
+    request, lost = llm_request_of(service.document)
+    if request is None or lost:
+        return ELEMENTS["storage"] if service.document.get("storage") else ELEMENTS[COMMAND]
+    return "f-model_path" if request.model_source == CUSTOM else ELEMENTS[MODEL]
 
 
 def fix_word(fix: Mapping[str, Any] | None) -> str:
@@ -90,10 +100,10 @@ def fix_word(fix: Mapping[str, Any] | None) -> str:
         return _("Set the memory to %(size)s GiB") % {"size": size}
     words = {
         MEMORY: _("Change the memory"),
-        "containers[0].script": _("Correct the command"),
+        COMMAND: _("Correct the command"),
         "containers[0].startup_check": _("Give it more time"),
         "storage": _("Correct the mount"),
-        "model": _("Choose the model"),
+        MODEL: _("Choose the model"),
     }
     return words.get(field, _("Correct it"))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
@@ -10,7 +11,9 @@ from django.test import Client
 from pytest_django.fixtures import DjangoAssertNumQueries
 
 from console.snippets import TOKEN_MARK
+from deployments.clusters import get_cluster
 from deployments.encryption import decrypt
+from deployments.llm_form import LlmRequest, render_document
 from deployments.models import AuditEntry, Desired, Revision, Service, ServiceEvent, Status
 from deployments.spec.text import read_text
 from tests.console.conftest import TOKEN, ServiceMaker, document
@@ -29,6 +32,8 @@ CHANGERS_READ = (
 )
 POSTS = ("/stop", "/start", "/restart", "/scale", "/delete", "/token", "/token/rotate", "/versions/1/switch")
 MOST_QUERIES = 10
+LLM = {"service_name": "chat_a"}
+FOLDER = {"model_source": "custom", "parameter_quantity": 0.5, "model_path": "oss://bucket/mine/"}
 
 
 @pytest.mark.parametrize("path", [*READ, *CHANGERS_READ])
@@ -215,6 +220,32 @@ def test_the_failure_card_shows_cause_cure_and_twenty_log_lines(operator: Client
     assert "Why it does not run" in page
     assert "line 20&lt;b&gt;" in page
     assert "line 19&lt;b&gt;" not in page
+
+
+@pytest.mark.parametrize(
+    ("document", "element"),
+    [
+        (LLM | {"model": "SmolLM2-135M-Instruct"}, "model-search"),
+        (
+            LLM | {"model_source": "custom", "parameter_quantity": 0.5, "model_path": "oss://bucket/mine/"},
+            "f-model_path",
+        ),
+        ({}, "f-run"),
+    ],
+)
+def test_the_cure_of_a_wrong_model_is_where_the_form_names_it(
+    operator: Client, make_service: ServiceMaker, document: dict[str, Any], element: str
+) -> None:
+    service = make_service("chat_a", Status.FAILED, reason="CrashLoopBackOff")
+    if document:
+        rendered = render_document(LlmRequest.parse(document), get_cluster().capacity())
+        Revision.objects.filter(service=service).update(document=rendered)
+    ServiceEvent.objects.create(
+        service=service, type="Warning", code="CrashLoopBackOff", message="m", cure="c", fix={"field": "model"}
+    )
+    page = operator.get("/services/chat_a").content.decode()
+    assert f'href="/services/chat_a/edit#{element}"' in page
+    assert f'id="{element}"' in operator.get("/services/chat_a/edit").content.decode()
 
 
 def test_the_failure_card_counts_on_with_the_header(operator: Client, make_service: ServiceMaker) -> None:
