@@ -147,6 +147,7 @@ CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 2, "interval_start": 0, "inte
 CELERY_BEAT_SCHEDULE = {
     "sweep": {"task": "deployments.tasks.sweep", "schedule": 2.0, "options": {"expires": 2.0}},
     "tidy": {"task": "deployments.tasks.tidy", "schedule": 30.0, "options": {"expires": 30.0}},
+    "prune": {"task": "deployments.tasks.prune", "schedule": 300.0, "options": {"expires": 300.0}},
     "tidy-chats": {"task": "inference_gateway.tasks.tidy", "schedule": 300.0, "options": {"expires": 300.0}},
 }
 

@@ -76,7 +76,11 @@ class StartStep(models.Model):
 
     class Meta:
         ordering = ("-pk",)
-        indexes = (models.Index(fields=("service", "-id")), models.Index(fields=("alike", "-id")))
+        indexes = (
+            models.Index(fields=("service", "-id")),
+            models.Index(fields=("alike", "-id")),
+            models.Index(fields=("ended_at",)),
+        )
 
     def __str__(self) -> str:
         return f"{self.instance} {self.stage} {self.outcome}"

@@ -23,6 +23,7 @@ from deployments.timelines import (
     alike_of_service,
     end_asked_at,
     first_standing,
+    prune_steps,
     runs_ended,
     standing_of,
     step_rows,
@@ -151,6 +152,7 @@ def write_rows(service: Service, rows: dict[str, Instance], known: Sequence[Seen
             changed = True
         if steps:
             StartStep.objects.bulk_create(steps)
+            prune_steps(service.pk)
     return changed
 
 

@@ -112,7 +112,7 @@ def update(
             spec = replace(spec.with_instances(row.wanted_instances), token=spec.token)
         token = spec.token or decrypt(row.token_encrypted)
         if token != decrypt(row.token_encrypted):
-            change.set(token_encrypted=encrypt(token))
+            change.set(token_encrypted=encrypt(token), token_made_at=timezone.now())
         if current is not None and spec.differs_only_in_instances(current):
             scale_row(change, spec.instances)
             return row
@@ -217,7 +217,7 @@ def delete(service: Service, actor: User) -> Service:
 def rotate_token(service: Service, actor: User) -> Service:
     """Give the service a new random token; the old one is refused from now on."""
     with changing(service, actor, "service.rotate_token") as change:
-        change.set(token_encrypted=encrypt(new_service_token()))
+        change.set(token_encrypted=encrypt(new_service_token()), token_made_at=timezone.now())
         record_event(
             change.row,
             Verdict(

@@ -234,6 +234,7 @@ class Service(models.Model):
     progress_since = models.DateTimeField(default=timezone.now)
 
     token_encrypted = models.TextField()
+    token_made_at = models.DateTimeField(default=timezone.now)
 
     observed_at = models.DateTimeField(null=True, blank=True)
     next_check_at = models.DateTimeField(default=timezone.now)

@@ -17,7 +17,7 @@ from deployments.notices import prune_notices
 from deployments.readiness import stamp_worker_heartbeat
 from deployments.reconcile import CLAIM_SECONDS, due_after_boot, due_services, reconcile, remove_orphans
 from deployments.sign_ins import forget_old_sign_ins
-from deployments.timelines import prune_steps
+from deployments.timelines import prune_old_steps
 
 logger = logging.getLogger(__name__)
 
@@ -47,11 +47,16 @@ def sweep() -> None:
 def tidy() -> None:
     """Every half minute: remove what outlived its use, in the cluster and in the database."""
     remove_orphans(get_cluster())
-    prune_audit()
-    prune_steps()
-    prune_notices()
     forget_old_keys()
     forget_old_sign_ins()
+
+
+@shared_task(name="deployments.tasks.prune")
+def prune() -> None:
+    """Every five minutes: what looks through whole tables, and lets them grow for that long."""
+    prune_audit()
+    prune_old_steps()
+    prune_notices()
 
 
 @worker_ready.connect

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db.models import Count
 from django.utils import timezone
 
 from deployments.assess import Seen
@@ -180,12 +179,16 @@ def steps_left(row: Instance, asked_at: datetime | None, now: datetime) -> list[
     return steps
 
 
-def prune_steps(kept: int = KEPT_STEPS) -> int:
-    """Keep the newest ``kept`` steps of each service, for ninety days; returns how many went."""
-    gone = StartStep.objects.filter(ended_at__lt=timezone.now() - KEPT_FOR).delete()[0]
-    counts = StartStep.objects.order_by().values_list("service").annotate(steps=Count("pk"))
-    for service_id, _ in counts.filter(steps__gt=kept):
-        rows = StartStep.objects.filter(service=service_id)
-        oldest_kept = rows.order_by("-pk").values_list("pk", flat=True)[kept - 1]
-        gone += rows.filter(pk__lt=oldest_kept).delete()[0]
-    return gone
+def prune_steps(service_id: int, kept: int = KEPT_STEPS) -> int:
+    """Keep the newest ``kept`` steps of a service; returns how many went.
+
+    For whoever adds some: to look for services that have too many takes as long as there are steps.
+    """
+    rows = StartStep.objects.filter(service=service_id)
+    oldest_kept = rows.order_by("-pk").values_list("pk", flat=True)[kept - 1 : kept].first()
+    return rows.filter(pk__lt=oldest_kept).delete()[0] if oldest_kept is not None else 0
+
+
+def prune_old_steps() -> int:
+    """Forget what is older than ninety days, of all services; returns how many went."""
+    return StartStep.objects.filter(ended_at__lt=timezone.now() - KEPT_FOR).delete()[0]

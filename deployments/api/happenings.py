@@ -28,7 +28,7 @@ EVENTS_SINCE = timedelta(days=7)  # sdk-wire.md §4, "Documented defaults"
 
 
 class FixFields(TypedDict):
-    """What to change: a path of the service document, and the value to put there; "" where it is not known."""
+    """What to change: a path of the service document, or ``model``, and the value to put there, "" where unknown."""
 
     Field: str
     Value: int | str

@@ -12,7 +12,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from deployments.access_keys import MAX_ACCESS_KEYS, find_access_key
 from deployments.accounts import MAX_TOKENS, find_user_by_token
-from deployments.models import AccessKey, AuditEntry, PersonalToken
+from deployments.models import AccessKey, AuditEntry, PersonalToken, Service
 from inference_gateway.models import Caller
 from tests.console.conftest import TOKEN, ServiceMaker
 from tests.signing import acs3_headers
@@ -168,6 +168,17 @@ def test_service_keys_are_listed_masked_for_those_who_may_change_the_service(
     assert "10.0.0.7 nightly/1" in asked
     Caller.objects.update(last_at=timezone.now() - timedelta(days=2))
     assert "10.0.0.7" not in operator.get("/services/chat_a/token/rotate").content.decode()
+
+
+def test_a_service_key_is_as_old_as_its_last_rotation(operator: Client, make_service: ServiceMaker) -> None:
+    service = make_service("chat_a")
+    year = timezone.now() - timedelta(days=365)
+    Service.objects.filter(pk=service.pk).update(created_at=year, token_made_at=year)
+    stamp = f'datetime="{year:%Y-%m-%dT%H:%M:%S}'
+    assert stamp in operator.get("/keys").content.decode()
+    operator.post("/services/chat_a/token/rotate", {"typed_name": "chat_a"})
+    assert Service.objects.get().token_made_at > year
+    assert stamp not in operator.get("/keys").content.decode()
 
 
 def test_many_service_keys_come_in_pages_and_are_searched(

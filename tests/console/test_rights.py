@@ -63,6 +63,7 @@ REST: dict[tuple[str, str], tuple[int, int]] = {
     ("GET", "instances/chat-a-0"): (200, 404),
     ("GET", "logs"): (403, 404),
     ("GET", "events"): (200, 404),
+    ("GET", "usual-times"): (200, 404),
 }
 SECRETS = (TOKEN, "pesto-genovese", "line-of-the-log")
 

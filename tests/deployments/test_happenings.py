@@ -18,7 +18,7 @@ from deployments.notices import prune_notices
 from deployments.reconcile import reconcile
 from deployments.spec import ServiceSpec
 from deployments.stages import Stage
-from deployments.timelines import prune_steps
+from deployments.timelines import prune_old_steps, prune_steps
 from deployments.usual import usual_times
 from tests.deployments.driving import SLOW_TO_END, drive, driven, remove_everything, tiny_document
 
@@ -98,10 +98,11 @@ def test_how_long_an_instance_took_to_end_is_kept(create: Callable[..., Service]
 def test_old_steps_are_forgotten_and_the_newest_kept(create: Callable[..., Service]) -> None:
     service = driven(create(SLOW), Status.RUNNING)
     keys = list(StartStep.objects.order_by("pk").values_list("pk", flat=True))
-    assert prune_steps(kept=2) == 1
+    assert prune_steps(service.pk, kept=2) == 1
+    assert prune_steps(service.pk, kept=2) == 0
     assert list(StartStep.objects.order_by("pk").values_list("pk", flat=True)) == keys[1:]
     StartStep.objects.filter(pk=keys[1]).update(ended_at=timezone.now() - timedelta(days=91))
-    assert prune_steps() == 1
+    assert prune_old_steps() == 1
     assert StartStep.objects.filter(service=service).count() == 1
 
 
