@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from django.utils.translation import gettext as _
 
+from deployments.fitting import Recommendation, describe
 from deployments.memory_plan import MemoryBar
-from deployments.recommendation import Recommendation, describe
 
 WIDTH = 1000  # of the drawing's own units
 

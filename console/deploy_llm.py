@@ -16,9 +16,9 @@ from django.utils.translation import gettext_lazy
 
 from deployments.catalog import CatalogModel, find_model, load_catalog
 from deployments.clusters.base import Capacity, Refusal
+from deployments.fitting import Recommendation
 from deployments.llm_form import Refuse, never, preview, recommend_for, refuse_request, suggest_service_name
 from deployments.llm_request import CUSTOM, DEFAULT_MOUNT_PATH, OPEN_SOURCE, FormInvalid, LlmRequest
-from deployments.recommendation import Recommendation
 from deployments.spec import FieldError
 
 #: What the recommendation fills in.

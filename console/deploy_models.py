@@ -10,7 +10,8 @@ from django.utils.translation import gettext as _
 from deployments.catalog import CatalogModel, load_catalog
 from deployments.clusters.base import Capacity, Refusal
 from deployments.engines import RECIPES, Recipe
-from deployments.recommendation import needed_gpu_gib, recommend, want_custom, want_model, why_not
+from deployments.fitting import needed_gpu_gib
+from deployments.recommendation import recommend, want_custom, want_model, why_not
 
 #: What stands in the way of an acceleration and is no matter of the machine's size.
 OF_ENGINE = ("acceleration_unsupported", "engine_missing", "gpu_unfit", "precision_unsupported")

@@ -18,9 +18,10 @@ from deployments.catalog import CatalogModel, Precision, find_model, find_reposi
 from deployments.clusters.base import Capacity, Refusal
 from deployments.engines import EngineCommand, Launch, read_command
 from deployments.engines.commands import container_words
+from deployments.fitting import Recommendation, Wanted
 from deployments.llm_request import CUSTOM, DEFAULT_MOUNT_PATH, FIELDS, OPEN_SOURCE, FormInvalid, LlmRequest
 from deployments.machines import find_instance_type
-from deployments.recommendation import Recommendation, Wanted, recommend, want_custom, want_model
+from deployments.recommendation import recommend, want_custom, want_model
 from deployments.spec import ENGINE_LABEL, ServiceSpec, suggest_name
 from deployments.words import number
 

@@ -6,10 +6,10 @@ import pytest
 
 from deployments.catalog import CatalogModel, Precision, find_model, load_catalog
 from deployments.clusters.base import Capacity, Refusal
+from deployments.fitting import Recommendation
 from deployments.machines import find_instance_type, load_instance_types
 from deployments.memory_plan import size_of, size_of_custom
 from deployments.recommendation import (
-    Recommendation,
     list_options,
     recommend,
     want_custom,
