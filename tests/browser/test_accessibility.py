@@ -13,7 +13,7 @@ from playwright.sync_api import Page
 from console.environment import REPOSITORY
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.timeout(300)  # many pages, each through axe-core
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]  # many pages, each through axe-core
 
 AXE = REPOSITORY / "node_modules" / "axe-core" / "axe.min.js"
 NARROW = {"width": 375, "height": 720}

@@ -10,6 +10,8 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import sign_in
 
+pytestmark = pytest.mark.browser
+
 ALERT = "This page was open for too long"
 
 
