@@ -9,28 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.utils.translation import gettext, gettext_lazy
+from django.utils.translation import gettext
 
 from console.templatetags.slipway import relative_words
 from deployments.models import Service, Status
+from deployments.status_words import status_word
 from deployments.words import number, translated
 
 SILENT_AFTER = timedelta(seconds=30)
 UNKNOWN = "Unknown"
 
-WORDS = {
-    Status.CREATING: gettext_lazy("Creating"),
-    Status.WAITING: gettext_lazy("Waiting"),
-    Status.RUNNING: gettext_lazy("Running"),
-    Status.UPDATING: gettext_lazy("Updating"),
-    Status.SCALING: gettext_lazy("Scaling"),
-    Status.STOPPING: gettext_lazy("Stopping"),
-    Status.STOPPED: gettext_lazy("Stopped"),
-    Status.STARTING: gettext_lazy("Starting"),
-    Status.DELETING: gettext_lazy("Deleting"),
-    Status.DELETE_FAILED: gettext_lazy("Delete failed"),
-    Status.FAILED: gettext_lazy("Failed"),
-}
 ICONS_AND_TONES = {
     Status.RUNNING: ("circle-check", "ok"),
     Status.STOPPING: ("square", "idle"),
@@ -65,7 +53,7 @@ def badge_of(service: Service, ready: int, now: datetime) -> Badge:
         }
         return Badge(status, word, "circle-alert", "warn")
     icon, tone = ICONS_AND_TONES.get(status, IN_MOTION)
-    return Badge(status, str(WORDS[status]), icon, tone)
+    return Badge(status, status_word(status), icon, tone)
 
 
 def is_silent(service: Service, now: datetime) -> bool:

@@ -23,6 +23,7 @@ from deployments.lifecycle import Conflict
 from deployments.models import Desired, Instance, Service
 from deployments.spec import SpecInvalid
 from deployments.spec.names import NAME_PATTERN
+from deployments.words import number
 
 #: A database takes only so many names in one question.
 NAMES_AT_ONCE = 500
@@ -99,20 +100,20 @@ def question_of(user: User, action: str, names: Sequence[str]) -> Question:
         viewed = len(found) - len(own)
         sentences.append(
             ngettext(
-                "%(count)d may only be viewed by you and stays as it is.",
-                "%(count)d may only be viewed by you and stay as they are.",
+                "%(count)s may only be viewed by you and stays as it is.",
+                "%(count)s may only be viewed by you and stay as they are.",
                 viewed,
             )
-            % {"count": viewed}
+            % {"count": number(viewed)}
         )
     titles = {
-        "stop": ngettext("Stop %(count)d service?", "Stop %(count)d services?", count),
-        "start": ngettext("Start %(count)d service?", "Start %(count)d services?", count),
-        "restart": ngettext("Restart %(count)d service?", "Restart %(count)d services?", count),
-        "delete": ngettext("Delete %(count)d service?", "Delete %(count)d services?", count),
+        "stop": ngettext("Stop %(count)s service?", "Stop %(count)s services?", count),
+        "start": ngettext("Start %(count)s service?", "Start %(count)s services?", count),
+        "restart": ngettext("Restart %(count)s service?", "Restart %(count)s services?", count),
+        "delete": ngettext("Delete %(count)s service?", "Delete %(count)s services?", count),
     }
     buttons = {"stop": _("Stop"), "start": _("Start"), "restart": _("Restart"), "delete": _("Delete")}
-    title = titles[action] % {"count": count}
+    title = titles[action] % {"count": number(count)}
     phrase = f"delete {count}" if action == "delete" and count else ""
     return Question(action, title, tuple(sentences), buttons[action] if count else "", phrase)
 
@@ -143,10 +144,10 @@ def consequences(action: str, services: Sequence[Service]) -> Iterator[str]:
         )
         if running:
             yield ngettext(
-                "%(count)d instance ends once it has answered what it is answering now.",
-                "%(count)d instances end once they have answered what they are answering now.",
+                "%(count)s instance ends once it has answered what it is answering now.",
+                "%(count)s instances end once they have answered what they are answering now.",
                 running,
-            ) % {"count": running}
+            ) % {"count": number(running)}
         if action == "stop":
             yield _("New requests are refused until you start them again. Nothing is deleted.")
         else:
@@ -155,16 +156,16 @@ def consequences(action: str, services: Sequence[Service]) -> Iterator[str]:
 
 def unchanged_words(action: str, count: int) -> str:
     sentences = {
-        "stop": ngettext("%(count)d is stopped already.", "%(count)d are stopped already.", count),
-        "start": ngettext("%(count)d is not stopped.", "%(count)d are not stopped.", count),
+        "stop": ngettext("%(count)s is stopped already.", "%(count)s are stopped already.", count),
+        "start": ngettext("%(count)s is not stopped.", "%(count)s are not stopped.", count),
         "restart": ngettext(
-            "%(count)d is stopped and stays so: start it instead.",
-            "%(count)d are stopped and stay so: start them instead.",
+            "%(count)s is stopped and stays so: start it instead.",
+            "%(count)s are stopped and stay so: start them instead.",
             count,
         ),
-        "delete": ngettext("%(count)d is being deleted already.", "%(count)d are being deleted already.", count),
+        "delete": ngettext("%(count)s is being deleted already.", "%(count)s are being deleted already.", count),
     }
-    return sentences[action] % {"count": count}
+    return sentences[action] % {"count": number(count)}
 
 
 def carry_out(user: User, action: str, names: Sequence[str], seconds: float = SECONDS_AT_ONCE) -> Report:

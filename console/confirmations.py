@@ -132,31 +132,31 @@ def callers_words(service: Service, now: datetime) -> str:
     if more <= 0:
         return _("Called in the last day by: %(names)s.") % {"names": names}
     words = ngettext(
-        "Called in the last day by: %(names)s and %(count)d more.",
-        "Called in the last day by: %(names)s and %(count)d more.",
+        "Called in the last day by: %(names)s and %(count)s more.",
+        "Called in the last day by: %(names)s and %(count)s more.",
         more,
     )
-    return words % {"names": names, "count": more}
+    return words % {"names": names, "count": number(more)}
 
 
 def confirm_switch(service: Service, revision: Revision, refusal: str) -> Confirmation:
     """``refusal`` is why the cluster could not run that version now, "" where it could."""
-    number = revision.number
-    now = service.wanted_revision.number if service.wanted_revision else number
+    other = revision.number
+    now = service.wanted_revision.number if service.wanted_revision else other
     differ = len(list(compare(service.document, with_instances(revision.document, service.wanted_instances))))
     fields = ngettext(
-        "From r%(now)s to r%(number)s: %(count)d field differs.",
-        "From r%(now)s to r%(number)s: %(count)d fields differ.",
+        "From r%(now)s to r%(number)s: %(count)s field differs.",
+        "From r%(now)s to r%(number)s: %(count)s fields differ.",
         differ,
-    ) % {"now": now, "number": number, "count": differ}
+    ) % {"now": now, "number": other, "count": number(differ)}
     kept = _("Requests keep being answered. If r%(number)s does not start, what serves now goes on.")
-    sentences = [f"{fields} {restart_words(service, service.wanted_instances)}", kept % {"number": number}]
+    sentences = [f"{fields} {restart_words(service, service.wanted_instances)}", kept % {"number": other}]
     if refusal:
         told = _("r%(number)s cannot run here now: %(refusal)s")
-        sentences = [told % {"number": number, "refusal": refusal}, sentences[0]]
+        sentences = [told % {"number": other, "refusal": refusal}, sentences[0]]
     return Confirmation(
-        f"versions/{number}/switch",
-        _("Switch %(name)s to r%(number)s?") % {"name": service.name, "number": number},
+        f"versions/{other}/switch",
+        _("Switch %(name)s to r%(number)s?") % {"name": service.name, "number": other},
         tuple(sentences),
         _("Switch"),
     )

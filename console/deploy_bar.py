@@ -8,6 +8,7 @@ from django.utils.translation import gettext as _
 
 from deployments.fitting import Recommendation, describe
 from deployments.memory_plan import MemoryBar
+from deployments.words import number
 
 WIDTH = 1000  # of the drawing's own units
 
@@ -37,7 +38,7 @@ def draw_bar(found: Recommendation, *, is_absent: bool) -> Bar:
     """The bar of a recommendation. ``is_absent``: the machine is not of this cluster."""
     bar = found.bar
     place = describe(found)
-    total = _("%(total)s GiB on %(machine)s") % {"total": f"{bar.total_gib:,.1f}", "machine": place}
+    total = _("%(total)s GiB on %(machine)s") % {"total": number(bar.total_gib, 1), "machine": place}
     caption = _("%(where)s, which is not here") % {"where": total} if is_absent else total
     segments = segments_of(bar)
     label = ", ".join(f"{one.word} {one.gib} GiB" for one in segments)
@@ -57,10 +58,10 @@ def segments_of(bar: MemoryBar) -> tuple[Segment, ...]:
     segments, at = [], 0
     for key, word, gib in parts:
         if key == "short":
-            segments.append(Segment(key, word, f"{gib:,.1f}", round(bar.total_gib / scale * WIDTH), 0))
+            segments.append(Segment(key, word, number(gib, 1), round(bar.total_gib / scale * WIDTH), 0))
             continue
         # A part too small to be seen still gets a sliver.
         width = min(WIDTH - at, max(4, round(gib / scale * WIDTH))) if gib else 0
-        segments.append(Segment(key, word, f"{gib:,.1f}", at, width))
+        segments.append(Segment(key, word, number(gib, 1), at, width))
         at += width
     return tuple(segments)

@@ -27,6 +27,7 @@ from console.deploy_fields import (
     unshowable,
     write_fields,
 )
+from console.field_words import with_label
 from deployments.spec import FieldError, ServiceSpec, SpecInvalid
 from deployments.spec.places import Place, TextInvalid
 from deployments.spec.text import JSON, YAML, DocumentText, read_text, write_text
@@ -208,11 +209,11 @@ def label_of(field: str) -> str:
 
 def worded(error: FieldError, field: str) -> str:
     """The sentence with the field's label in place of its path in the document."""
-    if field == "document" or not error.message.startswith(f"{error.field} "):
+    if field == "document":
         return error.message
     part = error.field.rsplit(".", 1)[-1]
     label = ROW_LABELS.get(part, label_of(field)) if field in ("env", "mount") else label_of(field)
-    return f"{label}{error.message.removeprefix(error.field)}"
+    return with_label(error.message, error.field, str(label))
 
 
 def with_spare_rows(fields: Fields, act: str = "") -> Fields:

@@ -14,6 +14,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from console.field_words import with_label
 from deployments.catalog import CatalogModel, find_model, load_catalog
 from deployments.clusters.base import Capacity, Refusal
 from deployments.fitting import Recommendation
@@ -214,11 +215,10 @@ def field_of(error: FieldError, *, is_custom: bool) -> str:
 
 def worded(error: FieldError, free_name: str) -> str:
     """The sentence with the field's label instead of its name in REST; ``free_name`` is offered for none."""
-    label = LABELS.get(error.field)
-    offer = f" Use `{free_name}`?" if error.code == "name_missing" else ""
-    if label is not None and error.message.startswith(f"{error.field} "):
-        return f"{label}{error.message.removeprefix(error.field)}{offer}"
-    return error.message + offer
+    told = with_label(error.message, error.field, str(LABELS.get(error.field, "")))
+    if error.code != "name_missing":
+        return told
+    return f"{told} {_('Use `%(name)s`?') % {'name': free_name}}"
 
 
 def field_of_refusal(refusal: Refusal, typed: Typed) -> str:

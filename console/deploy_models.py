@@ -12,6 +12,7 @@ from deployments.clusters.base import Capacity, Refusal
 from deployments.engines import RECIPES, Recipe
 from deployments.fitting import needed_gpu_gib
 from deployments.recommendation import recommend, want_custom, want_model, why_not
+from deployments.words import in_digits, number
 
 #: What stands in the way of an acceleration and is no matter of the machine's size.
 OF_ENGINE = ("acceleration_unsupported", "engine_missing", "gpu_unfit", "precision_unsupported")
@@ -31,7 +32,7 @@ class ModelRow:
     @property
     def size(self) -> str:
         billions = self.model.parameters_billion
-        return f"{billions:.3g} B" if billions >= 1 else f"{billions * 1000:.0f} M"
+        return in_digits(f"{billions:.3g} B" if billions >= 1 else f"{billions * 1000:.0f} M")
 
     @property
     def words(self) -> str:
@@ -90,10 +91,10 @@ def shortfall(model: CatalogModel, refusal: Refusal | None, nodes: Sequence[Capa
         return ""
     wanted = want_model(model, "none")
     if refusal.code == "gpu_missing":
-        return _("%(gib)s GiB of GPU memory short") % {"gib": f"{needed_gpu_gib(wanted):,.1f}"}
+        return _("%(gib)s GiB of GPU memory short") % {"gib": number(needed_gpu_gib(wanted), 1)}
     found = recommend(wanted, nodes)
     if refusal.code in ("gpu_memory_short", "memory_short") and found.bar.shortfall_gib:
-        return _("%(gib)s GiB short") % {"gib": f"{found.bar.shortfall_gib:,.1f}"}
+        return _("%(gib)s GiB short") % {"gib": number(found.bar.shortfall_gib, 1)}
     return ""
 
 

@@ -8,6 +8,7 @@ from django.utils.translation import ngettext
 
 from console.confirmations import Confirmation
 from deployments.models import AccessKey, Membership, PersonalToken, Role, Workspace
+from deployments.words import number
 from inference_gateway.models import Conversation
 
 
@@ -15,17 +16,17 @@ def confirm_delete_workspace(workspace: Workspace) -> Confirmation:
     members = workspace.memberships.count()
     conversations = Conversation.objects.filter(workspace=workspace).count()
     sentences = [
-        ngettext("%(count)d person loses the way in to it.", "%(count)d people lose the way in to it.", members)
-        % {"count": members}
+        ngettext("%(count)s person loses the way in to it.", "%(count)s people lose the way in to it.", members)
+        % {"count": number(members)}
     ]
     if conversations:
         sentences.append(
             ngettext(
-                "%(count)d conversation with services that were here is deleted for good.",
-                "%(count)d conversations with services that were here are deleted for good.",
+                "%(count)s conversation with services that were here is deleted for good.",
+                "%(count)s conversations with services that were here are deleted for good.",
                 conversations,
             )
-            % {"count": conversations}
+            % {"count": number(conversations)}
         )
     return Confirmation(
         "delete",
@@ -65,9 +66,9 @@ def confirm_leave(workspace: Workspace) -> Confirmation:
 def services_words(workspace: Workspace) -> str:
     count = workspace.services.count()
     words = ngettext(
-        "%(count)d service is out of sight from then on.", "%(count)d services are out of sight from then on.", count
+        "%(count)s service is out of sight from then on.", "%(count)s services are out of sight from then on.", count
     )
-    return words % {"count": count}
+    return words % {"count": number(count)}
 
 
 def confirm_reset_password(person: User) -> Confirmation:
@@ -91,7 +92,8 @@ def confirm_deactivate(person: User) -> Confirmation:
     sentences = [
         _("%(name)s is signed out everywhere at once and cannot sign in. Their services and conversations stay.")
         % name,
-        _("Personal tokens that end for good: %(tokens)d. Access keys: %(keys)d.") % {"tokens": tokens, "keys": keys},
+        _("Personal tokens that end for good: %(tokens)s. Access keys: %(keys)s.")
+        % {"tokens": number(tokens), "keys": number(keys)},
     ]
     alone = [one.name for one in owned_alone(person)]
     if alone:

@@ -24,6 +24,7 @@ from deployments.hints import hint_members, hint_person
 from deployments.lifecycle import Conflict
 from deployments.models import Membership, Role, Service, Workspace
 from deployments.spec import FieldError, SpecInvalid
+from deployments.words import number
 
 SLUG = re.compile(r"[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?")
 #: They are pages of ``/workspaces/``.
@@ -152,11 +153,11 @@ def refuse_services(workspace: Workspace) -> None:
     count = workspace.services.count()
     if count:
         words = ngettext(
-            "%(workspace)s has %(count)d service. Delete it first; a workspace is deleted once it is empty.",
-            "%(workspace)s has %(count)d services. Delete them first; a workspace is deleted once it is empty.",
+            "%(workspace)s has %(count)s service. Delete it first; a workspace is deleted once it is empty.",
+            "%(workspace)s has %(count)s services. Delete them first; a workspace is deleted once it is empty.",
             count,
         )
-        raise Conflict("workspace_not_empty", words % {"workspace": workspace.name, "count": count})
+        raise Conflict("workspace_not_empty", words % {"workspace": workspace.name, "count": number(count)})
 
 
 def invite(actor: User, workspace: Workspace, name: str, role: Role) -> Membership:

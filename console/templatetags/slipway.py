@@ -15,7 +15,7 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext, ngettext
 
 from console.start_timeline import Step
-from deployments.words import number, translated
+from deployments.words import in_digits, number, translated
 
 register = template.Library()
 
@@ -38,30 +38,84 @@ def icon(name: str, extra: str = "") -> SafeString:
 @register.filter
 def ago(instant: datetime | None, now: datetime | None = None) -> SafeString | str:
     """``<time>``: "2 min ago" under a day, else the date; the exact instant with its zone as its title."""
-    if instant is None:
-        return "–"
-    exact = instant.astimezone(UTC)
+    return "–" if instant is None else time_tag("ago", instant, relative_words(instant, now or timezone.now()))
+
+
+@register.filter
+def day(instant: datetime) -> SafeString:
+    """``<time>``: the date alone; the exact instant as its title."""
+    return time_tag("day", instant, day_words(instant))
+
+
+@register.filter
+def exact(instant: datetime) -> SafeString:
+    """``<time>``: the instant itself, with its zone."""
+    return time_tag("exact", instant, exact_words(instant))
+
+
+def time_tag(form: str, instant: datetime, words: str) -> SafeString:
+    """In UTC, which is all that the server knows; ``instants.js`` writes it on the reader's clock and calendar."""
     return format_html(
-        '<time datetime="{}" title="{}">{}</time>',
-        exact.isoformat(timespec="seconds"),
-        exact.strftime("%Y-%m-%d %H:%M:%S UTC"),
-        relative_words(instant, now or timezone.now()),
+        '<time data-at="{}" datetime="{}" title="{}">{}</time>',
+        form,
+        instant.astimezone(UTC).isoformat(timespec="seconds"),
+        exact_words(instant),
+        words,
     )
+
+
+def exact_words(instant: datetime) -> str:
+    return in_digits(f"{instant.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC")
+
+
+def day_words(instant: datetime) -> str:
+    return in_digits(f"{instant.astimezone(UTC):%Y-%m-%d}")
 
 
 def relative_words(instant: datetime, now: datetime) -> str:
     """How long ago, to one unit; a date from a day on."""
     passed = now - instant
     if passed >= DAY:
-        return instant.astimezone(UTC).strftime("%Y-%m-%d")
+        return day_words(instant)
     seconds = max(0, int(passed.total_seconds()))
     if seconds < 5:
         return gettext("just now")
     if seconds < 60:
-        return ngettext("%(count)s s ago", "%(count)s s ago", seconds) % {"count": number(seconds)}
+        return seconds_ago(seconds, number(seconds))
     if seconds < 3600:
-        return ngettext("%(count)s min ago", "%(count)s min ago", seconds // 60) % {"count": number(seconds // 60)}
-    return ngettext("%(count)s h ago", "%(count)s h ago", seconds // 3600) % {"count": number(seconds // 3600)}
+        return minutes_ago(seconds // 60, number(seconds // 60))
+    return hours_ago(seconds // 3600, number(seconds // 3600))
+
+
+def seconds_ago(count: int, shown: str) -> str:
+    return ngettext("%(count)s s ago", "%(count)s s ago", count) % {"count": shown}
+
+
+def minutes_ago(count: int, shown: str) -> str:
+    return ngettext("%(count)s min ago", "%(count)s min ago", count) % {"count": shown}
+
+
+def hours_ago(count: int, shown: str) -> str:
+    return ngettext("%(count)s h ago", "%(count)s h ago", count) % {"count": shown}
+
+
+@register.simple_tag
+def ago_words() -> SafeString:
+    """The words that a script counts on with, as attributes. Units that are cut short have one form for all counts."""
+    return format_html(
+        'data-ago-now="{}" data-ago-seconds="{}" data-ago-minutes="{}" data-ago-hours="{}"',
+        gettext("just now"),
+        seconds_ago(2, "%n%"),
+        minutes_ago(2, "%n%"),
+        hours_ago(2, "%n%"),
+    )
+
+
+@register.filter
+def reason_words(reason: str) -> str:
+    """Why there is a version: as somebody wrote it, else Slipway's own word in the reader's language."""
+    own = {"Created": gettext("Created"), "Updated": gettext("Updated")}
+    return own.get(reason, reason)
 
 
 @register.filter

@@ -21,6 +21,7 @@ from console.access import SignedInRequest, is_scripted, refuse, signed_in
 from console.bulk import MOST_NAMES, VERBS, Outcome, Question, Report, carry_out, parse_names, question_of
 from console.service_list import ListQuery, ServiceList
 from console.views.service_actions import way_back
+from deployments.words import number
 
 #: Of the refusals of earlier requests: each is a sentence, and the page carries them.
 MOST_CARRIED = 200
@@ -78,7 +79,7 @@ def tell(request: SignedInRequest, action: str, report: Report) -> HttpResponse:
     succeeded = [one for one in report.outcomes if not one.is_refused]
     count = done - len(before) - len(report.refused)
     summary = ngettext(
-        "%(count)d service was changed or was so already.", "%(count)d services were changed or were so already.", count
+        "%(count)s service was changed or was so already.", "%(count)s services were changed or were so already.", count
     )
     context = {
         "action": action,
@@ -90,7 +91,7 @@ def tell(request: SignedInRequest, action: str, report: Report) -> HttpResponse:
         "left": len(report.rest),
         "done": done,
         "total": done + len(report.rest),
-        "summary": summary % {"count": count},
+        "summary": summary % {"count": number(count)},
     }
     response = show(request, "console/parts/bulk_results.html", context, 200)
     if is_scripted(request) and not report.rest:

@@ -28,6 +28,7 @@ from console.chat_page import (
 )
 from console.chat_words import starters, words
 from deployments.models import Service
+from deployments.words import number
 from inference_gateway.history import storable
 from inference_gateway.models import Conversation
 from inference_gateway.webchat.bin import KEPT, MOST_LISTED, binned_conversations
@@ -150,7 +151,7 @@ def pinned(request: SignedInRequest, name: str, conversation: UUID, *, is_pinned
     if row is None:
         raise Http404("no such conversation")
     if not pin(row, is_pinned=is_pinned):
-        told = _("%(most)d conversations are pinned already. Unpin one first.") % {"most": MOST_PINNED}
+        told = _("%(most)s conversations are pinned already. Unpin one first.") % {"most": number(MOST_PINNED)}
         return JsonResponse({"code": "too_many_pinned", "message": told}, status=409)
     return JsonResponse(conversation_as_json(row))
 

@@ -183,7 +183,7 @@ def take_theirs(request: SignedInRequest, service: Service, acted: Acted, began:
     if act != TAKE_THEIRS or began.base is None or wanted is None or document is None:
         return acted, began
     both = merge_edits(base_document(service, began.base), wanted.document, document)
-    told = _("The changes of r%(number)d are in your draft.") % {"number": wanted.number}
+    told = _("The changes of r%(number)s are in your draft.") % {"number": wanted.number}
     undo = replace(Undo.of(acted.draft, told), base=began.base)
     return Acted(Draft.of(both, acted.draft.view), undo), replace(began, base=wanted.number, seen=None)
 

@@ -35,11 +35,13 @@ from deployments import lifecycle
 from deployments.catalog import Precision
 from deployments.clusters import get_cluster
 from deployments.clusters.base import Capacity
+from deployments.fitting import Recommendation
 from deployments.lifecycle import Conflict
 from deployments.llm_form import render_document, wanted_of
 from deployments.models import Service, Workspace
 from deployments.recommendation import list_options
 from deployments.spec import FieldError, ServiceSpec, SpecInvalid, suggest_name
+from deployments.words import number
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +194,13 @@ def context_of(page: Page, typed: Typed, result: Filled) -> dict[str, Any]:
     }
 
 
+def machine_words(one: Recommendation) -> str:
+    gpus = f"{number(one.machine.gpus)} × {one.machine.gpu_product}"
+    if not one.bar.shortfall_gib:
+        return gpus
+    return _("%(gpus)s, %(short)s GiB short") % {"gpus": gpus, "short": number(one.bar.shortfall_gib, 1)}
+
+
 def list_machines(page: Page, result: Filled) -> list[dict[str, Any]]:
     """What can be rented, where instances can be; a misfit with how much it lacks."""
     if result.found is None or result.request is None:
@@ -201,8 +210,7 @@ def list_machines(page: Page, result: Filled) -> list[dict[str, Any]]:
     return [
         {
             "name": one.machine.instance_type,
-            "words": f"{one.machine.gpus} × {one.machine.gpu_product}"
-            + (f", {one.bar.shortfall_gib:,.1f} GiB short" if one.bar.shortfall_gib else ""),
+            "words": machine_words(one),
             "is_chosen": one.machine.instance_type == result.values["instance_type"],
         }
         for one in from_cluster

@@ -19,6 +19,8 @@ from console.service_view import document_text, is_ready, page_of
 from console.start_timeline import Timeline, scheduled_only, timelines_of
 from deployments.accounts import require_change
 from deployments.models import Instance, Service, ServiceEvent, Status
+from deployments.status_words import exit_word, phase_word
+from deployments.words import in_digits, number
 
 EVENTS_A_PAGE = 50
 RAW_EVENTS = 1000
@@ -92,9 +94,12 @@ def instance_row(instance: Instance) -> dict[str, Any]:
     """One line of the instances table, with how long each part of its start took."""
     ready = is_ready(instance)
     icon, tone = ("circle-check", "ok") if ready else PHASE_LOOKS.get(instance.phase, ("loader", "accent"))
+    phase = "Ready" if ready else "Starting" if instance.phase == "Running" else instance.phase
     return {
         "instance": instance,
-        "phase": "Ready" if ready else "Starting" if instance.phase == "Running" else instance.phase,
+        "phase": phase,
+        "phase_word": phase_word(phase),
+        "exit_word": exit_word(instance.last_exit_reason),
         "tone": tone,
         "icon": icon,
         "ready_seconds": seconds_between(instance.started_at, instance.ready_at),
@@ -133,7 +138,7 @@ def facts_of(service: Service) -> dict[str, Any]:
     metadata, containers = document["metadata"], document.get("containers") or [{}]
     return {
         "image": containers[0].get("image", ""),
-        "cpu": f"{metadata['cpu']:g}" if metadata.get("cpu") else "",
-        "memory_gib": f"{metadata['memory'] / 1024:.4g}" if metadata.get("memory") else "",
-        "gpu": metadata.get("gpu") or 0,
+        "cpu": in_digits(f"{metadata['cpu']:g}") if metadata.get("cpu") else "",
+        "memory_gib": in_digits(f"{metadata['memory'] / 1024:.4g}") if metadata.get("memory") else "",
+        "gpu": number(metadata["gpu"]) if metadata.get("gpu") else "",
     }

@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from deployments.accounts import may_change, owners_words
 from deployments.models import Service, Status
 from deployments.stages import Stage
+from deployments.status_words import status_word
 from deployments.timelines import alike_of_service
 from deployments.usual import usual_times
 from deployments.words import number, translated
@@ -83,4 +84,6 @@ def describe(name: str, status: str, message: str) -> ServiceState:
     if status in (Status.DELETING, Status.DELETE_FAILED):
         return ServiceState(status, _("%(name)s is being deleted.") % {"name": name}, "bad")
     told = _("%(status)s: %(step)s Messages are kept, and answered once it runs.")
-    return ServiceState(status, told % {"status": status, "step": translated(message) or _("Starting instances.")})
+    return ServiceState(
+        status, told % {"status": status_word(status), "step": translated(message) or _("Starting instances.")}
+    )

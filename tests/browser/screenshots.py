@@ -1,7 +1,8 @@
 """Pictures of the pages, of a real Slipway with a real model, taken anew by ``make screenshots``.
 
 Without a FOLDER those that ``docs/tour.md`` shows, into ``docs/screenshots``; ``python -m tests.browser.screenshots
-FOLDER`` writes every page there, light and dark, at both widths: ``<page>[-dark][-phone].png``.
+FOLDER [LANGUAGE]`` writes every page there, light and dark, at both widths: ``<page>[-dark][-phone].png``. LANGUAGE is
+what the browser asks for, as ``fa``; nothing is found by its words, so it may be any.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import httpx
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from console.environment import REPOSITORY
-from tests.browser.conftest import CHROMIUM_FLAGS, PASSWORD, sign_in, wait_status
+from tests.browser.conftest import CHROMIUM_FLAGS, PASSWORD, wait_status
 from tests.programs import require_program
 from tests.slipway_process import SlipwayProcess
 from tests.static_files import build_static_files
@@ -57,6 +58,7 @@ class Camera:
 
     folder: Path
     shown: set[str] | None
+    language: str
 
     def wants(self, name: str) -> bool:
         return self.shown is None or name in self.shown
@@ -71,7 +73,7 @@ def main() -> None:
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else docs / "screenshots"
     shown = None if len(sys.argv) > 1 else set(re.findall(r"screenshots/([\w-]+)\.png", (docs / "tour.md").read_text()))
     folder.mkdir(parents=True, exist_ok=True)
-    camera = Camera(folder, shown)
+    camera = Camera(folder, shown, sys.argv[2] if len(sys.argv) > 2 else "en")
     with tempfile.TemporaryDirectory(prefix="slipway-pictures-") as temporary:
         data_dir = Path(temporary) / "data"
         build_static_files(data_dir)
@@ -92,7 +94,7 @@ def main() -> None:
 def take_all(browser: Browser, address: str, camera: Camera) -> None:
     expect.set_options(timeout=60_000)
     with httpx.Client(base_url=f"{address}/api/v2", auth=("admin", PASSWORD), timeout=30) as api:
-        first = open_tab(browser, address, WIDE[0], "light")
+        first = open_tab(browser, address, camera.language, WIDE[0], "light")
         first.goto("/sign-in")
         camera.take(first, "sign-in")
         sign_in(first)
@@ -101,7 +103,7 @@ def take_all(browser: Browser, address: str, camera: Camera) -> None:
         conversation = talk(first)
     for scheme in ("light", "dark"):
         for size, suffix in (WIDE, PHONE):
-            tab = open_tab(browser, address, size, scheme)
+            tab = open_tab(browser, address, camera.language, size, scheme)
             sign_in(tab)
             name_end = ("-dark" if scheme == "dark" else "") + suffix
             for name, path in {**PAGES, "web-chat": conversation}.items():
@@ -112,9 +114,10 @@ def take_all(browser: Browser, address: str, camera: Camera) -> None:
             tab.context.close()
 
 
-def open_tab(browser: Browser, address: str, size: tuple[int, int], scheme: str) -> Page:
+def open_tab(browser: Browser, address: str, language: str, size: tuple[int, int], scheme: str) -> Page:
     context = browser.new_context(
         base_url=address,
+        locale=language,
         viewport={"width": size[0], "height": size[1]},
         color_scheme="dark" if scheme == "dark" else "light",
         reduced_motion="reduce",
@@ -122,6 +125,14 @@ def open_tab(browser: Browser, address: str, size: tuple[int, int], scheme: str)
     )
     context.set_default_timeout(60_000)
     return context.new_page()
+
+
+def sign_in(tab: Page) -> None:
+    tab.goto("/sign-in")
+    tab.locator("#sign-in-name").fill("admin")
+    tab.locator("#sign-in-password").fill(PASSWORD)
+    tab.locator("#sign-in-password").press("Enter")
+    tab.wait_for_url("**/")
 
 
 def furnish(api: httpx.Client) -> None:
@@ -154,9 +165,9 @@ def document_of(api: httpx.Client, name: str, model: dict[str, Any]) -> dict[str
 def talk(tab: Page) -> str:
     """Ask a question in the web chat and return the conversation's address, once it is answered."""
     tab.goto("/services/chat/chat")
-    tab.get_by_label("Message", exact=True).fill(QUESTION)
-    tab.get_by_role("button", name="Send", exact=True).click()
-    expect(tab.get_by_role("button", name="Regenerate")).to_be_visible()
+    tab.locator("#message").fill(QUESTION)
+    tab.locator("#message").press("Enter")
+    expect(tab.locator(".answer-stats").last).not_to_have_text("")
     return tab.url
 
 
