@@ -4,6 +4,8 @@
 // on the page is thrown away, and of a newer one the focused field takes nothing.
 
 import { renewTokens } from "./csrf.js";
+import { forgetDraft, keepDraft, readDraft, showDraftNotice } from "./deploy-draft.js";
+import { firstModel, scrollToChosenModel, searchModels } from "./deploy-models.js";
 import { askToSignIn } from "./dialogs.js";
 import { morph } from "./htmx.js";
 
@@ -18,7 +20,6 @@ let editor = null; // a promise of the document's editor, once there is one on t
 
 const MAX_FILE_BYTES = 1_048_576;
 
-const draftKey = () => `slipway-draft ${form().dataset.draft}`;
 const isField = (element) => Boolean(element?.name) && element.form === form();
 
 function markDirty() {
@@ -96,7 +97,7 @@ async function take(response, act, sent) {
   }
   if (response.status === 201) {
     leaving = true;
-    forgetDraft();
+    forgetDraft(form());
     location.assign(response.headers.get("Location"));
     return;
   }
@@ -112,7 +113,7 @@ async function take(response, act, sent) {
   const title = fresh.getElementById("form-title")?.content.textContent;
   morph(document.getElementById("deploy"), document.adoptNode(now));
   settleFields();
-  search();
+  searchModels();
   await openEditor();
   document.title = title || document.title;
   nameView();
@@ -157,46 +158,21 @@ function later() {
   timer = setTimeout(() => ask("preview"), WAIT_MS);
 }
 
-// Drafts: the named fields, for this person and this address, until the form is sent or started over.
-// Fields that may hold secrets stay out of what outlives the tab.
-
-const UNKEPT = new Set(["csrfmiddlewaretoken", "act", "file"]);
-
-function storeOf(kind) {
-  return kind === "tab" ? sessionStorage : localStorage;
-}
-
 function saveDraft() {
-  if (form().dataset.dirty === undefined || leaving) {
-    return;
-  }
-  const pairs = [...new FormData(form())].filter(([name]) => !UNKEPT.has(name));
-  try {
-    storeOf(form().dataset.draftStore).setItem(draftKey(), JSON.stringify(pairs));
-  } catch {
-    // Storage is full or switched off: the leave warning is left.
+  if (form().dataset.dirty !== undefined && !leaving) {
+    keepDraft(form());
   }
 }
 
-function readDraft() {
-  try {
-    return JSON.parse(storeOf(form().dataset.draftStore).getItem(draftKey()) ?? "null");
-  } catch {
-    return null;
-  }
-}
-
-function forgetDraft() {
-  try {
-    storeOf(form().dataset.draftStore).removeItem(draftKey());
-  } catch {
-    // Nothing was kept either.
-  }
+function startOver() {
+  forgetDraft(form());
+  leaving = true;
+  location.assign(location.pathname + location.search);
 }
 
 /** Put a draft back: the server writes the form for it, as for anything that was typed. */
 async function restoreDraft() {
-  const pairs = readDraft();
+  const pairs = readDraft(form());
   if (!pairs || form().dataset.dirty !== undefined) {
     return;
   }
@@ -211,54 +187,13 @@ async function restoreDraft() {
   });
   if (response.ok && sent === typed) {
     await take(response, "preview", sent);
-    showDraftNotice();
+    showDraftNotice(form(), startOver);
   }
 }
 
-function showDraftNotice() {
-  const words = form().dataset;
-  const notice = document.createElement("div");
-  notice.className = "notice draft-notice";
-  notice.setAttribute("role", "status");
-  const text = document.createElement("p");
-  text.textContent = `${words.draftWords} `;
-  const button = document.createElement("button");
-  button.type = "button";
-  button.className = "button button-link";
-  button.textContent = words.freshWords;
-  button.addEventListener("click", () => {
-    forgetDraft();
-    leaving = true;
-    location.assign(location.pathname + location.search);
-  });
-  text.append(button);
-  notice.append(text);
-  document.getElementById("notices").replaceChildren(notice);
-}
-
-// The model list: the search hides what does not match; Enter takes the first that does.
-
-function search() {
-  const box = document.getElementById("model-search");
-  if (!box) {
-    return;
-  }
-  const wanted = box.value.trim().toLowerCase().split(/\s+/);
-  let shown = 0;
-  for (const row of document.querySelectorAll(".model-row")) {
-    row.hidden = !wanted.every((word) => row.dataset.words.includes(word));
-    shown += row.hidden ? 0 : 1;
-  }
-  document.getElementById("model-none").hidden = shown > 0;
-  const count = document.getElementById("model-count");
-  const words = !box.value.trim() ? "" : shown === 1 ? count.dataset.one : count.dataset.many.replace("%n%", shown);
-  if (count.textContent !== words) {
-    count.textContent = words;
-  }
-}
-
+/** Enter in the search takes the first model that matches. */
 function takeFirst() {
-  const first = document.querySelector(".model-row:not([hidden]) input");
+  const first = firstModel();
   if (first) {
     first.checked = true;
     first.focus();
@@ -326,7 +261,7 @@ const touched = new WeakSet();
 
 document.addEventListener("input", (event) => {
   if (event.target.id === "model-search") {
-    search();
+    searchModels();
   } else if (isField(event.target)) {
     if (event.target.type === "file") {
       markDirty();
@@ -376,7 +311,7 @@ document.addEventListener("submit", (event) => {
   const button = event.submitter;
   if (button?.hasAttribute("data-leaves")) {
     leaving = true;
-    forgetDraft(); // the next form holds it
+    forgetDraft(form()); // the next form holds it
     return;
   }
   event.preventDefault();
@@ -428,12 +363,9 @@ window.addEventListener("beforeunload", (event) => {
 
 if (form()) {
   document.getElementById("error-summary")?.focus();
-  search();
+  searchModels();
   openEditor().then(() => location.hash === "#f-document" && goTo({ hash: location.hash, dataset: {} }));
-  const chosen = document.querySelector(".model-row input:checked")?.closest(".model-row");
-  if (chosen) {
-    document.getElementById("model-list").scrollTop = chosen.offsetTop - chosen.offsetHeight;
-  }
+  scrollToChosenModel();
   if (form().dataset.dirty !== undefined) {
     saveDraft();
   } else {

@@ -4,14 +4,15 @@
 import { announce } from "./announce.js";
 import { copyFrom } from "./copy.js";
 import { askToSignIn } from "./dialogs.js";
+import { hashOf, namedLines, writeAddress } from "./log-address.js";
 import { changeZone, copyText, lineElement, plainText } from "./log-line.js";
+import { remembered, toggle } from "./log-looks.js";
 import { LogSearch } from "./log-search.js";
 import { LogWindow } from "./log-window.js";
 
 const POLL_MS = 1_000;
 const PAGE = 1_000;
 const MOST_COPIED = 20_000;
-const HASH = /^#L(\d+)(?:-L?(\d+))?$/;
 
 const box = document.querySelector("[data-log]");
 const list = box.querySelector("#log");
@@ -23,15 +24,15 @@ const words = box.dataset;
 const format = new Intl.NumberFormat(document.documentElement.lang);
 
 let instance = words.instance;
-let follows = !HASH.test(location.hash);
-let isPaused = false;
 let isGone = false;
-let chosen = hashRange(); // [first, last] numbers of the lines the address names, or null
+let chosen = namedLines(); // [first, last] numbers of the lines the address names, or null
+let follows = chosen === null;
+let isPaused = false;
 let seenEnd = 0;
 let problem = "";
 let waiting = status.textContent.trim();
 const unfolded = new Set();
-const look = { isUtc: stored("slipway-log-utc") === "1" };
+const look = { isUtc: remembered("slipway-log-utc") === "1" };
 
 const view = new LogWindow(list, { fetchLines, makeLine, onDraw: drawn });
 const search = new LogSearch(box.querySelector("[data-log-form]"), {
@@ -237,33 +238,14 @@ function makeLine(line) {
   return item;
 }
 
-function hashRange() {
-  const found = HASH.exec(location.hash);
-  if (!found) {
-    return null;
-  }
-  const ends = [Number(found[1]), Number(found[2] ?? found[1])];
-  return [Math.min(...ends), Math.max(...ends)];
-}
-
 function choose(number, extends_) {
   const anchor = extends_ && chosen ? (choose.anchor ?? chosen[0]) : number;
   const isSame = chosen && !extends_ && chosen[0] === number && chosen[1] === number;
   choose.anchor = anchor;
   chosen = isSame ? null : [Math.min(anchor, number), Math.max(anchor, number)];
-  const hash = chosen ? (chosen[0] === chosen[1] ? `#L${chosen[0]}` : `#L${chosen[0]}-L${chosen[1]}`) : "";
-  writeAddress({ instance }, hash);
+  writeAddress({ instance }, hashOf(chosen));
   stopFollowing();
   drawn();
-}
-
-function writeAddress(changes, hash = location.hash) {
-  const query = new URLSearchParams(location.search);
-  for (const [name, value] of Object.entries(changes)) {
-    value ? query.set(name, value) : query.delete(name);
-  }
-  const text = query.toString();
-  history.replaceState(history.state, "", location.pathname + (text ? `?${text}` : "") + hash);
 }
 
 function rememberQuery() {
@@ -322,7 +304,7 @@ list.addEventListener("keydown", (event) => {
   }
 });
 window.addEventListener("hashchange", () => {
-  chosen = hashRange();
+  chosen = namedLines();
   if (chosen) {
     stopFollowing();
     view.jumpTo(chosen[0] - 1);
@@ -366,32 +348,7 @@ box.querySelector("[data-log-copy]").addEventListener("click", (event) => {
 
 // How it looks
 
-function stored(key) {
-  try {
-    return localStorage.getItem(key);
-  } catch {
-    return null;
-  }
-}
-
-function toggle(button, key, isOn, change) {
-  const set = (value) => {
-    button.setAttribute("aria-pressed", String(value));
-    change(value);
-  };
-  set(isOn);
-  button.addEventListener("click", () => {
-    const value = button.getAttribute("aria-pressed") !== "true";
-    set(value);
-    try {
-      localStorage.setItem(key, value ? "1" : "0");
-    } catch {
-      // storage is blocked: for this page only
-    }
-  });
-}
-
-const wraps = stored("slipway-log-wrap");
+const wraps = remembered("slipway-log-wrap");
 toggle(
   box.querySelector("[data-log-wrap]"),
   "slipway-log-wrap",
