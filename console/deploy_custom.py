@@ -104,10 +104,6 @@ class Draft:
             base = {}
         return cls(FORM, Fields(texts, env, mounts), "", base if isinstance(base, dict) else {})
 
-    def as_text(self, view: str) -> str:
-        """The text that the draft is in a view: as it was typed, or written from the fields."""
-        return self.text if self.view != FORM else write_text(write_fields(self.fields, self.base), view)
-
 
 @dataclass(frozen=True, slots=True)
 class Reading:

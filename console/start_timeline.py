@@ -66,11 +66,6 @@ class Step:
         return self.usual is not None and self.seconds > self.usual.slow_after_seconds
 
     @property
-    def told_usual(self) -> Usual | None:
-        """The usual time beside one that is over: not where that one is all that is known."""
-        return self.usual if self.usual is not None and (self.usual.runs > 1 or self.usual.of_others) else None
-
-    @property
     def slow_at(self) -> datetime | None:
         """When a step that goes on begins to take longer than usual."""
         if self.usual is None:
@@ -90,11 +85,6 @@ class Timeline:
     ready_seconds: float | None
     usual: Usual | None  # of the whole way
     hidden: int = 0  # earlier steps of a program that ended many times
-
-    @property
-    def told_usual(self) -> Usual | None:
-        """As ``Step.told_usual``."""
-        return self.usual if self.usual is not None and (self.usual.runs > 1 or self.usual.of_others) else None
 
     @property
     def current(self) -> Step | None:

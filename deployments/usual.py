@@ -35,6 +35,11 @@ class Usual:
     of_others: bool = False  # the runs are those of other services
 
     @property
+    def says_more(self) -> bool:
+        """Whether it tells something beside a run that is over: not where that one is all that is known."""
+        return self.runs > 1 or self.of_others
+
+    @property
     def slow_after_seconds(self) -> float:
         """From here on it takes longer than usual (console.md §4, "Progress": past the p90)."""
         return max(self.p90_seconds, self.seconds + NOISE_SECONDS)

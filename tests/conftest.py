@@ -14,18 +14,12 @@ from django.conf import settings
 
 from console.supervisor.parts import render_death_pact
 from console.supervisor.valkey import render_valkey_command
+from tests.shared_backends import answers
 from tests.waiting import wait_until
 
 # A run in a shell's background inherits an ignored SIGINT, and so would every program that it starts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-def _answers(client: redis.Redis) -> bool:
-    try:
-        return bool(client.ping())
-    except redis.ConnectionError:
-        return False
 
 
 @pytest.fixture(scope="session")
@@ -50,7 +44,7 @@ def valkey() -> Iterator[redis.Redis]:
     )
     try:
         with redis.Redis.from_url(settings.SLIPWAY_REDIS_URL) as client:
-            wait_until(lambda: _answers(client), "Valkey answers", 10)
+            wait_until(lambda: answers(client), "Valkey answers", 10)
             yield client
     finally:
         process.kill()

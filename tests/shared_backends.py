@@ -89,7 +89,7 @@ def temporary_redis() -> Iterator[str]:
     url = f"redis://127.0.0.1:{port}/0"
     try:
         with redis.Redis.from_url(url) as client:
-            wait_until(lambda: _answers(client), f"{program} answers", 30)
+            wait_until(lambda: answers(client), f"{program} answers", 30)
         yield url
     finally:
         server.terminate()
@@ -97,7 +97,7 @@ def temporary_redis() -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _answers(client: redis.Redis) -> bool:
+def answers(client: redis.Redis) -> bool:
     try:
         return bool(client.ping())
     except redis.ConnectionError:

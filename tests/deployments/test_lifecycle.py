@@ -22,10 +22,10 @@ from deployments.clusters.local.backend import LocalCluster
 from deployments.encryption import decrypt
 from deployments.leases import claim, release
 from deployments.lifecycle import Conflict, RevisionMissing
-from deployments.models import AuditEntry, Desired, Service, Status, Workspace
+from deployments.models import AuditEntry, Service, Status, Workspace
 from deployments.reconcile import due_services, reconcile, remove_orphans
 from deployments.spec import ServiceSpec, SpecInvalid
-from tests.deployments.driving import drive, driven, tiny_document
+from tests.deployments.driving import drive, driven, remove_everything, tiny_document
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -44,9 +44,7 @@ def operator() -> User:
 @pytest.fixture(autouse=True)
 def nothing_left() -> Iterator[None]:
     yield
-    for service in Service.objects.all():
-        Service.objects.filter(pk=service.pk).update(desired=Desired.DELETED, generation=service.generation + 1)
-        drive(Service.objects.get(pk=service.pk), None)
+    remove_everything()
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from deployments.models import Desired, Service, Status
+from deployments.models import Service, Status
 from tests.deployments.api.conftest import Api
 from tests.deployments.api.test_services import assert_nothing_is_null
-from tests.deployments.driving import TINY_SERVER, drive, driven
+from tests.deployments.driving import TINY_SERVER, drive, driven, remove_everything
 
 pytestmark = pytest.mark.django_db(transaction=True)
 CHAT = "services/local/chat"
@@ -20,9 +20,7 @@ TALKER = f"for i in $(seq 1 90); do echo line $i $([ $((i % 3)) = 0 ] && echo Fi
 @pytest.fixture(autouse=True)
 def nothing_left() -> Iterator[None]:
     yield
-    for service in Service.objects.all():
-        Service.objects.filter(pk=service.pk).update(desired=Desired.DELETED, generation=service.generation + 1)
-        drive(Service.objects.get(pk=service.pk), None)
+    remove_everything()
 
 
 @pytest.fixture
