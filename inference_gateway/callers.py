@@ -72,22 +72,34 @@ class Callers:
             await in_database(write_counts, counted)
         except Exception:  # an edge: the database may be away for a moment
             logger.warning("who called could not be written; it is tried again", exc_info=True)
-            self._pending = {**counted, **self._pending}
+            self.count_on(counted)
+
+    def count_on(self, unwritten: dict[Key, Count]) -> None:
+        """Take counts back; who called meanwhile has both."""
+        for key, count in unwritten.items():
+            newer = self._pending.get(key)
+            if newer is not None:
+                newer.calls += count.calls
+            elif len(self._pending) < MOST_PENDING:
+                self._pending[key] = count
 
 
 def write_counts(counted: dict[Key, Count]) -> None:
-    for (service_id, address, agent), count in counted.items():
+    """Write each, and take it out of ``counted``: what is left in it after an error was not written."""
+    services = {key[0] for key in counted}
+    for key, count in list(counted.items()):
+        service_id, address, agent = key
         rows = Caller.objects.filter(service_id=service_id, address=address, agent=agent)
-        if rows.update(calls=F("calls") + count.calls, last_at=count.last_at):
-            continue
-        try:
-            with transaction.atomic():
-                Caller.objects.create(
-                    service_id=service_id, address=address, agent=agent, calls=count.calls, last_at=count.last_at
-                )
-        except IntegrityError:  # another process was first, or the service is gone
-            rows.update(calls=F("calls") + count.calls, last_at=count.last_at)
-    for service_id in {key[0] for key in counted}:
+        if not rows.update(calls=F("calls") + count.calls, last_at=count.last_at):
+            try:
+                with transaction.atomic():
+                    Caller.objects.create(
+                        service_id=service_id, address=address, agent=agent, calls=count.calls, last_at=count.last_at
+                    )
+            except IntegrityError:  # another process was first, or the service is gone
+                rows.update(calls=F("calls") + count.calls, last_at=count.last_at)
+        del counted[key]
+    for service_id in services:
         forget_old(service_id)
 
 

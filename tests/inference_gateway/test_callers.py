@@ -49,6 +49,21 @@ def test_counts_of_several_writers_add_up(talker: Deployed) -> None:
     assert Caller.objects.get(agent="curl/8").calls == 5
 
 
+def test_what_could_not_be_written_is_counted_on_once(talker: Deployed) -> None:
+    callers, now = Callers(), timezone.now()
+    unwritten = {
+        (talker.row.pk, "10.0.0.1", "curl/8"): Count(3, now),
+        (talker.row.pk, "10.0.0.2", "curl/8"): Count(1, now),
+    }
+    callers.note(talker.row.pk, scope_of("10.0.0.1", "curl/8"))
+    callers.count_on(unwritten)
+    async_to_sync(callers.write)()
+    assert dict(Caller.objects.values_list("address", "calls")) == {"10.0.0.1": 4, "10.0.0.2": 1}
+    counted = {(talker.row.pk, "10.0.0.3", ""): Count(1, now)}
+    write_counts(counted)
+    assert not counted
+
+
 def test_a_service_keeps_the_newest_of_many_callers(talker: Deployed) -> None:
     now = timezone.now()
     counted = {
