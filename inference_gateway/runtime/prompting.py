@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from inference_gateway.chat import ChatEvent, ChatRequest
+from inference_gateway.codecs.fields import Fields, refuse
 from inference_gateway.engines.base import Engine
 
 _SYSTEM_ROLES = ("system", "developer")
@@ -30,7 +31,10 @@ class Prompting:
     uses_template: bool = True
 
     def apply(self, request: ChatRequest) -> ChatRequest:
-        """The question as the engine shall see it. Pure."""
+        """The question as the engine shall see it. Pure; raises ChatError 400."""
+        if check_continuation(request):
+            # Left out, it is true for some engines, and then they refuse.
+            request = replace(request, extra={**request.extra, "add_generation_prompt": False})
         request = request.with_defaults(self.max_tokens, self.temperature, self.top_p, self.top_k)
         if request.prompt is not None:
             return request
@@ -52,6 +56,20 @@ class Prompting:
         first = questions[dropped]
         systems = [message for message in messages[:first] if message.get("role") in _SYSTEM_ROLES]
         return [*systems, *messages[first:]]
+
+
+def check_continuation(request: ChatRequest) -> bool:
+    """Whether the last message is to be gone on with. Raises ChatError 400 where no engine can."""
+    fields = Fields(request.extra)
+    if not fields.read_boolean(_CONTINUES, default=False):
+        return False
+    if fields.read_boolean("add_generation_prompt", default=False):
+        words = "continue_final_message and add_generation_prompt exclude each other. Leave the latter out."
+        refuse(_CONTINUES, words, "invalid_request")
+    if request.prompt is not None or not request.messages or request.messages[-1].get("role") != "assistant":
+        words = "continue_final_message goes on with an assistant's message. End with one."
+        refuse(_CONTINUES, words, "invalid_request")
+    return True
 
 
 def _join_text(request: ChatRequest, messages: Messages) -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import struct
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from inference_gateway.chat import ChatRequest
+from inference_gateway.chat import ChatError, ChatRequest
 from inference_gateway.runtime.model_files import Backend, ModelNotFound, find_model_files
 from inference_gateway.runtime.prompting import Prompting
 
@@ -170,6 +171,24 @@ def test_without_the_template_an_answer_goes_on_right_after_its_question() -> No
     request = ChatRequest(messages, extra={"continue_final_message": True, "add_generation_prompt": False, "seed": 1})
     asked = Prompting(10, 0.5, uses_template=False).apply(request)
     assert (asked.prompt, asked.extra) == ("Once upon a ti", {"seed": 1})
+
+
+BEGUN = ({"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hel"})
+
+
+def test_an_answer_is_gone_on_with_and_no_new_one_begun() -> None:
+    asked = Prompting(10, 0.5).apply(ChatRequest(BEGUN, extra={"continue_final_message": True}))
+    assert asked.extra == {"continue_final_message": True, "add_generation_prompt": False}
+
+
+@pytest.mark.parametrize(
+    ("messages", "extra"),
+    [(BEGUN, {"add_generation_prompt": True}), (BEGUN[:1], {}), ((), {"add_generation_prompt": False})],
+)
+def test_a_continuation_that_makes_no_sense_is_refused_for_every_engine(messages: Any, extra: dict[str, Any]) -> None:
+    with pytest.raises(ChatError) as refused:
+        Prompting(10, 0.5).apply(ChatRequest(messages, extra={"continue_final_message": True, **extra}))
+    assert (refused.value.status, refused.value.field) == (400, "continue_final_message")
 
 
 def test_the_developer_s_role_is_the_system_s_to_a_template() -> None:

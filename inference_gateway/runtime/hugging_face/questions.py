@@ -123,20 +123,11 @@ class QuestionReader:
     def _apply_template(self, request: ChatRequest) -> str:
         """The dialogue as the model's text: up to the beginning of an answer, or within the last message.
 
-        ``continue_final_message`` and ``add_generation_prompt`` are vLLM's fields; both at once make no sense.
+        ``continue_final_message`` and ``add_generation_prompt`` are vLLM's fields; ``Prompting`` has checked them.
         """
         fields = Fields(request.extra)
         goes_on = fields.read_boolean("continue_final_message", default=False)
         begins = fields.read_boolean("add_generation_prompt", default=not goes_on)
-        if goes_on and begins:
-            _refuse(
-                "continue_final_message",
-                "continue_final_message and add_generation_prompt exclude each other. Leave the latter out.",
-            )
-        if goes_on and (not request.messages or request.messages[-1].get("role") != "assistant"):
-            _refuse(
-                "continue_final_message", "continue_final_message goes on with an assistant's message. End with one."
-            )
         if not self._tokenizer.chat_template:
             raise ChatError(
                 400,
