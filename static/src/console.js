@@ -15,5 +15,6 @@ import "./shortcuts.js";
 import "./selection.js";
 import "./strips.js";
 import "./palette.js";
+import "./sent-once.js";
 
 document.documentElement.dataset.js = "";
