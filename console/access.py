@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from typing import Any, Concatenate, ParamSpec
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from django.conf import settings
 from django.contrib.auth.models import User
@@ -63,8 +63,16 @@ def ask_to_sign_in(request: HttpRequest) -> HttpResponse:
     """The sign-in page, coming back here; for a script the form alone, with 401."""
     if is_scripted(request):
         return render(request, "console/parts/sign_in_again.html", status=401)
-    here = request.get_full_path() if request.method in ("GET", "HEAD") else "/"
+    here = request.get_full_path() if request.method in ("GET", "HEAD") else page_of_form(request)
     return HttpResponseRedirect(f"{settings.LOGIN_URL}?{urlencode({'next': here})}")
+
+
+def page_of_form(request: HttpRequest) -> str:
+    """The path of our own page that a form was sent from, as the browser says; "/" where it does not."""
+    sent_from = urlsplit(request.headers.get("Referer", ""))
+    if sent_from.netloc != request.get_host() or not sent_from.path.startswith("/"):
+        return "/"
+    return sent_from.path + (f"?{sent_from.query}" if sent_from.query else "")
 
 
 def refuse(request: HttpRequest, status: int, message: str, **extra: Any) -> HttpResponse:

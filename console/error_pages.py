@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Callable
 from uuid import uuid4
 
 from django.db import InterfaceError, OperationalError
@@ -52,6 +53,22 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
 def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     message = gettext("Nothing here, or not for you. The address may be wrong, or it was deleted.")
     return _answer(request, 404, "NotFound", gettext("Nothing here"), message)
+
+
+class MethodNotAllowedMiddleware:
+    """A page for 405: an address that only forms are sent to, opened from the history, is no blank sheet."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        if response.status_code != 405 or response.streaming or response.content:
+            return response
+        message = gettext("Nothing here, or not for you. The address may be wrong, or it was deleted.")
+        page = _answer(request, 405, "MethodNotAllowed", gettext("Nothing here"), message)
+        page["Allow"] = response["Allow"]
+        return page
 
 
 def server_error(request: HttpRequest) -> HttpResponse:

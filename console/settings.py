@@ -64,6 +64,7 @@ MIDDLEWARE = [
     "console.page_language.PageLanguageMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "console.error_pages.MethodNotAllowedMiddleware",
 ]
 
 ROOT_URLCONF = "console.urls"

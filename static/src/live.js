@@ -269,9 +269,22 @@ async function lookAtAccess() {
   }
 }
 
+/** The session has ended: a page that follows changes is answered with the sign-in form, the others ask for it. */
+async function lookAtSession() {
+  if (page) {
+    refresh();
+    return;
+  }
+  const asked = fetch("/sign-in", { headers: { "X-Slipway-Live": "all" }, credentials: "same-origin" });
+  const response = await asked.catch(() => null);
+  if (response?.status === 200) {
+    askToSignIn(await response.text());
+  }
+}
+
 function closed(event) {
   if (event.code === SIGNED_OUT) {
-    refresh(); // answers 401, and with it the sign-in form
+    lookAtSession();
     return;
   }
   if (lostAt === null) {

@@ -83,10 +83,10 @@ def signed_in(page: Page) -> Page:
     return page
 
 
-def sign_in(page: Page) -> None:
+def sign_in(page: Page, name: str = "admin", password: str = PASSWORD) -> None:
     page.goto("/sign-in")
-    page.get_by_label("User name").fill("admin")
-    page.get_by_label("Password", exact=True).fill(PASSWORD)
+    page.get_by_label("User name").fill(name)
+    page.get_by_label("Password", exact=True).fill(password)
     page.get_by_role("button", name="Sign in", exact=True).click()
     page.wait_for_url("**/")
 

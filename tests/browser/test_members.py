@@ -7,7 +7,7 @@ import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import PASSWORD
+from tests.browser.conftest import PASSWORD, sign_in
 from tests.browser.test_people import OWN, sign_in_first
 
 pytestmark = pytest.mark.browser
@@ -85,6 +85,24 @@ def test_the_dialog_of_an_ended_session_knows_the_name_and_asks_for_the_password
     page.keyboard.press("Enter")
     expect(dialog).to_be_hidden()
     expect(page.get_by_label("User name", exact=True)).to_have_value("half typed")
+
+
+def test_a_page_that_follows_nothing_asks_to_sign_in_when_the_session_is_ended_elsewhere(
+    signed_in: Page, api: httpx.Client
+) -> None:
+    page = signed_in
+    secret = with_own_password(page, make_person(api, "nils"), "nils")
+    base = "/".join(page.url.split("/")[:3])
+    profile = page.context.browser.new_context(base_url=base)  # type: ignore[union-attr]
+    tab = profile.new_page()
+    sign_in(tab, "nils", secret)
+    tab.goto("/settings/profile")
+    expect(tab.locator("#live-indicator")).to_have_attribute("data-state", "live")
+    tab.get_by_label("Display name").fill("half typed")
+    assert api.put("/people/nils/deactivate").status_code == 200
+    expect(tab.get_by_role("dialog", name="Sign in again", exact=True)).to_be_visible()
+    expect(tab.locator("input[name=display_name]")).to_have_value("half typed")
+    profile.close()
 
 
 def test_somebody_else_who_signs_in_over_a_page_gets_their_own(signed_in: Page, api: httpx.Client) -> None:

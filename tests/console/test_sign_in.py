@@ -93,3 +93,24 @@ def test_a_tabs_dialog_learns_whether_another_tab_has_signed_in(client: Client, 
     client.force_login(user)
     answer = client.get("/sign-in", headers=asked)
     assert (answer.status_code, answer["X-Slipway-Person"]) == (204, str(user.pk))
+
+
+@pytest.mark.parametrize(
+    ("sent_from", "there"),
+    [
+        ("http://testserver/people/new?x=1", "%2Fpeople%2Fnew%3Fx%3D1"),
+        ("http://evil.example/people/new", "%2F"),
+        ("", "%2F"),
+    ],
+)
+def test_a_form_that_met_an_ended_session_leads_back_to_its_page(client: Client, sent_from: str, there: str) -> None:
+    answer = client.post("/people/new", {"name": "li"}, headers={"Referer": sent_from})
+    assert answer["Location"] == f"/sign-in?next={there}"
+
+
+def test_an_address_that_only_forms_are_sent_to_is_no_blank_page(client: Client, user: User) -> None:
+    client.force_login(user)
+    answer = client.get("/sign-out")
+    assert (answer.status_code, answer["Allow"]) == (405, "POST")
+    assert "Go to Services" in answer.content.decode()
+    assert client.head("/sign-out").status_code == 405
