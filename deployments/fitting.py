@@ -171,7 +171,7 @@ def with_sentences(found: Recommendation, wanted: Wanted) -> Recommendation:
         "short": number(bar.shortfall_gib, 1),
         "free": number(bar.free_gib, 1),
         "machine": describe(found),
-        "engine": wanted.recipe.title,
+        "engine": _(wanted.recipe.title),
         "gpu": found.machine.gpu_product,
         "factor": in_digits(f"{wanted.recipe.memory.weights_factor:g}"),
     }

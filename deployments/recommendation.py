@@ -147,8 +147,8 @@ def refuse_settings(wanted: Wanted) -> Refusal | None:
     """What no machine can change: an engine or a precision that the model does not have."""
     model, recipe = wanted.model, wanted.recipe
     if model is not None and recipe.key not in model.accelerations:
-        message = _("%(model)s does not run on %(engine)s.") % {"model": model.name, "engine": recipe.title}
-        titles = [one.title for one in RECIPES if one.key in model.accelerations]
+        message = _("%(model)s does not run on %(engine)s.") % {"model": model.name, "engine": _(recipe.title)}
+        titles = [_(one.title) for one in RECIPES if one.key in model.accelerations]
         return Refusal("acceleration_unsupported", message, choose(titles))
     if model is not None and wanted.precision not in model.precisions:
         message = _("%(model)s is not published in %(precision)s.")
@@ -156,7 +156,7 @@ def refuse_settings(wanted: Wanted) -> Refusal | None:
         return Refusal("precision_unsupported", message, choose(p for p in model.precisions if p in recipe.precisions))
     if wanted.precision not in recipe.precisions:
         message = _("%(engine)s does not load %(precision)s.")
-        message %= {"engine": recipe.title, "precision": wanted.precision}
+        message %= {"engine": _(recipe.title), "precision": wanted.precision}
         return Refusal("precision_unsupported", message, choose(p for p in Precision if p in recipe.precisions))
     if wanted.context_tokens > wanted.size.context_tokens and model is not None:
         known = {"model": model.name, "tokens": number(wanted.size.context_tokens)}
@@ -173,15 +173,15 @@ def refuse_engine(wanted: Wanted, nodes: Sequence[Capacity]) -> Refusal | None:
     if any(wanted.recipe.label in node.images for node in nodes):
         return None
     if wanted.recipe.unfit_gpus:  # an engine for certain GPUs, which only a cluster of machines offers
-        message = _("%(engine)s runs on Kubernetes with NVIDIA A, H or L GPUs.") % {"engine": wanted.recipe.title}
+        message = _("%(engine)s runs on Kubernetes with NVIDIA A, H or L GPUs.") % {"engine": _(wanted.recipe.title)}
         return Refusal("engine_missing", message, _("Choose another acceleration, or run Slipway on Kubernetes."))
     told = next((node.absent[wanted.recipe.label] for node in nodes if wanted.recipe.label in node.absent), None)
     if told is not None:
         return told
     if is_many(nodes):
-        message = _("%(engine)s is not installed in this cluster.") % {"engine": wanted.recipe.title}
+        message = _("%(engine)s is not installed in this cluster.") % {"engine": _(wanted.recipe.title)}
     else:
-        message = _("%(engine)s is not installed on this machine.") % {"engine": wanted.recipe.title}
+        message = _("%(engine)s is not installed on this machine.") % {"engine": _(wanted.recipe.title)}
     cure = _("Choose another acceleration, or install it and start Slipway again.")
     return Refusal("engine_missing", message, cure)
 
@@ -208,7 +208,7 @@ def refuse_memory(wanted: Wanted, nodes: Sequence[Capacity]) -> Refusal | None:
     products = sorted({node.gpu_product for node in nodes if node.gpus})
     if products:
         message = _("%(engine)s does not run on %(gpus)s.")
-        message %= {"engine": wanted.recipe.title, "gpus": choice_words(products)}
+        message %= {"engine": _(wanted.recipe.title), "gpus": choice_words(products)}
         return Refusal("gpu_unfit", message, _("Choose another acceleration, or add NVIDIA A, H or L GPUs."))
     needed = {"needed": number(needed_gpu_gib(wanted), 1)}
     if is_many(nodes):

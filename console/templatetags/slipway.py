@@ -146,6 +146,12 @@ def number_words(value: float | None, decimals: int = 0) -> str:
 
 
 @register.filter
+def digits(text: str) -> str:
+    """A number that is written already, in the reader's digits."""
+    return in_digits(text)
+
+
+@register.filter
 def said(text: str) -> str:
     """A sentence that is kept, in the reader's language (``deployments.words``)."""
     return translated(text)
