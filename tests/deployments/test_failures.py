@@ -72,10 +72,10 @@ LINES = [
         "FileMissing",
         "/etc/app/config.yaml",
     ),
-    ("python3: can't open file '/work/serve.py': [Errno 2] No such file or directory", "FileMissing", "/work/serve.py"),
+    ("python3: can't open file '/srv/app/serve.py': [Errno 2] No such file or directory", "FileMissing", "/srv/app/serve.py"),
     ("cat: weights.bin: No such file or directory", "FileMissing", "weights.bin"),
     ("sh: 1: cannot open /nope/x: No such file", "FileMissing", "/nope/x"),
-    ("PermissionError: [Errno 13] Permission denied: '/root/x'", "PermissionDenied", "/root/x"),
+    ("PermissionError: [Errno 13] Permission denied: '/srv/x'", "PermissionDenied", "/srv/x"),
     ("sh: 1: ./run.sh: Permission denied", "PermissionDenied", "./run.sh"),
     ("OSError: [Errno 28] No space left on device", "DiskFull", ""),
     ("MemoryError", "MachineOutOfMemory", ""),
@@ -124,7 +124,7 @@ def test_the_server_s_own_path_becomes_the_document_s_name_of_it() -> None:
     cause = explain_end(ended("Model path /srv/slipway/oss/b/qwen holds no GGUF file and no config.json."), Program())
     assert "oss://b/qwen/" in cause.what
     assert "/srv" not in cause.what + cause.cure
-    missing = explain_end(ended("No such file or directory: '/home/someone/private/config.yaml'"), Program())
+    missing = explain_end(ended("No such file or directory: '/srv/private/config.yaml'"), Program())
     assert "config.yaml" in missing.what
     assert "/home" not in missing.what
 
