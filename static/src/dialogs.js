@@ -163,8 +163,8 @@ document.addEventListener("slipway:done", (event) => {
   const page = document.getElementById("content")?.dataset.livePage;
   if (next && page !== "services" && next !== location.pathname) {
     location.assign(next);
-  } else if (!page) {
-    location.reload(); // nothing here refreshes by itself
+  } else if (!page || page === "members") {
+    location.reload(); // nothing here refreshes by itself, or what the person did may move rows
   } else {
     refresh(service);
   }
