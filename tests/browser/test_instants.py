@@ -49,3 +49,19 @@ def test_relative_instants_count_on_while_the_page_is_open(chromium: Browser, sl
     page.clock.fast_forward("30:00:00")
     expect(instant).not_to_contain_text("ago")
     context.close()
+
+
+def test_a_wait_of_hours_is_counted_in_hours(chromium: Browser, slipway: SlipwayProcess) -> None:
+    context = chromium.new_context(base_url=slipway.address, locale="en-GB")
+    page = context.new_page()
+    sign_in(page)
+    page.evaluate(
+        """() => {
+          const place = document.createElement("span");
+          place.id = "waited";
+          place.dataset.since = new Date(Date.now() - (3 * 3600 + 5 * 60) * 1000).toISOString();
+          document.getElementById("content").append(place);
+        }"""
+    )
+    expect(page.locator("#waited")).to_have_text("3 h 5 min")
+    context.close()

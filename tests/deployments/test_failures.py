@@ -72,7 +72,11 @@ LINES = [
         "FileMissing",
         "/etc/app/config.yaml",
     ),
-    ("python3: can't open file '/srv/app/serve.py': [Errno 2] No such file or directory", "FileMissing", "/srv/app/serve.py"),
+    (
+        "python3: can't open file '/srv/app/serve.py': [Errno 2] No such file or directory",
+        "FileMissing",
+        "/srv/app/serve.py",
+    ),
     ("cat: weights.bin: No such file or directory", "FileMissing", "weights.bin"),
     ("sh: 1: cannot open /nope/x: No such file", "FileMissing", "/nope/x"),
     ("PermissionError: [Errno 13] Permission denied: '/srv/x'", "PermissionDenied", "/srv/x"),
