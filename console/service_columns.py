@@ -9,6 +9,8 @@ from typing import Any
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy, pgettext_lazy
 
+from deployments.words import in_digits
+
 #: The name is always there; ``?column=name`` alone therefore says "no other".
 NAME = "name"
 
@@ -56,12 +58,10 @@ def resources_words(document: dict[str, Any]) -> str:
     said = []
     if metadata.get("instance_type"):
         said.append(str(metadata["instance_type"]))
-    if metadata.get("cpu"):
-        said.append(
-            f"{metadata['cpu']:g} CPU" if isinstance(metadata["cpu"], int | float) else f"{metadata['cpu']} CPU"
-        )
+    if cpu := metadata.get("cpu"):
+        said.append(in_digits(f"{cpu:g} CPU" if isinstance(cpu, int | float) else f"{cpu} CPU"))
     if isinstance(metadata.get("memory"), int | float):
-        said.append(f"{metadata['memory'] / 1024:.3g} GiB")
+        said.append(in_digits(f"{metadata['memory'] / 1024:.3g} GiB"))
     if metadata.get("gpu"):
-        said.append(f"{metadata['gpu']} GPU")
+        said.append(in_digits(f"{metadata['gpu']} GPU"))
     return " · ".join(said)
