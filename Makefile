@@ -5,8 +5,10 @@ SHELL := /bin/sh
 
 BIN := .venv/bin
 
-# All tests wait more than they compute; a file's tests share what they started, so they stay together.
-SIDE_BY_SIDE := -n 3 --dist loadfile
+# A file's tests share what they started, so they stay together. Those that start a whole Slipway run alone: they hold
+# it to what people notice, and three at once on a small machine are slower than that.
+SIDE_BY_SIDE := -n 3 --dist loadfile -m "not browser and not supervisor"
+ALONE := -m "browser or supervisor"
 
 # The first Python that is new enough; PYTHON=/path/to/python chooses another.
 PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
@@ -37,7 +39,12 @@ password: python
 	@"$(PYTHON)" bootstrap.py run && exec $(BIN)/python manage.py changepassword admin
 
 test: setup
-	@exec $(BIN)/python -m pytest $(or $(ARGS),$(SIDE_BY_SIDE))
+ifdef ARGS
+	@exec $(BIN)/python -m pytest $(ARGS)
+else
+	@$(BIN)/python -m pytest $(SIDE_BY_SIDE)
+	@exec $(BIN)/python -m pytest $(ALONE)
+endif
 
 lint: setup
 	@$(BIN)/ruff check .

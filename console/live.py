@@ -94,6 +94,8 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):  # type: ignore[misc]  # Channel
                     await self.send_json({"topic": topic})
         except SignedOut:
             await self.close(SIGNED_OUT)
+        except OSError:
+            pass  # the tab went away meanwhile
         except Exception:  # an edge: the page connects again and looks
             logger.exception("live updates of a page broke off")
             await self.close(BROKEN)

@@ -89,7 +89,7 @@ def test_a_stop_of_the_whole_group_drains_too(tmp_path: Path) -> None:
     [
         (["--export_interval=0"], "--export-interval"),
         (["--precision", "fp16"], "--precision"),
-        (["--backend=vllm"], "--backend"),
+        (["--backend=abacus"], "--backend"),
         (["--temperature=hot"], "--temperature"),
     ],
 )
