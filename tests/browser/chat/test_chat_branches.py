@@ -14,6 +14,7 @@ from inference_gateway.models import Conversation, Turn
 from tests.browser.chat.rig import ask, composer, finished
 from tests.inference_gateway.rig import Deployed, EndlessEngine, Server, deploy
 from tests.inference_gateway.webchat_client import make_person
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.browser
 
@@ -112,6 +113,7 @@ def test_a_stopped_answer_continues_in_its_place(server: Server, visits: Any, en
     ask(page, "Write on.")
     expect(answer(page)).to_contain_text("word word word")
     stop(page)
+    wait_until(lambda: Turn.objects.get().status == Turn.Status.STOPPED, "what was written is kept")
     kept = Turn.objects.get().answer.split()
     mirror = visit.open(page.url)
     endless.ends_after = 4
