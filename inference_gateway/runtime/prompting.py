@@ -75,7 +75,7 @@ def check_continuation(request: ChatRequest) -> bool:
 def _join_text(request: ChatRequest, messages: Messages) -> str:
     """The bare texts, each on a line; an answer to be continued follows its question at once, as it did."""
     texts = [_read_text(message) for message in messages]
-    begun = texts.pop() if request.extra.get(_CONTINUES) and messages[-1].get("role") == "assistant" else ""
+    begun = texts.pop() if request.extra.get(_CONTINUES) else ""
     return "\n".join(texts) + begun
 
 
