@@ -27,8 +27,12 @@ from console.setting_values import (
     parse_cluster,
     parse_database_url,
     parse_host,
+    parse_images,
+    parse_label_name,
     parse_local_commands,
+    parse_names,
     parse_path,
+    parse_pod_access,
     parse_port,
     parse_public_url,
     parse_python,
@@ -37,6 +41,7 @@ from console.setting_values import (
     parse_secret_key,
     parse_switch,
 )
+from deployments.clusters.kubernetes.settings import OWN_IMAGES, KubernetesSettings
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -126,8 +131,41 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "SLIPWAY_CLUSTER",
         "local",
-        "Where services run: `local` (processes of this machine). `kubernetes` is refused in this version.",
+        "Where services run: `local` (processes of this machine) or `kubernetes` (docs/kubernetes.md).",
         parse_cluster,
+    ),
+    Setting(
+        "KUBECONFIG",
+        "`~/.kube/config`; in a pod its service account",
+        "With `kubernetes`: the file that says how to reach the cluster.",
+        str,
+    ),
+    Setting("SLIPWAY_KUBE_CONTEXT", "the file's current one", "With `kubernetes`: the context of that file.", str),
+    Setting("SLIPWAY_NAMESPACE", "slipway", "With `kubernetes`: the namespace for services.", parse_label_name),
+    Setting(
+        "SLIPWAY_INSTALLATION",
+        "slipway",
+        "With `kubernetes`: what this Slipway marks its objects with. Two Slipways that share a namespace need two.",
+        parse_label_name,
+    ),
+    Setting(
+        "SLIPWAY_POD_ACCESS",
+        "`pod` inside the cluster, else `proxy`",
+        "With `kubernetes`: how requests reach a pod: `pod` (its address), `proxy` (through the API server) or `node` "
+        "(its node's address and a node port).",
+        parse_pod_access,
+    ),
+    Setting(
+        "SLIPWAY_IMAGES",
+        "chat-llm-webui=kube.local/chat-llm:dev",
+        "With `kubernetes`: images that stand for those that documents name, `NAME=IMAGE` with commas between.",
+        parse_images,
+    ),
+    Setting(
+        "SLIPWAY_IMAGE_PULL_SECRETS",
+        "none",
+        "With `kubernetes`: names of Secrets in the namespace that hold registries' passwords, with commas between.",
+        parse_names,
     ),
     Setting("SLIPWAY_REGION", "local", "Region name in the REST paths, `{ClusterId}`.", parse_region),
     Setting(
@@ -197,6 +235,7 @@ class Environment:
     host: str
     data_dir: Path
     cluster: str
+    kubernetes: KubernetesSettings
     region: str
     public_url: str | None
     local_commands: str  # "recipes" | "any"
@@ -234,6 +273,7 @@ class Environment:
             host=host,
             data_dir=data_dir,
             cluster=values.get("SLIPWAY_CLUSTER", "local"),
+            kubernetes=_kubernetes_settings(values, variables),
             region=values.get("SLIPWAY_REGION", "local"),
             public_url=values.get("SLIPWAY_PUBLIC_URL"),
             local_commands=values.get("SLIPWAY_LOCAL_COMMANDS", "any" if _is_loopback(host) else "recipes"),
@@ -298,6 +338,19 @@ class Environment:
     def celery_broker_url(self) -> str:
         """``redis_url`` in the words of Celery's transport, which spells a socket ``redis+socket``."""
         return re.sub(r"^unix://", "redis+socket://", self.redis_url)
+
+
+def _kubernetes_settings(values: Mapping[str, Any], variables: Mapping[str, str]) -> KubernetesSettings:
+    is_in_cluster = "KUBERNETES_SERVICE_HOST" in variables and "KUBECONFIG" not in values
+    return KubernetesSettings(
+        namespace=values.get("SLIPWAY_NAMESPACE", "slipway"),
+        installation=values.get("SLIPWAY_INSTALLATION", "slipway"),
+        kubeconfig=values.get("KUBECONFIG", ""),
+        context=values.get("SLIPWAY_KUBE_CONTEXT", ""),
+        pod_access=values.get("SLIPWAY_POD_ACCESS", "pod" if is_in_cluster else "proxy"),
+        images={**OWN_IMAGES, **values.get("SLIPWAY_IMAGES", {})},
+        image_pull_secrets=values.get("SLIPWAY_IMAGE_PULL_SECRETS", ()),
+    )
 
 
 def _valkey_socket(data_dir: Path) -> Path:

@@ -84,11 +84,37 @@ def parse_redis_url(value: str) -> str:
 
 
 def parse_cluster(value: str) -> str:
-    if value == "kubernetes":
-        raise Wrong("is not available in this version. Use local, or leave it unset.")
-    if value != "local":
-        raise Wrong("is not a cluster. Use local.")
+    if value not in ("local", "kubernetes"):
+        raise Wrong("is not a cluster. Use local or kubernetes.")
     return value
+
+
+def parse_label_name(value: str) -> str:
+    """A Kubernetes namespace, or a label's value of the same letters."""
+    if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", value):
+        raise Wrong("is not a name in Kubernetes. Use up to 63 lower-case letters, digits and inner hyphens.")
+    return value
+
+
+def parse_pod_access(value: str) -> str:
+    if value not in ("pod", "proxy", "node"):
+        raise Wrong("is not a way to a pod. Use pod, proxy or node.")
+    return value
+
+
+def parse_images(value: str) -> dict[str, str]:
+    """``NAME=IMAGE`` pairs with commas between them."""
+    pairs = dict(pair.split("=", 1) for pair in value.replace(" ", "").split(",") if "=" in pair)
+    if len(pairs) != len([part for part in value.split(",") if part.strip()]) or not all(pairs.values()):
+        raise Wrong("is no list of images. Use NAME=IMAGE, with commas between: chat-llm-webui=registry/chat-llm:1.")
+    return pairs
+
+
+def parse_names(value: str) -> tuple[str, ...]:
+    names = tuple(part.strip() for part in value.split(",") if part.strip())
+    for name in names:
+        parse_label_name(name)
+    return names
 
 
 def parse_region(value: str) -> str:

@@ -23,6 +23,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 # What deployments and inference_gateway may know of the environment (they do not import console).
 SLIPWAY_DATA_DIR: Path = SLIPWAY.data_dir
 SLIPWAY_CLUSTER: str = SLIPWAY.cluster
+SLIPWAY_KUBERNETES = SLIPWAY.kubernetes
 SLIPWAY_REGION: str = SLIPWAY.region
 SLIPWAY_PUBLIC_URL: str | None = SLIPWAY.public_url
 SLIPWAY_ADDRESS: str = SLIPWAY.address

@@ -50,8 +50,9 @@ def still_answers(row: Instance | None, observation: InstanceObservation) -> boo
         row is not None
         and row.ready_at is not None
         and observation.phase is InstancePhase.RUNNING
+        and observation.is_ready is not False
         and row.started_at == observation.started_at
-        and row.port == observation.port
+        and (row.port, row.base_url) == (observation.port, observation.base_url)
     )
 
 
@@ -89,7 +90,15 @@ def write_observed(service: Service, observations: Sequence[InstanceObservation]
 
 
 def ask(spec: ServiceSpec, seen: InstanceObservation, has_answered: bool) -> Answer:
-    """One probe. Who has answered is only asked whether it still listens: that costs an engine nothing."""
+    """One probe. Who has answered is only asked whether it still listens: that costs an engine nothing.
+
+    Where the platform runs the checks itself, its verdict is taken, and a model asked once for a token.
+    """
+    if seen.is_ready is not None:
+        if not seen.is_ready:
+            return Answer(False, say("The check does not pass yet."), Stage.CHECKING)
+        if has_answered or spec.engine is None:
+            return Answer(True, say("The check passes."))
     if has_answered:
         return probe_port(seen.host, seen.port, 2.0)
     if spec.engine is not None:
@@ -105,6 +114,8 @@ def know(row: Instance | None, seen: InstanceObservation, answer: Answer | None)
     step: str = answer.step if answer else ""
     if seen.phase is InstancePhase.BACKOFF:
         step = say("The program ended and is started again.")
+    elif seen.step and not ready:
+        step = seen.step
     seconds = answer.seconds if answer else 0.0
     return Seen(seen, ready, step, crashes, stage_of(seen, answer), seconds)
 
@@ -115,6 +126,8 @@ def stage_of(seen: InstanceObservation, answer: Answer | None) -> Stage:
         return Stage.NONE
     if seen.phase is InstancePhase.BACKOFF:
         return Stage.AGAIN
+    if seen.stage is not Stage.NONE:
+        return seen.stage
     if answer is None:
         return Stage.STARTING
     return Stage.READY if answer.ok else answer.stage
@@ -174,6 +187,9 @@ def columns_of(one: Seen, row: Instance | None) -> dict[str, Any]:
         "phase": str(seen.phase),
         "host": seen.host,
         "port": seen.port,
+        "base_url": seen.base_url,
+        "node": seen.node,
+        "gpus": seen.gpus,
         "started_at": seen.started_at,
         "step": one.step[:300],
         "step_words": words_of(one.step),

@@ -16,6 +16,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from deployments.chronicle import Notice, ServiceEvent, StartStep
+from deployments.cluster_models import ClusterState, ClusterView
 from deployments.person_models import OneTimePassword, SignIn
 from deployments.spec import ServiceSpec, SpecInvalid
 from deployments.words import read_sentence
@@ -23,6 +24,8 @@ from deployments.words import read_sentence
 __all__ = [
     "AccessKey",
     "AuditEntry",
+    "ClusterState",
+    "ClusterView",
     "Desired",
     "Instance",
     "Membership",
@@ -310,6 +313,10 @@ class Instance(models.Model):
     phase = models.CharField(max_length=16)  # clusters.base.InstancePhase
     host = models.CharField(max_length=255, blank=True, default="")
     port = models.PositiveIntegerField(default=0)
+    #: Where HTTP reaches it, where that is not http://host:port.
+    base_url = models.CharField(max_length=500, blank=True, default="")
+    node = models.CharField(max_length=255, blank=True, default="")
+    gpus = models.PositiveIntegerField(default=0)
     created_at = models.DateTimeField(default=timezone.now)
     started_at = models.DateTimeField(null=True, blank=True)
     #: When it first answered as the program that runs now; None until then, and again after a restart.

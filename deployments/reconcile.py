@@ -7,6 +7,7 @@ twice at once, or after any crash. It returns how soon it wants to run again; th
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -16,7 +17,7 @@ from django.utils import timezone
 
 from deployments.assess import STARTUP_SECONDS, Seen, Wanted, assess
 from deployments.clusters import get_cluster
-from deployments.clusters.base import Cluster, ClusterError, Workload
+from deployments.clusters.base import Cluster, ClusterError, InstancePhase, Pace, Workload
 from deployments.engines import read_command
 from deployments.failures import Program
 from deployments.hints import hint_service, send_hint
@@ -31,9 +32,6 @@ from deployments.words import join, say
 
 logger = logging.getLogger(__name__)
 
-SOON_SECONDS = 0.2  # in motion: a person watches
-RUNNING_CHECK_SECONDS = 3.0  # a dead instance is noticed within this
-FAILED_CHECK_SECONDS = 3.0
 STOPPED_CHECK_SECONDS = 300.0
 CLAIM_SECONDS = 5.0  # a look that a sweep has asked for is asked for again after this
 DELETE_PATIENCE_SECONDS = 120.0
@@ -75,15 +73,15 @@ def reconcile_claimed(service: Service, cluster: Cluster) -> Step:
     except ClusterError as error:
         logger.warning("service %s: %s: %s", service.name, error.code, error.message)
         transition(service, Verdict(Status(service.status), error.code, error.message, error.cure))
-        note_checked(service, RUNNING_CHECK_SECONDS, observed=False)
+        note_checked(service, cluster.pace.running_seconds, observed=False)
         return Step(claimed=True)
     except SpecInvalid as error:
         if service.desired == Desired.STOPPED or service.wanted_instances == 0:
             return reconcile_stop(service, cluster)
-        return tell_refused(service, error)
+        return tell_refused(service, error, cluster)
 
 
-def tell_refused(service: Service, error: SpecInvalid) -> Step:
+def tell_refused(service: Service, error: SpecInvalid, cluster: Cluster) -> Step:
     """The document was stored under older rules and is refused now: nothing is touched, and the operator told."""
     if service.reason != "DocumentRefused":
         logger.warning("service %s: its document is refused: %s", service.name, error)
@@ -91,7 +89,7 @@ def tell_refused(service: Service, error: SpecInvalid) -> Step:
     message = join(say("This version refuses the service's document, so what runs is left as it is."), str(error))
     cure = say("Update the service with a corrected document.")
     transition(service, Verdict(status, "DocumentRefused", message, cure))
-    note_checked(service, FAILED_CHECK_SECONDS, observed=True)
+    note_checked(service, cluster.pace.failed_seconds, observed=True)
     return Step(claimed=True)
 
 
@@ -101,8 +99,8 @@ def reconcile_stop(service: Service, cluster: Cluster) -> Step:
     seen = cluster.observe(service.uid).instances
     known, _ = write_observed(service, seen)
     transition(service, assess(wanted_of(service, STARTUP_SECONDS), known, timezone.now()))
-    note_checked(service, check_interval_seconds(service, moving=bool(seen)), observed=True)
-    return Step(claimed=True, again_in_seconds=SOON_SECONDS if seen else None)
+    note_checked(service, check_interval_seconds(service, cluster.pace, moving=bool(seen)), observed=True)
+    return Step(claimed=True, again_in_seconds=cluster.pace.moving_seconds if seen else None)
 
 
 def reconcile_instances(service: Service, cluster: Cluster) -> Step:
@@ -135,8 +133,19 @@ def reconcile_instances(service: Service, cluster: Cluster) -> Step:
     if rows_changed and not changed:
         hint_service(service)  # the status keeps its word; pages and gateways look all the same
     moving = service.status in IN_MOTION or any(not one.ready for one in known)
-    note_checked(service, check_interval_seconds(service, moving=moving), observed=True)
-    return Step(claimed=True, again_in_seconds=SOON_SECONDS if moving and service.status != Status.FAILED else None)
+    note_checked(service, check_interval_seconds(service, cluster.pace, moving=moving), observed=True)
+    if not moving or service.status == Status.FAILED:
+        return Step(claimed=True)
+    return Step(claimed=True, again_in_seconds=again_seconds(cluster.pace, known))
+
+
+def again_seconds(pace: Pace, known: Sequence[Seen]) -> float | None:
+    """When to look again at what moves: a program that runs and has not answered has to be asked, the rest may tell."""
+    is_asked = any(
+        one.instance.phase is InstancePhase.RUNNING and not one.ready and one.instance.is_ready is not False
+        for one in known
+    )
+    return pace.probing_seconds if is_asked else pace.moving_seconds
 
 
 def wanted_of(service: Service, allowed_seconds: float) -> Wanted:
@@ -195,12 +204,12 @@ def settle(service: Service, known: list[Seen]) -> None:
         )
 
 
-def check_interval_seconds(service: Service, *, moving: bool) -> float:
+def check_interval_seconds(service: Service, pace: Pace, *, moving: bool) -> float:
     if service.status == Status.FAILED:
-        return FAILED_CHECK_SECONDS
-    if moving:
-        return 1.0  # the task comes back sooner; this is for when it is lost
-    return RUNNING_CHECK_SECONDS if service.status == Status.RUNNING else STOPPED_CHECK_SECONDS
+        return pace.failed_seconds
+    if moving:  # the task comes back sooner, or the backend calls; this is for when that is lost
+        return 1.0 if pace.moving_seconds is not None else pace.running_seconds / 4
+    return pace.running_seconds if service.status == Status.RUNNING else STOPPED_CHECK_SECONDS
 
 
 def note_checked(service: Service, interval_seconds: float, *, observed: bool) -> None:
@@ -232,10 +241,10 @@ def reconcile_deletion(service: Service, cluster: Cluster) -> Step:
         message = say("Cannot be removed: %(names)s.", names=names) if names else say("Its folder cannot be removed.")
         cure = say("See the log of the worker, then delete it again.")
         transition(service, Verdict(Status.DELETE_FAILED, "DeleteFailed", message, cure))
-        note_checked(service, FAILED_CHECK_SECONDS, observed=True)
+        note_checked(service, cluster.pace.failed_seconds, observed=True)
         return Step(claimed=True)
     note_checked(service, 1.0, observed=True)
-    return Step(claimed=True, again_in_seconds=SOON_SECONDS)
+    return Step(claimed=True, again_in_seconds=cluster.pace.moving_seconds)
 
 
 def due_services(limit: int = 500) -> list[int]:

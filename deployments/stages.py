@@ -14,7 +14,9 @@ import enum
 class Stage(enum.StrEnum):
     """What an instance is doing on its way to its first answer."""
 
-    SCHEDULED = "scheduled"  # wanted, and not made yet: waits for a worker or for its turn
+    SCHEDULED = "scheduled"  # wanted, and not made yet: waits for a worker, for its turn or for a node
+    IMAGE = "image"  # its image is pulled
+    WEIGHTS = "weights"  # its files are copied or mounted, its packages installed
     AGAIN = "again"  # its program ended, and is not started again yet
     STARTING = "starting"  # made; its program does not listen yet
     LOADING = "loading"  # it listens, and says that it loads weights

@@ -23,7 +23,10 @@ from deployments.spec import ServiceSpec
 from deployments.stages import Stage
 
 #: On the way to the first answer, in order.
-WAY = (Stage.STARTING, Stage.LOADING, Stage.CHECKING, Stage.WARMING, Stage.READY)
+WAY = (
+    Stage.SCHEDULED, Stage.IMAGE, Stage.WEIGHTS, Stage.STARTING,
+    Stage.LOADING, Stage.CHECKING, Stage.WARMING, Stage.READY,
+)  # fmt: skip
 #: A wish that is older belongs to something else.
 LONGEST_WAIT = timedelta(days=1)
 KEPT_STEPS, KEPT_FOR = 2_000, timedelta(days=90)
@@ -68,7 +71,8 @@ def first_standing(seen: InstanceObservation, wish_at: datetime, now: datetime) 
     steps = []
     if timedelta() < made_at - wish_at < LONGEST_WAIT:
         steps.append(Over(Stage.SCHEDULED, DONE, wish_at, made_at))
-    return steps, Standing(Stage.STARTING, made_at)
+    before = (Stage.SCHEDULED, Stage.IMAGE, Stage.WEIGHTS)  # where the cluster makes it in steps
+    return steps, Standing(seen.stage if seen.stage in before else Stage.STARTING, made_at)
 
 
 def advance(was: Standing, one: Seen, wish_at: datetime, now: datetime) -> tuple[list[Over], Standing]:

@@ -18,6 +18,7 @@ from datetime import datetime
 from typing import Protocol
 
 from deployments.spec import ServiceSpec
+from deployments.stages import Stage
 
 
 class ClusterError(Exception):
@@ -76,6 +77,30 @@ class ProgramExit:
 
 
 @dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why an instance does not get on before its program could run, or why a service gets no instance at all.
+
+    ``cause`` is a code of ``failures.CAUSES`` and ``values`` are what its sentences need. One that ``is_waiting`` ends
+    by itself once something is free or comes back; any other needs a person.
+    """
+
+    cause: str
+    values: Mapping[str, str | int] = field(default_factory=dict)
+    since: datetime | None = None
+    is_waiting: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How soon reconcile looks again by itself, in seconds: often where only looking shows a change."""
+
+    moving_seconds: float | None = 0.2  # in motion: a person watches. None: the backend says when something changed
+    probing_seconds: float = 0.2  # a program runs, and has not answered yet
+    running_seconds: float = 3.0
+    failed_seconds: float = 3.0
+
+
+@dataclass(frozen=True, slots=True)
 class InstanceObservation:
     """One instance as the backend sees it now."""
 
@@ -93,6 +118,16 @@ class InstanceObservation:
     log_tail: tuple[str, ...] = ()  # last lines, only after a failure (at most 20)
     #: Mounted folders as (path on the node, as the document names it): a log has the first, people know the second.
     folders: tuple[tuple[str, str], ...] = ()
+    #: The platform's own verdict on the instance's checks; None where it has none, and Slipway asks by itself.
+    is_ready: bool | None = None
+    #: Where HTTP reaches it, without a slash at the end, where that is not ``http://host:port``.
+    base_url: str = ""
+    node: str = ""
+    gpus: int = 0
+    #: How far the platform is before the program runs (image, weights), and its sentence; NONE where it cannot tell.
+    stage: Stage = Stage.NONE
+    step: str = ""
+    trouble: Trouble | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +138,8 @@ class ServiceObservation:
     instances: tuple[InstanceObservation, ...] = ()
     #: Something of the service other than live instances is still there (folders, objects).
     leftovers: bool = False
+    #: Of the service as a whole: no instance can be made, or an update cannot go on.
+    trouble: Trouble | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +214,10 @@ class Capacity:
 
 class Cluster(Protocol):
     """Five verbs and a few questions. Safe to call from any thread and any process, concurrently."""
+
+    @property
+    def pace(self) -> Pace:
+        """How often a service here has to be looked at."""
 
     def apply(self, workload: Workload) -> None:
         """Make it so, one step: start what is missing, retire what is too much or outdated.

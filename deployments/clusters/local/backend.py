@@ -27,6 +27,7 @@ from deployments.clusters.base import (
     LogMatches,
     LogPage,
     LogQuery,
+    Pace,
     Refusal,
     ServiceObservation,
     Workload,
@@ -58,6 +59,8 @@ LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 
 class LocalCluster:
     """The local backend. Holds no state but its settings: any number of them may work on one data directory."""
+
+    pace = Pace()
 
     def __init__(
         self,
