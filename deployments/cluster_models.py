@@ -48,6 +48,7 @@ class ClusterState(models.Model):
     #: When every kind was last listed whole; None: not since somebody else watched.
     listed_at = models.DateTimeField(null=True, blank=True)
     api_version = models.CharField(max_length=64, blank=True, default="")
+    #: Lists of ``clusters.overview``'s NodeFields, QuotaFields and StorageFields.
     nodes = models.JSONField(default=list)
     quotas = models.JSONField(default=list)
     storage_drivers = models.JSONField(default=list)
