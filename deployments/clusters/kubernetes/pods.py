@@ -1,0 +1,245 @@
+"""What pods say, in the words that every cluster shares: a pod's JSON becomes an ``InstanceObservation``. Pure.
+
+The kubelet's phases of a pod are five words that hide what happens; what counts here are the states of the main
+container and of those before it, with Kubernetes' events where a state says less than they do.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from deployments.clusters.base import InstanceObservation, InstancePhase, ProgramExit, ServiceObservation
+from deployments.clusters.kubernetes.names import RESTART, REVISION
+from deployments.clusters.kubernetes.reading import (
+    Json,
+    condition,
+    events_of,
+    field_path,
+    happened_at,
+    is_ending,
+    labels_of,
+    main_container,
+    main_status,
+    moment,
+    name_of,
+    state_of,
+    status_of,
+)
+from deployments.stages import Stage
+from deployments.words import Sentence, say
+
+#: The kubelet's waits between two starts: 10 s, doubled up to 5 minutes.
+FIRST_BACKOFF, LONGEST_BACKOFF = timedelta(seconds=10), timedelta(minutes=5)
+#: Exit codes of a shell or a container runtime for "killed by signal 1 to 64" (POSIX: 128 and the signal's number).
+KILLED_FROM, KILLED_TO = 129, 192
+#: Of the program that never began, by the container runtime.
+NEVER_BEGAN = ("StartError", "ContainerCannotRun")
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What is known of one service's objects, as ``ClusterView`` keeps it, and of the cluster around them.
+
+    ``nodes`` are those of ``ClusterState``; ``log_tails`` are the last kept lines by pod.
+    """
+
+    service_uid: str
+    pods: Mapping[str, Json] = field(default_factory=dict)
+    manifests: Mapping[str, Json] = field(default_factory=dict)
+    events: Sequence[Json] = ()
+    nodes: Sequence[Json] = ()
+    log_tails: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+#: Where HTTP reaches a pod, "" where that is its own address and port.
+Reach = Callable[[Json], str]
+
+
+def observe_service(view: View, now: datetime, reach: Reach = lambda pod: "") -> ServiceObservation:
+    """Everything of one service. Pods that have ended for good and were replaced are told of no more."""
+    seen = [
+        replace(observe_pod(pod, view.events, now, view.log_tails.get(name, ())), base_url=reach(pod))
+        for name, pod in sorted(view.pods.items())
+        if not is_over(pod, view)
+    ]
+    return ServiceObservation(view.service_uid, tuple(seen), leftovers=bool(view.manifests))
+
+
+def is_over(pod: Json, view: View) -> bool:
+    """Whether a pod has ended for good (evicted, refused by its node) and nothing waits for it.
+
+    Its ReplicaSet has made another one, or none is wanted; it stays in the cluster until somebody collects it, also
+    where no instance is wanted, which must not look like one that is still stopping.
+    """
+    if phase_of(pod) is not InstancePhase.FAILED:
+        return False
+    deployment = next((one for key, one in view.manifests.items() if key.startswith("Deployment/")), None)
+    if deployment is not None and not is_ending(deployment) and deployment["spec"].get("replicas") == 0:
+        return True
+    return any(
+        phase_of(other) is not InstancePhase.FAILED or made_at(other) > made_at(pod)
+        for other in view.pods.values()
+        if other is not pod and labels_of(other).get(REVISION) == labels_of(pod).get(REVISION)
+    )
+
+
+def made_at(pod: Json) -> tuple[str, str]:
+    return str(pod["metadata"].get("creationTimestamp") or ""), name_of(pod)
+
+
+def observe_pod(
+    pod: Json, events: Sequence[Json], now: datetime, log_tail: tuple[str, ...] = ()
+) -> InstanceObservation:
+    """One pod as an instance. ``events`` may be of any objects; ``log_tail`` is given out after a failure only."""
+    own = sorted(events_of(pod, events), key=lambda event: happened_at(event) or now)
+    main, status = main_container(pod), main_status(pod)
+    state, details = state_of(status)
+    phase = phase_of(pod)
+    last_exit = last_exit_of(status)
+    is_ready = phase is InstancePhase.RUNNING and condition(pod, "Ready").get("status") == "True"
+    stage, step = (Stage.NONE, "") if is_ready else stage_of(pod, phase, own)
+    ports: Sequence[Json] = main.get("ports") or ({},)
+    return InstanceObservation(
+        name=name_of(pod),
+        revision=int(labels_of(pod).get(REVISION) or 0),
+        phase=phase,
+        restart_token=str(labels_of(pod).get(RESTART) or ""),
+        host=str(status_of(pod).get("podIP") or ""),
+        port=int(ports[0].get("containerPort") or 0),
+        created_at=moment(pod["metadata"].get("creationTimestamp")),
+        started_at=moment(details.get("startedAt")) if state == "running" else None,
+        restart_count=int(status.get("restartCount") or 0),
+        last_exit=last_exit,
+        retry_at=retry_at(status, last_exit) if phase is InstancePhase.BACKOFF else None,
+        log_tail=log_tail if last_exit else (),
+        is_ready=is_ready,
+        node=str(pod["spec"].get("nodeName") or ""),
+        gpus=gpus_of(pod),
+        stage=stage,
+        step=step,
+    )
+
+
+def phase_of(pod: Json) -> InstancePhase:
+    """The wish to end comes first, then the end of the pod as a whole, then its main container."""
+    if is_ending(pod):
+        return InstancePhase.STOPPING
+    if status_of(pod).get("phase") in ("Failed", "Succeeded"):
+        return InstancePhase.FAILED
+    if not pod["spec"].get("nodeName"):
+        return InstancePhase.PENDING
+    status = main_status(pod)
+    state, _ = state_of(status)
+    if state == "running":
+        return InstancePhase.RUNNING
+    if state == "terminated" or state_of(status, "lastState")[0] == "terminated":
+        return InstancePhase.BACKOFF
+    return InstancePhase.CREATING
+
+
+def last_exit_of(status: Json) -> ProgramExit | None:
+    """The last end of a container's program: of the one that is over now, else of the one before."""
+    for which in ("state", "lastState"):
+        kind, details = state_of(status, which)
+        finished_at = moment(details.get("finishedAt"))
+        if kind == "terminated" and finished_at is not None:
+            return exit_of(details, finished_at)
+    return None
+
+
+def exit_of(details: Json, finished_at: datetime) -> ProgramExit:
+    code, reason = int(details.get("exitCode") or 0), str(details.get("reason") or "Error")
+    never_began = reason in NEVER_BEGAN
+    if int(details.get("signal") or 0):
+        code = -int(details["signal"])
+    elif KILLED_FROM <= code <= KILLED_TO and not never_began:
+        code = 128 - code
+    return ProgramExit(
+        exit_code=code,
+        reason="StartError" if never_began else reason,
+        message=str(details.get("message") or ""),
+        started_at=None if never_began else moment(details.get("startedAt")),
+        finished_at=finished_at,
+    )
+
+
+def retry_at(status: Json, last_exit: ProgramExit | None) -> datetime | None:
+    """When the kubelet starts it again: the wait that it names, else the one that it has by its rule."""
+    if last_exit is None:
+        return None
+    named = re.search(r"back-off (?:(\d+)m)?(?:(\d+)s)?", str(state_of(status)[1].get("message") or ""))
+    if named and any(named.groups()):
+        wait = timedelta(minutes=int(named[1] or 0), seconds=int(named[2] or 0))
+    else:
+        starts = min(int(status.get("restartCount") or 0), 10)
+        wait = min(FIRST_BACKOFF * 2 ** (starts - 1), LONGEST_BACKOFF) if starts else timedelta()
+    return last_exit.finished_at + wait
+
+
+def gpus_of(pod: Json) -> int:
+    """Whole GPUs of all its containers, of any maker."""
+    return sum(
+        int(amount)
+        for container in pod["spec"]["containers"]
+        for name, amount in ((container.get("resources") or {}).get("limits") or {}).items()
+        if name.endswith("/gpu")
+    )
+
+
+def stage_of(pod: Json, phase: InstancePhase, own: Sequence[Json]) -> tuple[Stage, str]:
+    """How far a pod is that does not answer yet, and its step in a sentence (console.md §7)."""
+    if phase is InstancePhase.PENDING:
+        return Stage.SCHEDULED, say("Waiting for a node.")
+    if phase is InstancePhase.CREATING:
+        return stage_of_creation(pod, own)
+    if phase is InstancePhase.RUNNING:
+        return stage_of_program(pod, own)
+    return Stage.NONE, ""
+
+
+def stage_of_creation(pod: Json, own: Sequence[Json]) -> tuple[Stage, str]:
+    """Before the main program: which container's turn it is, and whether its image is being pulled."""
+    turn, status = container_in_turn(pod)
+    if is_pulling(str(turn["name"]), own):
+        return Stage.IMAGE, say("Pulling the image %(image)s.", image=str(turn["image"]))
+    if state_of(status)[0] == "running":
+        return Stage.WEIGHTS, preparation_words(turn)
+    return Stage.SCHEDULED, say("Preparing the instance on %(node)s.", node=str(pod["spec"]["nodeName"]))
+
+
+def container_in_turn(pod: Json) -> tuple[Json, Json]:
+    """The first init container that is not through, else the main one; with its status."""
+    statuses = {one["name"]: one for one in status_of(pod).get("initContainerStatuses") or ()}
+    for container in pod["spec"].get("initContainers") or ():
+        status = statuses.get(container["name"], {})
+        is_sidecar = container.get("restartPolicy") == "Always" and status.get("started")
+        state, details = state_of(status)
+        if not is_sidecar and not (state == "terminated" and details.get("exitCode") == 0):
+            return container, status
+    return main_container(pod), main_status(pod)
+
+
+def is_pulling(container: str, own: Sequence[Json]) -> bool:
+    """Whether the last that was said of a container's image is that it is being pulled."""
+    about = [event["reason"] for event in own if field_path(event).endswith(f"{{{container}}}")]
+    said = [reason for reason in about if reason in ("Pulling", "Pulled", "Failed", "BackOff")]
+    return bool(said) and said[-1] == "Pulling"
+
+
+def preparation_words(container: Json) -> Sentence:
+    """What an init container does; ours are named for it (``rendering``)."""
+    return say("Preparing: %(what)s.", what=str(container["name"]))
+
+
+def stage_of_program(pod: Json, own: Sequence[Json]) -> tuple[Stage, str]:
+    """The program runs and the kubelet's checks do not pass yet: what the last of them was answered."""
+    answers = [str(event.get("message") or "") for event in own if event.get("reason") == "Unhealthy"]
+    status = re.search(r"statuscode: (\d+)", answers[-1]) if answers else None
+    if status is None:
+        return Stage.STARTING, say("Starting the program: it does not listen yet.")
+    if status[1] == "503":
+        return Stage.LOADING, say("Loading: the check answers 503.")
+    return Stage.CHECKING, say("The check answers %(status)s.", status=status[1])

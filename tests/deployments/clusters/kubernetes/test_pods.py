@@ -1,0 +1,138 @@
+"""What a pod's JSON means, state by state."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from deployments.clusters.base import InstanceObservation, InstancePhase
+from deployments.clusters.kubernetes.pods import View, observe_pod, observe_service
+from deployments.stages import Stage
+from tests.deployments.clusters.kubernetes.pod_json import ended, event, pod
+
+NOW = datetime(2026, 1, 1, 12, 1, tzinfo=UTC)
+RUNNING = {"state": {"running": {"startedAt": "2026-01-01T12:00:05Z"}}, "ready": True}
+CREATING = {"state": {"waiting": {"reason": "ContainerCreating"}}}
+
+
+def look(thing: Any, *events: Any, log_tail: tuple[str, ...] = ()) -> InstanceObservation:
+    return observe_pod(thing, events, NOW, log_tail)
+
+
+def test_a_ready_pod_is_running_at_its_own_address() -> None:
+    seen = look(pod(main=RUNNING, ready=True))
+    assert (seen.phase, seen.is_ready, seen.host, seen.port) == (InstancePhase.RUNNING, True, "10.244.0.7", 8000)
+    assert (seen.revision, seen.restart_token, seen.node) == (3, "1", "node-1")
+    assert seen.started_at == datetime(2026, 1, 1, 12, 0, 5, tzinfo=UTC)
+    assert (seen.stage, seen.step) == (Stage.NONE, "")
+
+
+def test_a_pod_that_is_to_end_takes_no_more_requests_however_ready_it_is() -> None:
+    seen = look(pod(main=RUNNING, ready=True, ending=True))
+    assert (seen.phase, seen.is_ready) == (InstancePhase.STOPPING, False)
+
+
+def test_a_pod_without_a_node_waits_for_one() -> None:
+    seen = look(pod(phase="Pending", node=""))
+    assert (seen.phase, seen.stage, seen.step) == (InstancePhase.PENDING, Stage.SCHEDULED, "Waiting for a node.")
+
+
+def test_pulling_an_image_is_told_until_it_is_pulled() -> None:
+    waiting = pod(phase="Pending", main=CREATING)
+    pulling = event("Pulling", second=2)
+    assert look(waiting, pulling).stage is Stage.IMAGE
+    assert look(waiting, pulling).step == "Pulling the image kube.local/chat-llm:dev."
+    assert look(waiting, event("Pulled", second=3), pulling).stage is Stage.SCHEDULED
+
+
+def test_events_of_another_pod_of_that_name_count_for_nothing() -> None:
+    before = event("Pulling")
+    before["involvedObject"]["uid"] = "another"
+    assert look(pod(phase="Pending", main=CREATING), before).stage is Stage.SCHEDULED
+
+
+def test_an_init_container_at_work_is_the_step_of_weights() -> None:
+    copying = pod(
+        phase="Pending",
+        main={"state": {"waiting": {"reason": "PodInitializing"}}},
+        init=[{"name": "copy-files", "state": {"running": {"startedAt": "2026-01-01T12:00:05Z"}}}],
+        initContainers=[{"name": "copy-files", "image": "kube.local/chat-llm:dev"}],
+    )
+    seen = look(copying)
+    assert (seen.phase, seen.stage) == (InstancePhase.CREATING, Stage.WEIGHTS)
+
+
+@pytest.mark.parametrize(
+    ("answer", "stage"),
+    [
+        ("Startup probe failed: Get \"http://10.244.0.7:8000/health\": connect: connection refused", Stage.STARTING),
+        ("Startup probe failed: HTTP probe failed with statuscode: 503", Stage.LOADING),
+        ("Readiness probe failed: HTTP probe failed with statuscode: 404", Stage.CHECKING),
+    ],
+)  # fmt: skip
+def test_a_program_that_is_not_ready_is_as_far_as_its_check_says(answer: str, stage: Stage) -> None:
+    seen = look(pod(main=RUNNING), event("Unhealthy", answer))
+    assert (seen.phase, seen.is_ready, seen.stage) == (InstancePhase.RUNNING, False, stage)
+
+
+def test_a_crash_is_an_end_with_its_log_and_the_next_start() -> None:
+    waiting = {"reason": "CrashLoopBackOff", "message": "back-off 1m20s restarting failed container=main"}
+    crashed = pod(main={"state": {"waiting": waiting}, "lastState": ended(2), "restartCount": 3})
+    seen = look(crashed, log_tail=("no such flag",))
+    assert (seen.phase, seen.restart_count, seen.log_tail) == (InstancePhase.BACKOFF, 3, ("no such flag",))
+    assert seen.last_exit is not None
+    assert (seen.last_exit.exit_code, seen.last_exit.reason) == (2, "Error")
+    assert seen.retry_at == datetime(2026, 1, 1, 12, 1, 29, tzinfo=UTC)
+
+
+def test_the_next_start_follows_the_kubelet_s_rule_where_it_is_not_named() -> None:
+    seen = look(pod(main={"state": ended(1), "restartCount": 2}))
+    assert seen.retry_at == datetime(2026, 1, 1, 12, 0, 29, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(("code", "told"), [(137, -9), (143, -15), (128, 128), (255, 255), (1, 1)])
+def test_exit_codes_that_stand_for_signals_are_negative(code: int, told: int) -> None:
+    end = look(pod(main={"state": ended(code)})).last_exit
+    assert end is not None
+    assert end.exit_code == told
+
+
+def test_a_program_that_never_began_is_no_signal() -> None:
+    end = look(pod(main={"state": ended(137, "StartError", "no such file")})).last_exit
+    assert end is not None
+    assert (end.exit_code, end.reason, end.started_at) == (137, "StartError", None)
+
+
+def test_gpus_of_every_container_count() -> None:
+    thing = pod(main=RUNNING)
+    thing["spec"]["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] = "2"
+    assert look(thing).gpus == 2
+
+
+def test_the_instances_of_a_service_come_by_name_with_the_address_that_the_caller_gives() -> None:
+    pods = {name: pod(name, main=RUNNING) for name in ("b", "a")}
+    seen = observe_service(View("eas-m-1", pods), NOW, lambda thing: f"https://api/{thing['metadata']['name']}")
+    assert [(one.name, one.base_url) for one in seen.instances] == [("a", "https://api/a"), ("b", "https://api/b")]
+    assert not seen.leftovers
+
+
+def test_a_pod_that_was_evicted_is_told_of_until_another_stands_in_for_it() -> None:
+    over = pod("a", phase="Failed")
+    assert len(observe_service(View("eas-m-1", {"a": over}), NOW).instances) == 1
+    stand_in = pod("b", main=RUNNING)
+    assert [one.name for one in observe_service(View("eas-m-1", {"a": over, "b": stand_in}), NOW).instances] == ["b"]
+
+
+def test_of_pods_that_all_ended_for_good_the_newest_is_told_of() -> None:
+    pods = {name: pod(name, phase="Failed") for name in "abc"}
+    pods["b"]["metadata"]["creationTimestamp"] = "2026-01-01T12:00:30Z"
+    assert [one.name for one in observe_service(View("eas-m-1", pods), NOW).instances] == ["b"]
+
+
+def test_a_pod_that_ended_for_good_does_not_look_like_one_that_still_stops() -> None:
+    manifests = {"Deployment/a": {"metadata": {"name": "a"}, "spec": {"replicas": 0}}}
+    seen = observe_service(View("eas-m-1", {"a": pod("a", phase="Failed")}, manifests), NOW)
+    assert seen.instances == ()
+    assert seen.leftovers
