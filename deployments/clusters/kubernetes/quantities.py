@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from decimal import Decimal
 
@@ -32,4 +33,4 @@ def cores(text: str | int | float) -> float:
 
 def mib(text: str | int | float) -> int:
     """Memory or storage in MiB, rounded up: less than that is too little."""
-    return int(-(-quantity(text) // MIB))
+    return math.ceil(quantity(text) / MIB)
