@@ -50,7 +50,7 @@ def reconcile(service_id: int) -> Step:
     holder = claim(service_id)
     if holder is None:
         return Step(claimed=False)
-    generation = None
+    generation = planned = None
     step = Step(claimed=True)
     try:
         service = Service.objects.select_related("wanted_revision", "serving_revision").filter(pk=service_id).first()
@@ -58,10 +58,11 @@ def reconcile(service_id: int) -> Step:
             return step
         generation = service.generation
         step = reconcile_claimed(service, get_cluster())
+        planned = service.next_check_at
     finally:
         release(service_id, holder)
-    if Service.objects.filter(pk=service_id).exclude(generation=generation).exists():
-        return Step(claimed=True, again_in_seconds=0.0)  # what is wanted changed while we looked
+    if Service.objects.filter(pk=service_id).exclude(generation=generation, next_check_at=planned).exists():
+        return Step(claimed=True, again_in_seconds=0.0)  # what is wanted, or what is there, changed while we looked
     return step
 
 
@@ -213,12 +214,18 @@ def check_interval_seconds(service: Service, pace: Pace, *, moving: bool) -> flo
 
 
 def note_checked(service: Service, interval_seconds: float, *, observed: bool) -> None:
-    """Plan the next look. ``observed_at`` is when the cluster last really answered."""
+    """Plan the next look. ``observed_at`` is when the cluster last really answered.
+
+    A service that was made due while we looked stays due: what was changed meanwhile we may not have seen.
+    """
     now = timezone.now()
-    changes: dict[str, object] = {"next_check_at": now + timedelta(seconds=interval_seconds)}
-    if observed:
-        changes["observed_at"] = now
-    Service.objects.filter(pk=service.pk, generation=service.generation).update(**changes)
+    next_check_at = now + timedelta(seconds=interval_seconds)
+    rows = Service.objects.filter(pk=service.pk, generation=service.generation)
+    observed_at = {"observed_at": now} if observed else {}
+    if rows.filter(next_check_at=service.next_check_at).update(next_check_at=next_check_at, **observed_at):
+        service.next_check_at = next_check_at
+    elif observed_at:
+        rows.update(**observed_at)
 
 
 def reconcile_deletion(service: Service, cluster: Cluster) -> Step:

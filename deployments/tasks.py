@@ -73,12 +73,13 @@ def look_at_everything(**_: Any) -> None:
 
 def enqueue_reconcile(service: Service) -> None:
     """Publish a reconcile once the transaction is committed. A failure is logged; the sweep makes up for it."""
-    service_id, name = service.pk, service.name
+    service_id = service.pk
+    transaction.on_commit(lambda: publish_reconcile(service_id))
 
-    def publish() -> None:
-        try:
-            reconcile_service.apply_async((service_id,), retry=False)
-        except Exception as error:  # an edge: the broker may be down, the request has succeeded all the same
-            logger.warning("service %s: no task was published (%s); the sweep will find it", name, error)
 
-    transaction.on_commit(publish)
+def publish_reconcile(service_id: int) -> None:
+    """The same at once, for a service whose row says already that a look is due."""
+    try:
+        reconcile_service.apply_async((service_id,), retry=False)
+    except Exception as error:  # an edge: the broker may be down, the request has succeeded all the same
+        logger.warning("service %s: no task was published (%s); the sweep will find it", service_id, error)

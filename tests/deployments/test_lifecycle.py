@@ -14,10 +14,11 @@ import pytest
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import connection
+from django.utils import timezone
 
 from deployments import lifecycle
 from deployments.clusters import get_cluster
-from deployments.clusters.base import InstancePhase
+from deployments.clusters.base import InstancePhase, ServiceObservation
 from deployments.clusters.local.backend import LocalCluster
 from deployments.encryption import decrypt
 from deployments.leases import claim, release
@@ -345,6 +346,27 @@ def test_the_sweep_finds_what_no_task_was_published_for(create: Callable[..., Se
     service = create("tiny_a")
     assert service.pk in due_services()
     assert service.pk not in due_services(), "two sweeps do not take the same service"
+
+
+class RestlessCluster(LocalCluster):
+    """Something happens to the service while it is looked at: whoever noticed makes it due."""
+
+    def observe(self, service_uid: str) -> ServiceObservation:
+        seen = super().observe(service_uid)
+        Service.objects.filter(uid=service_uid).update(next_check_at=timezone.now())
+        return seen
+
+
+def test_a_service_made_due_while_it_is_looked_at_is_looked_at_again(
+    create: Callable[..., Service], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = driven(create("tiny_a"), Status.RUNNING)
+    restless = RestlessCluster(settings.SLIPWAY_DATA_DIR)
+    with monkeypatch.context() as patched:
+        patched.setattr("deployments.reconcile.get_cluster", lambda: restless)
+        assert reconcile(service.pk).again_in_seconds == 0.0
+    assert service.pk in due_services(), "also where the task is lost"
+    assert reconcile(service.pk).again_in_seconds is None
 
 
 def test_a_killed_program_comes_back_and_the_row_says_so(create: Callable[..., Service], tmp_path: Path) -> None:
