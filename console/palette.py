@@ -76,6 +76,7 @@ def pages_of(*, may_deploy: bool) -> Iterator[Entry]:
     if may_deploy:
         yield Entry(_("LLM Deployment"), "/deploy/llm", "rocket", _("Page"))
         yield Entry(_("Custom Deployment"), "/deploy/custom", "sliders-horizontal", _("Page"))
+    yield Entry(_("Clusters"), "/clusters", "server", _("Page"))
     yield Entry(_("Keys"), "/keys", "key-round", _("Page"))
     yield Entry(_("Workspaces and members"), "/workspaces", "users", _("Page"))
     yield Entry(_("Settings: profile"), "/settings/profile", "user", _("Page"))

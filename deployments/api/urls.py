@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import path, re_path
 
 from deployments.api.access_keys import AccessKeysView, AccessKeyView
+from deployments.api.clusters import ClustersView, ClusterView
 from deployments.api.happenings import EventsView, UsualTimesView
 from deployments.api.instances import InstancesView, InstanceView, LogsView
 from deployments.api.llm import LlmServicesView, ModelsView
@@ -41,6 +42,8 @@ urlpatterns = [
     path(f"{SERVICE}/logs", LogsView.as_view()),
     path(f"{SERVICE}/events", EventsView.as_view()),
     path(f"{SERVICE}/usual-times", UsualTimesView.as_view()),
+    path("clusters", ClustersView.as_view()),
+    path("clusters/<str:cluster>", ClusterView.as_view()),
     path("me", MeView.as_view()),
     path("tokens", TokensView.as_view()),
     path("tokens/<str:token_id>", PersonalTokenView.as_view()),

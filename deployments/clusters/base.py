@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from deployments.clusters.overview import ClusterOverview
 from deployments.spec import ServiceSpec
 from deployments.stages import Stage
 
@@ -257,6 +258,9 @@ class Cluster(Protocol):
 
     def capacity(self) -> tuple[Capacity, ...]:
         """The nodes. Used for recommendations and the form's "fits here"."""
+
+    def overview(self) -> ClusterOverview:
+        """The cluster as a whole, as it was last seen. Asks nobody over a network, and never raises for its state."""
 
     def orphans(self, wanted: Iterable[str]) -> tuple[str, ...]:
         """Service uids this Slipway owns in the cluster that are not in ``wanted``."""

@@ -82,7 +82,6 @@ class Connection:
 class ClusterOverview:
     """What is known now. ``message`` may be a ``words.Sentence``: why it is failing or unknown, "" where it is ok."""
 
-    id: str
     kind: Kind
     version: str
     health: Health
@@ -94,3 +93,53 @@ class ClusterOverview:
     quotas: Sequence[QuotaFields]
     storage: Sequence[StorageFields]
     connection: Connection
+
+
+@dataclass(frozen=True, slots=True)
+class GpuSum:
+    """The GPUs of one product on the nodes that are ready; ``free`` None where not known."""
+
+    product: str
+    total: int
+    free: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Of the nodes that are ready and take pods. ``free`` None where that of any of them is not known."""
+
+    nodes: int
+    ready: int
+    allocatable: Amounts
+    free: Amounts | None
+    gpus: tuple[GpuSum, ...]
+
+
+def totals_of(nodes: Sequence[NodeFields]) -> Totals:
+    """What all nodes together offer. Pure."""
+    usable = [node for node in nodes if node["is_ready"] and not node["is_cordoned"]]
+    free = [node["free"] for node in usable if node["free"] is not None]
+    is_known = len(free) == len(usable)
+    products = sorted({node["gpu_product"] for node in usable if node["allocatable"]["gpu"]})
+    return Totals(
+        nodes=len(nodes),
+        ready=sum(node["is_ready"] for node in nodes),
+        allocatable=sum_of([node["allocatable"] for node in usable]),
+        free=sum_of(free) if is_known else None,
+        gpus=tuple(gpu_sum(product, usable) for product in products),
+    )
+
+
+def gpu_sum(product: str, nodes: Sequence[NodeFields]) -> GpuSum:
+    mine = [node for node in nodes if node["gpu_product"] == product]
+    free = [node["free"]["gpu"] for node in mine if node["free"] is not None]
+    total = sum(node["allocatable"]["gpu"] for node in mine)
+    return GpuSum(product, total, sum(free) if len(free) == len(mine) else None)
+
+
+def sum_of(parts: Sequence[Amounts]) -> Amounts:
+    return Amounts(
+        cpu=round(sum(one["cpu"] for one in parts), 3),
+        memory_mib=sum(one["memory_mib"] for one in parts),
+        gpu=sum(one["gpu"] for one in parts),
+    )

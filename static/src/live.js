@@ -7,7 +7,6 @@ import { morph } from "./htmx.js";
 import { listFailed, listLoaded } from "./list-error.js";
 
 const GATHER_MS = 250;
-const LOOK_AGAIN_MS = 15_000;
 const LOOK_AT_MOTION_MS = 1_500;
 const SETTLED = ["Running", "Stopped", "Failed", "DeleteFailed", "Unknown", "Deleted"];
 const SAY_PAUSED_MS = 3_000;
@@ -18,6 +17,7 @@ const SIGNED_OUT = 4401;
 
 const main = document.getElementById("content");
 const page = main?.dataset.livePage ?? "";
+const LOOK_AGAIN_MS = Number(main?.dataset.liveSeconds ?? 15) * 1_000;
 const indicator = document.getElementById("live-indicator");
 const wanted = new Set();
 let wantsAll = false;

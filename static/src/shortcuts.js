@@ -46,6 +46,7 @@ const actions = {
   f: () => document.querySelector("[data-log-follow]")?.click(),
   c: () => document.getElementById("compare")?.click(),
   "g s": () => location.assign("/"),
+  "g c": () => location.assign("/clusters"),
   j: () => moveRow(1),
   k: () => moveRow(-1),
   x: toggleRow,

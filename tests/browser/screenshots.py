@@ -40,6 +40,8 @@ PAGES = {
     "compare": "/services/summaries/versions/compare",
     "debug": "/services/chat/debug",
     "update": "/services/chat/edit",
+    "clusters": "/clusters",
+    "cluster": "/clusters/local",
     "keys": "/keys",
     "workspaces": "/workspaces",
     "members": "/workspaces/default/members",

@@ -34,6 +34,8 @@ PAGES = [
     "/deploy/llm",
     "/deploy/custom",
     "/deploy/custom?view=yaml",
+    "/clusters",
+    "/clusters/local",
     "/keys",
     "/keys/new",
     "/workspaces",

@@ -42,6 +42,8 @@ PAGES = [
     ("/deploy/llm", OTHER_QUERIES),
     ("/deploy/custom", OTHER_QUERIES),
     ("/palette?q=svc", OTHER_QUERIES),
+    ("/clusters", OTHER_QUERIES),
+    ("/clusters/local", OTHER_QUERIES),
     ("/keys", OTHER_QUERIES),
     ("/settings/audit", OTHER_QUERIES),
 ]

@@ -36,12 +36,14 @@ from deployments.clusters.local import folder as files
 from deployments.clusters.local.capacity import machine_capacity
 from deployments.clusters.local.launch import Place, render_launch
 from deployments.clusters.local.log_reader import EMPTY, find_matches, read_page
+from deployments.clusters.local.machine import machine_overview
 from deployments.clusters.local.model_folder import find_model_folder
 from deployments.clusters.local.observing import Seen, look, observe_instance
 from deployments.clusters.local.plan import Existing, Plan, Wanted, plan_step
 from deployments.clusters.local.ports import NoPort
 from deployments.clusters.local.refusals import CommandsPolicy, find_refusal
 from deployments.clusters.local.stopping import INSTANCES, bury, instance_folders, retire
+from deployments.clusters.overview import ClusterOverview
 from deployments.spec import ServiceSpec
 
 logger = logging.getLogger(__name__)
@@ -154,6 +156,9 @@ class LocalCluster:
 
     def capacity(self) -> tuple[Capacity, ...]:
         return (self.machine_capacity(),)
+
+    def overview(self) -> ClusterOverview:
+        return machine_overview(self.machine_capacity())
 
     def orphans(self, wanted: Iterable[str]) -> tuple[str, ...]:
         known = set(wanted)

@@ -7,6 +7,7 @@ import importlib.util
 import logging
 import os
 import platform
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -65,6 +66,36 @@ def memory_mib() -> int:
     return min(limits) // MIB
 
 
+def free_cores() -> float:
+    """Cores that the last minute's load has left over. Load is the machine's, and the cores may be a part of it."""
+    try:
+        load = os.getloadavg()[0]
+    except OSError:
+        load = 0.0
+    return round(max(usable_cores() - load, 0.0), 1)
+
+
+def free_memory_mib() -> int:
+    """Memory a new program could get: the machine's, or what the tightest control group leaves."""
+    room = [memory_mib()]
+    available = re.search(r"^MemAvailable:\s+(\d+) kB$", read_text(Path("/proc/meminfo")), re.MULTILINE)
+    if available:
+        room.append(int(available[1]) // 1024)
+    for folder in control_groups():
+        limit, used = read_words(folder / "memory.max"), read_words(folder / "memory.current")
+        if limit and used and limit[0].isdigit() and used[0].isdigit():
+            room.append(max(int(limit[0]) - int(used[0]), 0) // MIB)
+    return min(room)
+
+
+def free_gpus() -> int:
+    """Graphics processors whose memory nobody uses: nothing here reserves one."""
+    answer = ask_nvidia("memory.used,memory.total")
+    used = [line.split(",") for line in answer.splitlines() if line.count(",") == 1]
+    figures = [(float(one), float(all_)) for one, all_ in used if is_figure(one) and is_figure(all_)]
+    return sum(one < 0.05 * all_ for one, all_ in figures)
+
+
 def control_groups() -> list[Path]:
     """The control group of this process and all above it, in the unified hierarchy."""
     root = Path("/sys/fs/cgroup")
@@ -74,28 +105,41 @@ def control_groups() -> list[Path]:
 
 
 def read_words(path: Path) -> list[str]:
+    return read_text(path).split()
+
+
+def read_text(path: Path) -> str:
+    """A file's text, "" where it cannot be read."""
     try:
-        return path.read_text(encoding="utf-8", errors="replace").split()
+        return path.read_text(encoding="utf-8", errors="replace")
     except OSError:
-        return []
+        return ""
 
 
 def graphics_processors() -> tuple[int, str, float]:
     """How many, which, and the memory of the smallest in GiB, as ``nvidia-smi`` tells; (0, "", 0.0) without."""
+    return parse_gpus(ask_nvidia("name,memory.total"))
+
+
+def ask_nvidia(columns: str) -> str:
+    """``nvidia-smi``'s answer, a line for each graphics processor; "" without it or without an answer."""
     program = shutil.which("nvidia-smi")
     if program is None:
-        return 0, "", 0.0
-    command = [program, "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"]
+        return ""
+    command = [program, f"--query-gpu={columns}", "--format=csv,noheader,nounits"]
     try:
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout
+        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout
     except (OSError, subprocess.SubprocessError) as problem:
         logger.warning("nvidia-smi gave no answer (%s): this machine counts as one without GPUs.", problem)
-        return 0, "", 0.0
-    return parse_gpus(answer)
+        return ""
 
 
 def parse_gpus(answer: str) -> tuple[int, str, float]:
     """``NAME, MEMORY`` lines, memory in MiB; "[N/A]" where memory is shared with the processor."""
     rows = [line.rpartition(",") for line in answer.splitlines() if "," in line]
-    sizes = [float(size) / 1024 for _, _, size in rows if size.strip().replace(".", "", 1).isdigit()]
+    sizes = [float(size) / 1024 for _, _, size in rows if is_figure(size)]
     return len(rows), rows[0][0].strip() if rows else "", round(min(sizes, default=0.0), 1)
+
+
+def is_figure(text: str) -> bool:
+    return text.strip().replace(".", "", 1).isdigit()

@@ -1,0 +1,198 @@
+"""Clusters: where services run, how it is there, and how old what is shown is."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.utils import translation
+
+from console.cluster_view import cluster_context, health_badge, node_rows, quota_rows
+from deployments.cluster_models import ClusterState
+from deployments.clusters import get_cluster
+from deployments.clusters.kubernetes.overview import overview_of
+from deployments.clusters.overview import Amounts, Connection, NodeFields, totals_of
+from deployments.models import Instance
+from deployments.words import say, words_of
+from tests.console.conftest import ServiceMaker
+
+NOW = datetime(2026, 11, 21, 10, 12, tzinfo=UTC)
+CONNECTION = Connection(
+    "kubeconfig", "https://10.0.0.1:6443", "prod", "/root/.kube/config", "slipway", "harbour", "proxy"
+)
+
+
+def node(name: str, gpus: int = 0, free_gpus: int = 0, **other: Any) -> NodeFields:
+    made = NodeFields(
+        name=name,
+        is_ready=True,
+        is_cordoned=False,
+        since="2026-11-21T09:00:00Z",
+        reason="",
+        allocatable=Amounts(cpu=16.0, memory_mib=65536, gpu=gpus),
+        free=Amounts(cpu=5.5, memory_mib=32768, gpu=free_gpus),
+        gpu_product="NVIDIA-A10" if gpus else "",
+        gpu_memory_mib=24576 if gpus else 0,
+        labels={},
+        taints=[],
+        version="v1.34.4",
+    )
+    made.update(other)  # type: ignore[typeddict-item]
+    return made
+
+
+def state(**fields: Any) -> ClusterState:
+    values: dict[str, Any] = {
+        "key": "harbour.slipway",
+        "health": ClusterState.Health.OK,
+        "health_since": NOW - timedelta(hours=3),
+        "answered_at": NOW - timedelta(seconds=2),
+        "watcher_until": NOW + timedelta(seconds=10),
+        "api_version": "v1.34.4",
+        "nodes": [node("node-1", gpus=2, free_gpus=1), node("node-2")],
+    }
+    return ClusterState(**(values | fields))
+
+
+def test_a_cluster_that_answered_just_now_is_well() -> None:
+    found = overview_of(state(), CONNECTION, NOW)
+    assert (found.health, found.message, found.version) == ("ok", "", "v1.34.4")
+    assert health_badge(found, NOW).tone == "ok"
+
+
+def test_a_failing_cluster_tells_the_watchers_words_since_when() -> None:
+    sentence = say("The API server answers %(status)s.", status=401)
+    failing = state(
+        health=ClusterState.Health.FAILING,
+        code="unauthorized",
+        message=str(sentence),
+        message_words=words_of(sentence),
+        answered_at=NOW - timedelta(minutes=12),
+        health_since=NOW - timedelta(minutes=12),
+    )
+    found = overview_of(failing, CONNECTION, NOW)
+    assert (found.health, found.code, found.message) == ("failing", "unauthorized", "The API server answers 401.")
+    assert found.since == NOW - timedelta(minutes=12)
+    assert health_badge(found, NOW).tone == "bad"
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({"watcher_until": NOW - timedelta(minutes=2), "answered_at": NOW - timedelta(minutes=2)}, "not_watched"),
+        ({"watcher_until": None}, "not_watched"),
+        ({"answered_at": NOW - timedelta(minutes=2)}, "silent"),
+        ({"answered_at": None}, "silent"),
+    ],
+)
+def test_what_nobody_has_confirmed_lately_is_unknown_whatever_it_was(fields: dict[str, Any], code: str) -> None:
+    found = overview_of(state(**fields), CONNECTION, NOW)
+    assert (found.health, found.code) == ("unknown", code)
+    badge = health_badge(found, NOW)
+    assert badge.tone == "unknown"
+    if fields.get("answered_at"):
+        assert badge.word == "Unknown, seen 2 min ago"
+
+
+def test_before_the_first_watch_it_says_what_to_start() -> None:
+    found = overview_of(None, CONNECTION, NOW)
+    assert found.health == "unknown"
+    assert "watch_cluster" in found.message
+    assert cluster_context(found, NOW)["nodes_words"] == "0 of 0"
+
+
+def test_gpus_are_summed_by_product_over_nodes_that_can_be_used() -> None:
+    nodes = [
+        node("a", gpus=4, free_gpus=1),
+        node("b", gpus=8, free_gpus=8, gpu_product="NVIDIA-H100"),
+        node("c", gpus=4, free_gpus=4),
+        node("down", gpus=4, free_gpus=4, is_ready=False),
+        node("cordoned", gpus=4, free_gpus=4, is_cordoned=True),
+    ]
+    totals = totals_of(nodes)
+    assert [(one.product, one.free, one.total) for one in totals.gpus] == [("NVIDIA-A10", 5, 8), ("NVIDIA-H100", 8, 8)]
+    assert (totals.ready, totals.nodes) == (4, 5)
+
+
+def test_free_that_is_not_known_is_said_to_be_so() -> None:
+    found = overview_of(state(nodes=[node("a", gpus=2, free=None)]), CONNECTION, NOW)
+    context = cluster_context(found, NOW)
+    assert context["cpu"].words == "16, free: not known"
+    assert context["gpus"][0]["gauge"].words == "2, free: not known"
+    assert context["memory"].taken is None
+
+
+def test_nodes_that_need_a_look_come_first() -> None:
+    taint = {"key": "nvidia.com/gpu", "value": "", "effect": "NoSchedule"}
+    nodes = [node("b", taints=[taint]), node("a"), node("z", is_ready=False, reason="Kubelet stopped posting")]
+    rows = node_rows(nodes, {"a": 3})
+    assert [(row.name, row.badge.status) for row in rows] == [("z", "not-ready"), ("a", "ready"), ("b", "ready")]
+    assert (rows[1].instances, rows[2].taints) == (3, ("nvidia.com/gpu:NoSchedule",))
+    assert rows[1].cpu.words == "5.5 of 16 free"
+    assert rows[1].memory.words == "32.0 GiB of 64.0 GiB free"
+
+
+def test_each_resource_of_a_quota_is_a_row() -> None:
+    rows = quota_rows(
+        [{"name": "team-a", "hard": {"requests.nvidia.com/gpu": "8", "pods": "20"}, "used": {"pods": "3"}}]
+    )
+    assert [(row["resource"], row["used"], row["hard"]) for row in rows] == [
+        ("pods", "3", "20"),
+        ("requests.nvidia.com/gpu", "0", "8"),
+    ]
+
+
+def test_amounts_are_in_the_readers_digits() -> None:
+    with translation.override("fa"):
+        rows = node_rows([node("a", gpus=2, free_gpus=1)], {})
+    assert "۵٫۵" in rows[0].cpu.words
+
+
+def test_this_machine_is_a_cluster_of_one_node(viewer: Client, make_service: ServiceMaker) -> None:
+    make_service("chat_a")
+    overview = get_cluster().overview()
+    [machine] = overview.nodes
+    assert machine["free"] is not None
+    assert 0 <= machine["free"]["memory_mib"] <= machine["allocatable"]["memory_mib"]
+    listed = viewer.get("/clusters").content.decode()
+    assert 'href="/clusters/local"' in listed
+    page = viewer.get("/clusters/local").content.decode()
+    assert machine["name"] in page
+    assert Instance.objects.count() == 1
+
+
+def test_there_is_no_other_cluster(viewer: Client) -> None:
+    assert viewer.get("/clusters/elsewhere").status_code == 404
+
+
+def test_the_connection_and_quotas_are_for_those_who_may_deploy(
+    viewer: Client, operator: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quota = {"name": "team-a", "hard": {"pods": "20"}, "used": {"pods": "3"}}
+    found = dataclasses.replace(overview_of(state(quotas=[quota]), CONNECTION, NOW))
+    monkeypatch.setattr("deployments.clusters.local.backend.LocalCluster.overview", lambda self: found)
+    seen = viewer.get("/clusters/local").content.decode()
+    assert "node-1" in seen
+    assert "10.0.0.1" not in seen
+    assert "team-a" not in seen
+    seen = operator.get("/clusters/local").content.decode()
+    assert "https://10.0.0.1:6443" in seen
+    assert "team-a" in seen
+    assert "through the API server" in seen
+
+
+def test_a_hundred_nodes_are_two_pages(owner: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = overview_of(state(nodes=[node(f"node-{number:03}") for number in range(100)]), CONNECTION, NOW)
+    monkeypatch.setattr("deployments.clusters.local.backend.LocalCluster.overview", lambda self: found)
+    assert owner.get("/clusters/local").content.decode().count('id="node-') == 50
+    assert 'id="node-node-099"' in owner.get("/clusters/local?page=2").content.decode()
+
+
+def test_a_person_without_a_workspace_sees_the_cluster(db: None) -> None:
+    client = Client()
+    client.force_login(User.objects.create_user("nina"))
+    assert client.get("/clusters/local").status_code == 200
