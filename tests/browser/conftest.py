@@ -1,13 +1,19 @@
-"""A real Chromium on a real Slipway: one supervisor for all tests of this folder, with its static files built."""
+"""A real Chromium on a real Slipway: one supervisor for all tests of this folder, with its static files built.
+
+Files run in any order, on one process or several: each begins with nothing but ``CHAT_SERVICE`` there, and changes
+nothing that is admin's own, as a language; for that a test makes a person (``tests.browser.persons``).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Request, expect, sync_playwright
 
+from tests.browser.leftovers import CHAT_SERVICE, remove_leftovers
 from tests.programs import require_program
 from tests.slipway_process import SlipwayProcess
 from tests.static_files import build_static_files
@@ -25,9 +31,9 @@ CHROMIUM_FLAGS = [
 ]
 
 
-@pytest.fixture(scope="package")
-def slipway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlipwayProcess]:
-    """A Slipway that is ready, signed in to as admin with ``PASSWORD``."""
+@pytest.fixture(scope="session")
+def shared_slipway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlipwayProcess]:
+    """The Slipway of all files that run in this process."""
     require_program("chromium")
     data_dir = tmp_path_factory.mktemp("browser") / "data"
     build_static_files(data_dir)
@@ -36,6 +42,13 @@ def slipway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlipwayProcess
         yield running.start()
     finally:
         running.end_everything()
+
+
+@pytest.fixture(scope="module")
+def slipway(shared_slipway: SlipwayProcess) -> Iterator[SlipwayProcess]:
+    """A Slipway that is ready, signed in to as admin with ``PASSWORD``."""
+    yield shared_slipway
+    remove_leftovers(shared_slipway, PASSWORD)
 
 
 @pytest.fixture(scope="package")
@@ -76,10 +89,23 @@ def page(context: BrowserContext) -> Page:
     return tab
 
 
+@pytest.fixture(scope="module")
+def session() -> list[Any]:
+    """The cookies of admin's last sign-in in this file: signing in takes longer than many a test."""
+    return []
+
+
 @pytest.fixture
-def signed_in(page: Page) -> Page:
-    """A tab on the services list."""
-    sign_in(page)
+def signed_in(page: Page, session: list[Any]) -> Page:
+    """A tab on the services list. Its session is one of this file's earlier tests', unless that was ended."""
+    page.context.add_cookies(session)
+    page.goto("/")
+    if "/sign-in" in page.url:
+        sign_in(page)
+        session[:] = [
+            {"name": one["name"], "value": one["value"], "url": page.url, "httpOnly": one["httpOnly"]}
+            for one in page.context.cookies()
+        ]
     return page
 
 
@@ -91,7 +117,7 @@ def sign_in(page: Page, name: str = "admin", password: str = PASSWORD) -> None:
     page.wait_for_url("**/")
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def api(slipway: SlipwayProcess) -> Iterator[httpx.Client]:
     """A program beside the browser: what it does is "a change elsewhere"."""
     with httpx.Client(base_url=f"{slipway.address}/api/v2", auth=("admin", PASSWORD), timeout=30) as client:
@@ -109,8 +135,20 @@ def wait_status(api: httpx.Client, name: str, status: str) -> None:
     wait_until(lambda: api.get(f"/services/local/{name}").json().get("Status") == status, f"{name} is {status}", 60)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture
 def chat_service(api: httpx.Client) -> str:
-    """The name of a service of the bundled model that is Running."""
-    create_llm_service(api, "chat_shared")
-    return "chat_shared"
+    """The name of a service of the bundled model that is Running, whatever tests before this one did to it."""
+    found = api.get(f"/services/local/{CHAT_SERVICE}")
+    if found.status_code == 404:
+        create_llm_service(api, CHAT_SERVICE)
+    elif found.json()["Status"] != "Running":
+        api.put(f"/services/local/{CHAT_SERVICE}/start")
+        wait_status(api, CHAT_SERVICE, "Running")
+    return CHAT_SERVICE
+
+
+def shorten_answers(page: Page) -> None:
+    """In the chat that is open: a small model may go on for 2,048 tokens, which takes minutes on a busy machine."""
+    page.locator("#parameter-max_new_tokens").evaluate(
+        "(field) => { field.value = 32; field.dispatchEvent(new Event('input', {bubbles: true})); }"
+    )

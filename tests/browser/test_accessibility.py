@@ -186,7 +186,7 @@ def test_no_dialog_or_menu_has_a_serious_finding(
     signed_in.get_by_role("dialog").wait_for(state="detached")
     found += findings_of_a_selection(signed_in)
     signed_in.keyboard.press("Control+k")
-    signed_in.get_by_role("option").first.wait_for()
+    signed_in.locator("#palette-options").get_by_role("option").first.wait_for()
     found += serious_findings(signed_in, "the palette") + overflow(signed_in, "the palette")
     assert not found, "\n".join(found)
 

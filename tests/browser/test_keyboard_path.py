@@ -11,7 +11,7 @@ import httpx
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.conftest import PASSWORD, wait_status
+from tests.browser.conftest import PASSWORD, shorten_answers, wait_status
 from tests.browser.test_keyboard import LOOK
 from tests.waiting import wait_until
 
@@ -84,6 +84,7 @@ def test_keys_alone_sign_in_deploy_chat_update_and_delete(page: Page, api: httpx
 
     keys.press("link", "View Web App")
     page.wait_for_url("**/chat")
+    shorten_answers(page)
     keys.to("textbox", "Message")
     page.keyboard.type("Say hello in one short sentence.")
     page.keyboard.press("Enter")

@@ -6,6 +6,8 @@ Nothing here is found by its English: elements by their addresses and ids, and w
 from __future__ import annotations
 
 import gettext
+import secrets
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -15,7 +17,8 @@ from playwright.sync_api import Browser, Page, expect
 
 from console.catalogs import LOCALE
 from deployments.languages import ENGLISH, Language, catalog_compiled, offered_languages
-from tests.browser.conftest import PASSWORD, wait_status
+from tests.browser.conftest import shorten_answers, wait_status
+from tests.browser.persons import OWN_PASSWORD, create_owner
 from tests.slipway_process import SlipwayProcess
 from tests.waiting import wait_until
 
@@ -33,18 +36,27 @@ def catalog_of(language: Language) -> gettext.NullTranslations:
 
 
 @pytest.fixture
-def tab(chromium: Browser, slipway: SlipwayProcess) -> Page:
+def tab(chromium: Browser, slipway: SlipwayProcess) -> Iterator[Page]:
     """A tab whose browser asks for English."""
     profile = chromium.new_context(base_url=slipway.address, viewport={"width": 1280, "height": 800}, locale="en-US")
     profile.set_default_timeout(15_000)
     page = profile.new_page()
     page.on("pageerror", lambda error: pytest.fail(f"the page threw: {error}"))
-    return page
+    yield page
+    profile.close()
 
 
-def sign_in(page: Page) -> None:
-    page.locator("#sign-in-name").fill("admin")
-    page.locator("#sign-in-password").fill(PASSWORD)
+@pytest.fixture
+def reader(chromium: Browser, api: httpx.Client) -> str:
+    """The name of an owner who has chosen no language: a choice is kept with the person, and would be admin's."""
+    name = f"reader.{secrets.token_hex(4)}"
+    create_owner(chromium, api, name)
+    return name
+
+
+def sign_in(page: Page, name: str) -> None:
+    page.locator("#sign-in-name").fill(name)
+    page.locator("#sign-in-password").fill(OWN_PASSWORD)
     page.locator("#sign-in-password").press("Enter")
     page.wait_for_url("**/")
 
@@ -59,7 +71,7 @@ def say_ok(page: Page, service: str, verb: str, typed: str = "") -> None:
 
 
 @IN_EACH
-def test_a_persons_path(tab: Page, api: httpx.Client, language: Language) -> None:
+def test_a_persons_path(tab: Page, api: httpx.Client, reader: str, language: Language) -> None:
     words = catalog_of(language).gettext
     name = f"path_{language.folder.lower()}"
 
@@ -68,7 +80,7 @@ def test_a_persons_path(tab: Page, api: httpx.Client, language: Language) -> Non
     expect(tab.locator("html")).to_have_attribute("lang", language.tag)
     expect(tab.locator("html")).to_have_attribute("dir", "rtl" if language.code == "fa" else "ltr")
     expect(tab.get_by_role("heading", level=1)).to_have_text(words("Sign in"))
-    sign_in(tab)
+    sign_in(tab, reader)
 
     tab.goto("/deploy/llm")
     expect(tab.get_by_role("heading", level=1)).to_have_text(words("LLM Deployment"))
@@ -80,6 +92,7 @@ def test_a_persons_path(tab: Page, api: httpx.Client, language: Language) -> Non
     expect(badge).to_contain_text(words("Running"))
 
     tab.goto(f"/services/{name}/chat")
+    shorten_answers(tab)
     tab.locator("textarea").first.fill("What is a slipway?")
     tab.locator("textarea").first.press("Enter")
     expect(tab.locator("[data-role=assistant]").last).to_contain_text(" ", timeout=READY_MS)
@@ -94,16 +107,15 @@ def test_a_persons_path(tab: Page, api: httpx.Client, language: Language) -> Non
 
     say_ok(tab, name, "delete", typed=name)
     wait_until(lambda: api.get(f"/services/local/{name}").status_code == 404, f"{name} is gone", 60)
-    tab.context.close()
 
 
 @pytest.mark.skipif(len(LANGUAGES) < 2, reason="no translation is complete enough to be offered")
 def test_the_choice_is_kept_with_the_person_for_every_browser(
-    tab: Page, chromium: Browser, slipway: SlipwayProcess
+    tab: Page, chromium: Browser, slipway: SlipwayProcess, reader: str
 ) -> None:
     chosen = LANGUAGES[-1]
     tab.goto("/sign-in")
-    sign_in(tab)
+    sign_in(tab, reader)
     tab.locator("[popovertarget='account-menu']").click()
     tab.locator(f"#account-menu button[name='language'][value='{chosen.code}']").click()
     expect(tab.locator("html")).to_have_attribute("lang", chosen.tag)
@@ -111,7 +123,7 @@ def test_the_choice_is_kept_with_the_person_for_every_browser(
     other = chromium.new_context(base_url=slipway.address, locale="en-US").new_page()
     other.goto("/sign-in")
     expect(other.locator("html")).to_have_attribute("lang", "en")
-    sign_in(other)
+    sign_in(other, reader)
     expect(other.locator("html")).to_have_attribute("lang", chosen.tag)
     refused = other.request.get("/api/v2/services/local/no_such_service")
     assert refused.status == 404
@@ -121,4 +133,3 @@ def test_the_choice_is_kept_with_the_person_for_every_browser(
     other.locator("#account-menu button[name='language'][value='en']").click()
     expect(other.locator("html")).to_have_attribute("lang", "en")
     other.context.close()
-    tab.context.close()

@@ -8,25 +8,17 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import PASSWORD, sign_in
-from tests.browser.test_people import OWN, sign_in_first
+from tests.browser.persons import OWN_PASSWORD, create_person, sign_in_first
 
 pytestmark = pytest.mark.browser
 
 MEMBERS = "/workspaces/default/members"
 
 
-def make_person(api: httpx.Client, name: str) -> str:
-    """Somebody of that name, in no workspace; returns the one-time password."""
-    answer = api.post("/people", json={"UserName": name})
-    assert answer.status_code == 201, answer.text
-    secret: str = answer.json()["OneTimePassword"]
-    return secret
-
-
 def test_the_members_page_follows_what_happens_elsewhere_and_moves_no_row(signed_in: Page, api: httpx.Client) -> None:
     page = signed_in
-    make_person(api, "lena")
-    make_person(api, "aron")
+    create_person(api, "lena")
+    create_person(api, "aron")
     assert api.post("/workspaces/default/members", json={"UserName": "lena", "Role": "viewer"}).status_code == 201
     page.goto(MEMBERS)
     expect(page.locator("#live-indicator")).to_have_attribute("data-state", "live")
@@ -91,7 +83,7 @@ def test_a_page_that_follows_nothing_asks_to_sign_in_when_the_session_is_ended_e
     signed_in: Page, api: httpx.Client
 ) -> None:
     page = signed_in
-    secret = with_own_password(page, make_person(api, "nils"), "nils")
+    secret = with_own_password(page, create_person(api, "nils"), "nils")
     base = "/".join(page.url.split("/")[:3])
     profile = page.context.browser.new_context(base_url=base)  # type: ignore[union-attr]
     tab = profile.new_page()
@@ -108,7 +100,7 @@ def test_a_page_that_follows_nothing_asks_to_sign_in_when_the_session_is_ended_e
 def test_somebody_else_who_signs_in_over_a_page_gets_their_own(signed_in: Page, api: httpx.Client) -> None:
     """Nothing that the first one was shown stays, and nothing they began is sent in the second one's name."""
     page = signed_in
-    secret = with_own_password(page, make_person(api, "mira"), "mira")
+    secret = with_own_password(page, create_person(api, "mira"), "mira")
     page.goto("/")
     expect(page.locator("#live-indicator")).to_have_attribute("data-state", "live")
     end_session(page)
@@ -125,7 +117,7 @@ def with_own_password(page: Page, secret: str, name: str) -> str:
     profile = page.context.browser.new_context(base_url=base)  # type: ignore[union-attr]
     sign_in_first(profile.new_page(), name, secret)
     profile.close()
-    return OWN
+    return OWN_PASSWORD
 
 
 def end_session(page: Page) -> None:

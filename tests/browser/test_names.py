@@ -8,6 +8,8 @@ import httpx
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from tests.browser.conftest import shorten_answers
+
 pytestmark = pytest.mark.browser
 
 Role = Literal["button", "link", "tab", "textbox", "dialog"]
@@ -95,6 +97,7 @@ def test_an_older_version_has_its_switch(signed_in: Page, api: httpx.Client) -> 
 
 def test_a_chat_is_renamed_deleted_and_brought_back_by_keyboard(signed_in: Page, chat_service: str) -> None:
     signed_in.goto(f"/services/{chat_service}/chat")
+    shorten_answers(signed_in)
     place(signed_in, "textbox", "Message").fill("Keys only.")
     signed_in.keyboard.press("Enter")
     expect(signed_in.locator(".turn[data-status=finished] [data-role=assistant]")).to_have_count(1, timeout=60_000)

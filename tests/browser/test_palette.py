@@ -18,7 +18,7 @@ def test_keys_alone_go_to_a_service(signed_in: Page, api: httpx.Client) -> None:
     box = page.get_by_role("combobox", name="Go to or do", exact=True)
     expect(box).to_be_focused()
     box.press_sequentially("palette_o")
-    first = page.get_by_role("option").first
+    first = page.locator("#palette-options").get_by_role("option").first
     expect(first).to_contain_text("palette_one")
     expect(first).to_have_attribute("aria-selected", "true")
     page.keyboard.press("ArrowDown")

@@ -8,11 +8,11 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from tests.browser.conftest import sign_in
+from tests.browser.conftest import shorten_answers, sign_in
+from tests.browser.persons import OWN_PASSWORD, create_owner, sign_in_first
 from tests.slipway_process import SlipwayProcess
 
 pytestmark = pytest.mark.browser
-OWN = "her-own-words-9"
 
 
 @pytest.fixture
@@ -32,20 +32,6 @@ def make_person(page: Page, name: str) -> str:
     page.get_by_label("User name").fill(name)
     page.get_by_role("button", name="Create person").click()
     return page.get_by_label("One-time password", exact=True).input_value()
-
-
-def sign_in_first(tab: Page, name: str, secret: str) -> None:
-    tab.goto("/sign-in")
-    tab.get_by_label("User name").fill(name)
-    tab.get_by_label("Password", exact=True).fill(secret)
-    tab.get_by_role("button", name="Sign in", exact=True).click()
-    tab.wait_for_url("**/sign-in/new-password")
-    tab.get_by_label("New password", exact=True).fill("short")
-    tab.get_by_role("button", name="Set password and sign in").click()
-    expect(tab.get_by_label("New password", exact=True)).to_have_attribute("aria-invalid", "true")
-    tab.get_by_label("New password", exact=True).fill(OWN)
-    tab.get_by_role("button", name="Set password and sign in").click()
-    tab.wait_for_url("**/")
 
 
 def test_a_person_is_made_let_in_promoted_and_removed(
@@ -69,6 +55,7 @@ def test_a_person_is_made_let_in_promoted_and_removed(
     expect(nora.get_by_text("Owners: admin")).to_be_visible()
     talk = second.new_page()
     talk.goto(f"{service}/chat")
+    shorten_answers(talk)
     talk.get_by_label("Message", exact=True).fill("Say hello.")
     talk.get_by_role("button", name="Send", exact=True).click()
     expect(talk.locator(".turn[data-status=finished]")).to_have_count(1, timeout=60_000)
@@ -106,7 +93,7 @@ def test_an_account_that_is_switched_off_is_asked_to_sign_in_at_once(
     assert api.put("/people/otto/deactivate").status_code == 200
     expect(otto.get_by_role("dialog")).to_be_visible(timeout=5_000)
     otto.get_by_role("dialog").get_by_label("User name").fill("otto")
-    otto.get_by_role("dialog").get_by_label("Password", exact=True).fill(OWN)
+    otto.get_by_role("dialog").get_by_label("Password", exact=True).fill(OWN_PASSWORD)
     otto.get_by_role("dialog").get_by_role("button", name="Sign in", exact=True).click()
     expect(otto.get_by_role("dialog").get_by_role("alert")).to_contain_text("wrong")
 
@@ -135,20 +122,22 @@ def test_the_switch_leads_to_a_workspace_s_services_by_keyboard(signed_in: Page,
     expect(signed_in.get_by_label("Workspace", exact=True)).to_have_value("night-watch")
 
 
-def test_single_keys_are_switched_off_for_good(signed_in: Page) -> None:
-    signed_in.keyboard.press("?")
-    dialog = signed_in.get_by_role("dialog")
-    with signed_in.expect_response("**/settings/shortcuts") as kept:
+def test_single_keys_are_switched_off_for_good(page: Page, chromium: Browser, api: httpx.Client) -> None:
+    create_owner(chromium, api, "one.keyed")
+    sign_in(page, "one.keyed", OWN_PASSWORD)
+    page.keyboard.press("?")
+    dialog = page.get_by_role("dialog")
+    with page.expect_response("**/settings/shortcuts") as kept:
         dialog.get_by_label("Single keys are shortcuts").uncheck()
     assert kept.value.status == 204
-    signed_in.goto("/keys")
-    signed_in.keyboard.press("?")
+    page.goto("/keys")
+    page.keyboard.press("?")
     expect(dialog).to_have_count(0)
-    signed_in.goto("/settings/appearance")
-    signed_in.get_by_role("checkbox", name="Single keys are shortcuts").check()
-    signed_in.get_by_role("button", name="Save").click()
-    expect(signed_in.get_by_text("Saved, for every browser")).to_be_visible()
-    signed_in.keyboard.press("?")
+    page.goto("/settings/appearance")
+    page.get_by_role("checkbox", name="Single keys are shortcuts").check()
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("Saved, for every browser")).to_be_visible()
+    page.keyboard.press("?")
     expect(dialog).to_be_visible()
 
 
