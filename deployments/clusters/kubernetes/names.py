@@ -20,6 +20,8 @@ REVISION = "slipway.dev/revision"
 RESTART = "slipway.dev/restart"
 SPEC_HASH = "slipway.dev/spec-hash"
 FIELD_MANAGER = "slipway"
+#: The container that answers requests, in every pod the first.
+MAIN_CONTAINER = "main"
 
 
 def uid_letters(service_uid: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import re
-import shlex
 import sys
 import tempfile
 import time
@@ -13,11 +12,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from deployments.clusters.base import ClusterError, Workload
+from deployments.clusters.base import Workload
 from deployments.clusters.local.folder import TEMP, WORK, Launch, RequiredFolder
 from deployments.clusters.local.mounts import Volume, replace_paths, volumes
 from deployments.clusters.local.ports import claims_folder
 from deployments.clusters.local.processes import MARKER
+from deployments.clusters.programs import command_words, image_name
 from deployments.interpreters import TRANSFORMERS, VLLM, find_python
 from deployments.spec import ServiceSpec
 from deployments.spec.document import Container
@@ -37,30 +37,10 @@ class Place:
     oss_folder: Path
 
 
-def image_name(image: str) -> str:
-    """The last part of an image's repository: ``chat-llm-webui`` of ``registry/pai-eas/chat-llm-webui:3.0``."""
-    return image.partition("@")[0].rpartition("/")[2].partition(":")[0]
-
-
 def find_launchers(image: str) -> Path | None:
     """The folder of programs that stand for an image's, or None: then the system's PATH has to do."""
     folder = LAUNCHERS / image_name(image)
     return folder if folder.is_dir() else None
-
-
-def command_words(container: Container) -> list[str]:
-    """``command`` as words; text is split as a shell would, but no shell runs. Raises ``ClusterError``."""
-    command = container.command
-    if isinstance(command, list):
-        return list(command)
-    try:
-        words = shlex.split(command or "")
-    except ValueError:
-        words = []
-    if not words:
-        message = "containers[0].command is no complete command: a quote is open, or nothing is in it."
-        raise ClusterError("command_invalid", message, "Close the quote, or use script for shell text.")
-    return words
 
 
 def render_launch(workload: Workload, place: Place, base_environment: Mapping[str, str]) -> Launch:

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal
 
 from deployments.clusters.base import Capacity, ClusterError, Refusal
-from deployments.clusters.local.launch import command_words, find_launchers, image_name, uses_vllm
+from deployments.clusters.local.launch import find_launchers, uses_vllm
 from deployments.clusters.local.model_folder import Layout, ModelFolder
+from deployments.clusters.programs import command_words, image_name
 from deployments.spec import ServiceSpec
 from deployments.words import join, say, say_plural
 

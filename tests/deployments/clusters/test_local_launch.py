@@ -16,11 +16,11 @@ from deployments.clusters.local.launch import (
     PROJECT,
     Place,
     find_launchers,
-    image_name,
     render_command,
     render_launch,
 )
 from deployments.clusters.local.program import with_port
+from deployments.clusters.programs import image_name
 from deployments.spec import ServiceSpec
 from tests.deployments.clusters.workloads import spec_of, workload
 

@@ -1,0 +1,138 @@
+"""From a service document to Kubernetes' objects: whole manifests, and the rules behind them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from deployments.clusters.kubernetes.rendering import ClusterFacts, Manifest, render
+from deployments.clusters.kubernetes.rendering.texts import literal, with_exec
+from tests.deployments.clusters.kubernetes.cases import CASES, SETTINGS, Case
+from tests.deployments.clusters.kubernetes.golden import FOLDER, path_of, rendered_text
+
+
+def document(container: dict[str, Any] | None = None, **parts: Any) -> dict[str, Any]:
+    metadata = {"name": "tiny", "instance": 1} | parts.pop("metadata", {})
+    first = {"image": "tools:1", "script": "exec sleep 1000"} | (container or {})
+    return {
+        "metadata": metadata,
+        "containers": [{key: value for key, value in first.items() if value is not None}],
+    } | parts
+
+
+def rendered(case: Case | dict[str, Any], kind: str = "Deployment") -> Manifest:
+    case = case if isinstance(case, Case) else Case(case)
+    (found,) = (one for one in render(*case.build()) if one["kind"] == kind)
+    return found
+
+
+def pod_of(case: Case | dict[str, Any]) -> Manifest:
+    pod: Manifest = rendered(case)["spec"]["template"]["spec"]
+    return pod
+
+
+def main_of(case: Case | dict[str, Any]) -> Manifest:
+    container: Manifest = pod_of(case)["containers"][0]
+    return container
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_manifests_are_as_they_were(name: str) -> None:
+    assert rendered_text(CASES[name]) == path_of(name).read_text(encoding="utf-8"), "see golden.py"
+
+
+def test_no_manifest_is_kept_that_nothing_renders() -> None:
+    assert {path.stem for path in FOLDER.glob("*.yaml")} == set(CASES)
+
+
+def test_rendering_twice_gives_the_same() -> None:
+    for case in CASES.values():
+        assert render(*case.build()) == render(*case.build())
+
+
+def test_the_hash_follows_the_manifest() -> None:
+    def digest(case: Case) -> str:
+        return str(rendered(case)["metadata"]["annotations"]["slipway.dev/spec-hash"])
+
+    plain = Case(document())
+    other = Case(document(metadata={"cpu": 2}))
+    assert digest(plain) == digest(Case(document()))
+    assert digest(plain) != digest(other)
+    assert digest(plain) != digest(replace(plain, settings=replace(SETTINGS, installation="another")))
+
+
+def test_a_scale_changes_nothing_of_the_pods_and_a_restart_does() -> None:
+    def template(**workload: Any) -> Manifest:
+        found: Manifest = rendered(Case(document(), workload=workload))["spec"]["template"]
+        return found
+
+    assert template(instances=1) == template(instances=5)
+    assert template(restart_token="1") != template(restart_token="2")
+    assert template(revision=1) != template(revision=2)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "replace_", "surge", "unavailable"),
+    [
+        ({}, False, 1, 0),
+        ({}, True, 1, 0),  # no instance may be missing, so the update waits
+        ({"max_surge": 2, "max_unavailable": 1}, False, 2, 0),
+        ({"max_surge": 2, "max_unavailable": 1}, True, 0, 1),
+        ({"max_surge": 0, "max_unavailable": 2}, False, 0, 2),
+        ({"max_surge": 0, "max_unavailable": 0}, False, 1, 0),
+        ({"max_surge": "50%", "max_unavailable": 0}, False, 2, 0),
+    ],
+)
+def test_updates_add_first_and_replace_where_there_is_no_room(
+    strategy: dict[str, Any], replace_: bool, surge: int, unavailable: int
+) -> None:
+    case = Case(document(metadata={"instance": 4, "rolling_strategy": strategy}), facts=ClusterFacts(replace=replace_))
+    update = rendered(case)["spec"]["strategy"]["rollingUpdate"]
+    assert update == {"maxSurge": surge, "maxUnavailable": unavailable}
+
+
+@pytest.mark.parametrize(
+    ("script", "run"),
+    [
+        ("python a.py --port=8000", "exec python a.py --port=8000"),
+        ("cd /srv\npython a.py", "cd /srv\nexec python a.py"),
+        ('server --listen "$HOST"', 'exec server --listen "$HOST"'),
+        ("exec python a.py", "exec python a.py"),
+        ("A=1 python a.py", "A=1 python a.py"),
+        ("a; b", "a; b"),
+        ("a && b", "a && b"),
+        ("for x in 1 2\ndo\nrun $x\ndone", "for x in 1 2\ndo\nrun $x\ndone"),
+        ("wait", "wait"),
+        ("cat <<X\nhello\nX", "cat <<X\nhello\nX"),
+        ('echo "a\nb c"', 'echo "a\nb c"'),
+        ("python a.py \\\n  --port=1", "python a.py \\\n  --port=1"),
+    ],
+)
+def test_the_last_command_takes_the_place_of_its_shell_where_that_is_safe(script: str, run: str) -> None:
+    assert with_exec(script) == run
+
+
+def expand(text: str, variables: dict[str, str]) -> str:
+    """What Kubernetes makes of a container's text: ``$(NAME)`` where the name is known, and ``$$`` is ``$``."""
+    out, at = "", 0
+    while at < len(text):
+        here, following = text[at], text[at + 1 : at + 2]
+        if here != "$" or not following:
+            out, at = out + here, at + 1
+        elif following == "$":
+            out, at = out + "$", at + 2
+        elif following == "(" and (end := text.find(")", at)) > 0:
+            name = text[at + 2 : end]
+            out, at = out + variables.get(name, f"$({name})"), end + 1
+        else:
+            out, at = out + here, at + 1
+    return out
+
+
+@pytest.mark.parametrize(
+    "text", ["", "$", "$$", "$$$", "$(PORT)", "$$(PORT)", "a $(date) $PORT $$ ${X} $", "$($(PORT))"]
+)
+def test_kubernetes_gives_a_text_back_as_it_was_written(text: str) -> None:
+    assert expand(literal(text), {"PORT": "8000", "date": "never"}) == text
