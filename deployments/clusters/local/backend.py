@@ -35,7 +35,7 @@ from deployments.clusters.base import (
 from deployments.clusters.local import folder as files
 from deployments.clusters.local.capacity import machine_capacity
 from deployments.clusters.local.launch import Place, render_launch
-from deployments.clusters.local.log_reader import EMPTY, find_matches, read_page
+from deployments.clusters.local.log_reader import find_matches, read_page
 from deployments.clusters.local.machine import machine_overview
 from deployments.clusters.local.model_folder import find_model_folder
 from deployments.clusters.local.observing import Seen, look, observe_instance
@@ -43,6 +43,7 @@ from deployments.clusters.local.plan import Existing, Plan, Wanted, plan_step
 from deployments.clusters.local.ports import NoPort
 from deployments.clusters.local.refusals import CommandsPolicy, find_refusal
 from deployments.clusters.local.stopping import INSTANCES, bury, instance_folders, retire
+from deployments.clusters.log_pages import EMPTY
 from deployments.clusters.overview import ClusterOverview
 from deployments.spec import ServiceSpec
 

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from deployments.clusters.base import LogMatches, LogPage, LogQuery
 from deployments.clusters.local.log_writer import count_lines, log_files
-from deployments.terminal_text import plain_text
-
-MOST_LINES = 10_000  # a page
-EMPTY = LogPage((), 0, 0)
+from deployments.clusters.log_pages import matches_of, page_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,82 +20,24 @@ class Part:
     begin: int
     end: int
 
+    def lines(self, skipped: int) -> Iterator[str]:
+        """From line ``begin + skipped`` on; none of a file that rotation removed meanwhile."""
+        try:
+            with open(self.path, "rb") as file:
+                for line in itertools.islice(file, skipped, self.end - self.begin):
+                    yield line.rstrip(b"\n").decode("utf-8", "replace")
+        except FileNotFoundError:
+            return
+
 
 def read_page(folder: Path, query: LogQuery, run: int) -> LogPage:
-    """A page of the log in ``folder``; ``run`` is the program now or last started, which has a predecessor.
-
-    Lines keep their numbers for the log's whole life: after rotation the oldest kept is no longer 0.
-    """
-    parts = find_parts(folder, run - 1 if query.previous else None)
-    if not parts or query.limit < 0:
-        return EMPTY
-    limit = min(query.limit, MOST_LINES)
-    begin, end = parts[0].begin, parts[-1].end
-    if query.keyword:
-        return read_matches(parts, query, limit)
-    if not limit:
-        return LogPage((), end, end - begin, begin, end)
-    first = max(begin, end - limit if query.first_line is None else query.first_line)
-    lines = list(itertools.islice(numbered(parts, first), limit))
-    if query.most_characters is not None:
-        lines = shorten(lines, query.most_characters, from_end=query.first_line is None)
-    return LogPage(tuple(lines), lines[-1][0] + 1 if lines else end, end - begin, begin, end)
-
-
-def shorten(lines: list[tuple[int, str]], most_characters: int, *, from_end: bool) -> list[tuple[int, str]]:
-    """The first lines, or the last, that are no longer together; one at least."""
-    room, kept = most_characters, 0
-    for _, text in reversed(lines) if from_end else lines:
-        room -= len(text)
-        if room < 0 and kept:
-            break
-        kept += 1
-    return lines[-kept:] if from_end and kept else lines[:kept]
-
-
-def read_matches(parts: list[Part], query: LogQuery, limit: int) -> LogPage:
-    """The first ``limit`` matches from a line on, or the last ones; matches are counted over all lines."""
-    begin, end, first = parts[0].begin, parts[-1].end, query.first_line
-    kept: deque[tuple[int, str]] = deque(maxlen=limit)
-    total = 0
-    for number, text in matching(parts, query.keyword):
-        total += 1
-        if first is None or (number >= first and len(kept) < limit):
-            kept.append((number, text))
-    is_cut = first is not None and 0 < limit == len(kept)
-    return LogPage(tuple(kept), kept[-1][0] + 1 if is_cut else end, total, begin, end)
+    """A page of the log in ``folder``; ``run`` is the program now or last started, which has a predecessor."""
+    return page_of(find_parts(folder, run - 1 if query.previous else None), query)
 
 
 def find_matches(folder: Path, query: LogQuery, run: int) -> LogMatches:
     """``Cluster.search_log`` of the log in ``folder``."""
-    parts = find_parts(folder, run - 1 if query.previous else None)
-    if not parts or not query.keyword or query.limit < 1:
-        return LogMatches()
-    limit = min(query.limit, MOST_LINES)
-    here = parts[-1].end if query.first_line is None else query.first_line
-    earlier: deque[int] = deque(maxlen=limit)
-    later: list[int] = []
-    total = passed = 0
-    for number, _ in matching(parts, query.keyword):
-        total += 1
-        if number < here:
-            passed += 1
-            earlier.append(number)
-        elif len(later) < limit:
-            later.append(number)
-    return LogMatches(total, passed - len(earlier), (*earlier, *later))
-
-
-def matching(parts: list[Part], keyword: str) -> Iterator[tuple[int, str]]:
-    """The lines that hold ``keyword``, without regard to case, to colours, and to the time before the text.
-
-    The time is ours: "20" should not find every line of this century.
-    """
-    wanted = keyword.casefold()
-    for number, text in numbered(parts, parts[0].begin):
-        said = text.partition(" ")[2]
-        if wanted in (plain_text(said) if "\x1b" in said else said).casefold():
-            yield number, text
+    return matches_of(find_parts(folder, run - 1 if query.previous else None), query)
 
 
 def find_parts(folder: Path, run: int | None) -> list[Part]:
@@ -113,18 +51,3 @@ def find_parts(folder: Path, run: int | None) -> list[Part]:
         for (first, of_run, path), end in zip(files, ends, strict=True)
         if run is None or of_run == run
     ]
-
-
-def numbered(parts: list[Part], first: int) -> Iterator[tuple[int, str]]:
-    """Lines from number ``first`` on. A file that rotation removes meanwhile is skipped."""
-    for part in parts:
-        if part.end <= first:
-            continue
-        try:
-            with open(part.path, "rb") as file:
-                skipped = max(first - part.begin, 0)
-                wanted = itertools.islice(file, skipped, part.end - part.begin)
-                for number, line in enumerate(wanted, part.begin + skipped):
-                    yield number, line.rstrip(b"\n").decode("utf-8", "replace")
-        except FileNotFoundError:
-            continue
