@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from deployments.chronicle import Notice, ServiceEvent, StartStep
 from deployments.cluster_models import ClusterState, ClusterView
+from deployments.log_models import KeptLog, LogChunk
 from deployments.person_models import OneTimePassword, SignIn
 from deployments.spec import ServiceSpec, SpecInvalid
 from deployments.words import read_sentence
@@ -28,6 +29,8 @@ __all__ = [
     "ClusterView",
     "Desired",
     "Instance",
+    "KeptLog",
+    "LogChunk",
     "Membership",
     "Notice",
     "OneTimePassword",
