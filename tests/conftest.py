@@ -14,6 +14,7 @@ from django.conf import settings
 
 from console.supervisor.parts import render_death_pact
 from console.supervisor.valkey import render_valkey_command
+from tests.kube import KubeCluster, fresh_namespace, objects_only_cluster, real_cluster
 from tests.shared_backends import answers
 from tests.waiting import wait_until
 
@@ -70,3 +71,24 @@ def local_data_dir(tmp_path: Path) -> Path:
     folder = tmp_path / "data"
     folder.mkdir(mode=0o700)
     return folder
+
+
+@pytest.fixture(scope="session")
+def kube() -> Iterator[KubeCluster]:
+    """A Kubernetes whose one node runs pods, shared by the whole run: take a namespace of your own."""
+    with real_cluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def objects_only() -> Iterator[KubeCluster]:
+    """A control plane without nodes of this run's own; whoever stops a part of it starts it again."""
+    with objects_only_cluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def namespace(kube: KubeCluster) -> Iterator[str]:
+    """A fresh namespace of the shared cluster, removed with all that is in it."""
+    with fresh_namespace(kube) as name:
+        yield name

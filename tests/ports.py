@@ -19,3 +19,14 @@ def free_port() -> int:
                 continue
             return port
     raise AssertionError("no free port")
+
+
+def free_ports_in_a_row(count: int) -> int:
+    """The first of so many ports that were all free a moment ago."""
+    first = last = free_port()
+    while last - first + 1 < count:
+        following = free_port()
+        if following != last + 1:
+            first = following
+        last = following
+    return first

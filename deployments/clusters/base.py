@@ -23,13 +23,17 @@ from deployments.stages import Stage
 
 
 class ClusterError(Exception):
-    """The backend could not do it. ``code`` is stable; the text is a sentence with the cure."""
+    """The backend could not do it. ``code`` is stable; the text is a sentence with the cure.
 
-    def __init__(self, code: str, message: str, cure: str = "") -> None:
+    One that ``needs_person`` comes back with every try until somebody changes the service or the cluster.
+    """
+
+    def __init__(self, code: str, message: str, cure: str = "", *, needs_person: bool = False) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.cure = cure
+        self.needs_person = needs_person
 
 
 @dataclass(frozen=True, slots=True)
