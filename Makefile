@@ -1,7 +1,7 @@
 # Everything sets itself up: a Python of at least 3.11 and Node.js are all that has to be there.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run password test lint bench screenshots messages clean setup python
+.PHONY: help run password test lint bench screenshots messages images clean setup python
 
 BIN := .venv/bin
 
@@ -22,6 +22,7 @@ help:
 	@echo "make bench     measure"
 	@echo "make screenshots  take the pictures of docs/screenshots anew"
 	@echo "make messages  gather new messages into locale/, keeping the translations"
+	@echo "make images    build the container images for the test cluster, without Docker (root)"
 	@echo "make clean     remove what make has built (not the data)"
 
 python:
@@ -59,6 +60,9 @@ screenshots: setup
 
 messages: setup
 	@$(BIN)/python -m console.catalogs update
+
+images: python
+	@exec "$(PYTHON)" -m k8s.images.build $(ARGS)
 
 clean:
 	rm -rf .venv .venv-sdks node_modules static/dist static/collected .mypy_cache .ruff_cache .pytest_cache .setup.lock locale/.slipway

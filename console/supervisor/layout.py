@@ -61,7 +61,7 @@ def make_part_specs(
         *("--without-gossip", "--without-mingle", "--without-heartbeat", "--hostname", "slipway@localhost"),
     )
     # The schedule in memory: a file of it could be damaged by a kill, and there is nothing to remember.
-    beat = (*celery, "beat", "--scheduler", "celery.beat:Scheduler", "--pidfile", "", "--loglevel", "INFO")
+    beat = (*celery, "beat", "--scheduler", "console.celery:PulsingScheduler", "--pidfile", "", "--loglevel", "INFO")
     return [
         *specs,
         PartSpec("server", server, variables, log_folder / "server.log", SERVER_GRACE_SECONDS + 3, (listener,)),

@@ -1,0 +1,1 @@
+"""How Slipway itself runs on a cluster (docs/kubernetes.md)."""

@@ -1,0 +1,1 @@
+"""Slipway's images: Dockerfiles, and a builder that follows them without Docker."""
