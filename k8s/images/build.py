@@ -193,7 +193,7 @@ def load(image: Image, key: str, cellar: Cellar, cluster: Path) -> bool:
 
 def find_cluster(variables: Mapping[str, str]) -> Path | None:
     """The test cluster's program: SLIPWAY's tests know it by the same names (tests/kube.py)."""
-    named = variables.get("KUBE_CLUSTER")
+    named = variables.get("TEST_CLUSTER")
     found = Path(named) if named else REPOSITORY.parent / "shared" / "kube" / "cluster"
     return found if os.access(found, os.X_OK) else None
 
@@ -204,7 +204,7 @@ def check_machine(variables: Mapping[str, str]) -> Path:
     if cluster is None:
         files = ", ".join(str((HERE / name / "Dockerfile").relative_to(REPOSITORY)) for name in NAMES)
         raise CannotBuild(
-            "There is no test cluster here to build images for (KUBE_CLUSTER names its program). With Docker, "
+            "There is no test cluster here to build images for (TEST_CLUSTER names its program). With Docker, "
             f"build from {files}: the first lines of each say how."
         )
     if os.geteuid() != 0:

@@ -128,7 +128,7 @@ def test_the_runtime_s_packages_are_slipway_s_in_the_same_versions() -> None:
 def test_without_a_test_cluster_the_dockerfiles_are_named(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("KUBE_CLUSTER", str(tmp_path / "none"))
+    monkeypatch.setenv("TEST_CLUSTER", str(tmp_path / "none"))
     assert main([]) == 1
     said = capsys.readouterr().err
     assert all(f"k8s/images/{name}/Dockerfile" in said for name in NAMES)

@@ -67,7 +67,7 @@ def test_a_second_build_does_only_what_has_changed(cellar: Cellar, image: Image)
 
 
 def test_a_command_that_fails_is_told_with_what_it_said_and_leaves_no_stage(cellar: Cellar, image: Image) -> None:
-    (image.context.folder / "say.sh").write_text("echo not today\nexit 3\n")
+    (image.context.folder / "say.sh").write_text("echo not today >&2\nexit 3\n")
     with pytest.raises(BuildFailed, match=r"exit code 3[\s\S]*not today"):
         build(image, cellar)
     assert not cellar.has(image.keys()["made"])
