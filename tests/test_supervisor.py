@@ -132,6 +132,13 @@ def test_connections_wait_while_the_server_restarts(slipway: SlipwayProcess) -> 
         assert connection.recv(64).startswith(b"HTTP/1.1 200")
 
 
+@pytest.mark.parametrize("part", ["worker", "beat"])
+def test_a_part_s_loop_touches_its_file(slipway: SlipwayProcess, part: str) -> None:
+    pulse = slipway.data_dir / f"{part}.pulse"
+    first = wait_until(lambda: pulse.exists() and pulse.stat().st_mtime_ns, f"{pulse} is there")
+    wait_until(lambda: pulse.stat().st_mtime_ns != first, f"{pulse} is touched again")
+
+
 def test_a_worker_that_hangs_is_killed_and_replaced(slipway: SlipwayProcess) -> None:
     slipway.wait_ready()
     worker = slipway.part("app worker")

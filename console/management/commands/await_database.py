@@ -32,7 +32,6 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         deadline = time.monotonic() + options["seconds"]
         while (lacks := find_lack(is_prepared=options["prepared"])) is not None:
-            connection.close()
             if time.monotonic() > deadline:
                 raise CommandError(f"After {options['seconds']:g} s: {lacks}")
             time.sleep(_PAUSE_SECONDS)
@@ -52,6 +51,7 @@ def find_lack(*, is_prepared: bool) -> str | None:
         if not User.objects.exists():
             return "There is no operator yet. See the log of manage.py prepare."
     except DatabaseError as error:
+        connection.close()  # the next look begins anew
         first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         return f"The database does not answer: {first_line}. See DATABASE_URL."
     return None
