@@ -54,5 +54,5 @@ def health_of(state: ClusterState, now: datetime) -> tuple[Health, str, str]:
 def node_of(fields: dict[str, Any]) -> NodeFields:
     """A node as it was written, with what an older watcher did not write."""
     found: NodeFields = {**NODE_DEFAULTS, **fields}  # type: ignore[typeddict-item]
-    found["taints"] = [{"key": "", "value": "", "effect": "", **one} for one in found["taints"]]  # type: ignore[typeddict-item]
+    found["taints"] = [{"key": "", "value": "", "effect": "", **one} for one in found["taints"]]
     return found
