@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from console.deploy_effect import compare, restart_words
-from deployments.models import Revision, Service
+from deployments.models import Instance, Revision, Service
 from deployments.words import number
 from inference_gateway.models import Caller, Conversation
 
@@ -67,6 +67,23 @@ def confirm_restart(service: Service) -> Confirmation:
         "restart",
         _("Restart %(name)s?") % {"name": service.name},
         (_("Replaces %(instances)s, one after another. Requests keep being answered.") % {"instances": words},),
+        _("Restart"),
+    )
+
+
+def confirm_restart_instance(service: Service, instance: Instance) -> Confirmation:
+    others = service.instances.filter(Instance.routable()).exclude(pk=instance.pk).count()
+    ends = _("It ends once it has answered what it is answering now, and a new one is started in its place.")
+    if others:
+        kept = ngettext(
+            "%(count)s other instance answers meanwhile.", "%(count)s other instances answer meanwhile.", others
+        ) % {"count": number(others)}
+    else:
+        kept = _("No other instance answers: requests are refused until the new one does.")
+    return Confirmation(
+        f"instances/{instance.name}/restart",
+        _("Restart instance %(name)s?") % {"name": instance.name},
+        (ends, kept),
         _("Restart"),
     )
 

@@ -139,6 +139,11 @@ urlpatterns = [
     path("services/<str:name>/stop", service_actions.stop, name="service-stop"),
     path("services/<str:name>/start", service_actions.start, name="service-start"),
     path("services/<str:name>/restart", service_actions.restart, name="service-restart"),
+    path(
+        "services/<str:name>/instances/<str:instance>/restart",
+        service_actions.restart_instance,
+        name="instance-restart",
+    ),
     path("services/<str:name>/scale", service_actions.scale, name="service-scale"),
     path("services/<str:name>/delete", service_actions.delete, name="service-delete"),
 ]

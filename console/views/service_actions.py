@@ -25,6 +25,7 @@ from console.confirmations import (
     Confirmation,
     confirm_delete,
     confirm_restart,
+    confirm_restart_instance,
     confirm_rotate,
     confirm_scale,
     confirm_start,
@@ -35,9 +36,12 @@ from console.service_view import page_of
 from console.views.service_versions import refusal_words
 from deployments import lifecycle
 from deployments.accounts import require_change
+from deployments.clusters.base import ClusterError
 from deployments.lifecycle import Conflict
 from deployments.models import Service
+from deployments.restarting import restart_instances
 from deployments.spec import SpecInvalid
+from deployments.words import join, translated
 
 
 def changeable(request: SignedInRequest, name: str) -> Service:
@@ -75,6 +79,27 @@ def restart(request: SignedInRequest, name: str) -> HttpResponse:
     if request.method != "POST":
         return ask(request, service, confirmation)
     return attempt(request, service, confirmation, lifecycle.restart, _("%(name)s is restarting."))
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@signed_in
+def restart_instance(request: SignedInRequest, name: str, instance: str) -> HttpResponse:
+    """Replace one instance."""
+    service = changeable(request, name)
+    row = get_object_or_404(service.instances, name=instance)
+    confirmation = confirm_restart_instance(service, row)
+    if request.method != "POST":
+        return ask(request, service, confirmation)
+
+    def restart_one(service: Service, actor: User) -> Service:
+        restart_instances(service, [row.name], actor)
+        return service
+
+    try:
+        return attempt(request, service, confirmation, restart_one, _("An instance of %(name)s is restarting."))
+    except ClusterError as error:
+        told = translated(join(error.message, error.cure))
+        return ask(request, service, confirmation, told, status=503)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

@@ -43,6 +43,8 @@ def overview(request: SignedInRequest, name: str) -> HttpResponse:
         "starting": starting_of(service, context["instances"], context["now"]),
         "events": events,
         "instance_rows": [instance_row(one) for one in context["instances"]],
+        "has_nodes": any(one.node for one in context["instances"]),
+        "has_gpus": any(one.gpus for one in context["instances"]),
         "document": document_text(service.document) if row.may_change else "",
         "command": command_of(service),
         "facts": facts_of(service),

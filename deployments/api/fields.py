@@ -157,6 +157,9 @@ class InstanceFields(InstanceFieldsUnused):
     IsLatest: bool
     Version: int
     Message: str
+    NodeName: str
+    Gpu: int
+    Ready: bool
 
 
 SERVICE_UNUSED = ServiceFieldsUnused(
@@ -347,4 +350,7 @@ def instance_fields(row: Instance, wanted_version: int) -> InstanceFields:
         IsLatest=row.revision_number == wanted_version,
         Version=row.revision_number,
         Message=row.last_exit_message if failed else row.step,
+        NodeName=row.node,
+        Gpu=row.gpus,
+        Ready=row.ready_at is not None and row.phase == InstancePhase.RUNNING,
     )

@@ -11,7 +11,8 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from deployments.api import query
-from deployments.api.errors import not_found
+from deployments.api.authentication import caller
+from deployments.api.errors import not_found, wrong
 from deployments.api.fields import (
     INSTANCE_STATUSES,
     InstanceFields,
@@ -19,9 +20,11 @@ from deployments.api.fields import (
 )
 from deployments.api.lookup import get_service, get_service_to_change
 from deployments.api.openapi import answers, paging, parameters
+from deployments.api.service import MessageAnswer
 from deployments.clusters import get_cluster
 from deployments.clusters.base import Cluster, LogPage, LogQuery
 from deployments.models import Instance, Service
+from deployments.restarting import InstanceMissing, restart_instances
 
 LOG_PAGE_SIZE = 500
 MAX_LINE = 1_000_000_000
@@ -76,6 +79,27 @@ class InstancesView(APIView):
                 TotalCount=len(found),
             )
         )
+
+    @extend_schema(
+        operation_id="DeleteServiceInstances",
+        parameters=parameters(OpenApiTypes.STR, "InstanceList"),
+        request=None,
+        responses=answers(MessageAnswer),
+    )
+    def delete(self, request: Request, cluster: str, name: str) -> Response:
+        """Restart the instances that ``InstanceList`` names, with commas between: each ends as at a scale-in, and
+        another is started in its place.
+        """
+        service = get_service_to_change(request, cluster, name)
+        names = [part.strip() for part in query.text(request, "InstanceList").split(",") if part.strip()]
+        if not names:
+            raise wrong("InstanceList", "missing", "InstanceList must name one or more instances, with commas between.")
+        try:
+            going = restart_instances(service, names, caller(request))
+        except InstanceMissing as missing:
+            raise not_found("InstanceNotFound", str(missing)) from None
+        told = f"Restarting {', '.join(going)}." if going else "They are stopping already."
+        return Response(MessageAnswer(Message=told))
 
 
 class InstanceView(APIView):

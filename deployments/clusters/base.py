@@ -218,7 +218,7 @@ class Capacity:
 
 
 class Cluster(Protocol):
-    """Five verbs and a few questions. Safe to call from any thread and any process, concurrently."""
+    """Six verbs and a few questions. Safe to call from any thread and any process, concurrently."""
 
     @property
     def pace(self) -> Pace:
@@ -239,6 +239,9 @@ class Cluster(Protocol):
 
     def stop(self, service_uid: str) -> None:
         """Retire every instance, with the grace of its own start, and keep the rest. Needs no spec."""
+
+    def restart_instance(self, service_uid: str, instance: str) -> None:
+        """Retire one instance as ``apply`` does; the next ``apply`` starts another in its place. Absent is success."""
 
     def delete(self, service_uid: str) -> None:
         """Retire every instance and remove all that the service owns. Absent is success.

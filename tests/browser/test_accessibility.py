@@ -26,7 +26,7 @@ LOOKS = pytest.mark.parametrize(
 )
 Theme = Literal["light", "dark"]
 
-#: ``{chat}`` is a service that runs, ``{failed}`` one in a crash loop.
+#: ``{chat}`` is a service that runs and ``{instance}`` is its one, ``{failed}`` is in a crash loop.
 PAGES = [
     "/",
     "/?q=nothing_like_it",
@@ -68,6 +68,7 @@ PAGES = [
     "/services/{chat}/chat?q=nothing_like_it",
     "/services/{chat}/stop",
     "/services/{chat}/restart",
+    "/services/{chat}/instances/{instance}/restart",
     "/services/{chat}/scale",
     "/services/{chat}/delete",
     "/services/{chat}/token/rotate",
@@ -106,6 +107,13 @@ def failed_service(api: httpx.Client) -> str:
     return name
 
 
+@pytest.fixture
+def instance(api: httpx.Client, chat_service: str) -> str:
+    """An instance of the service that runs."""
+    name: str = api.get(f"/services/local/{chat_service}/instances").json()["Instances"][0]["InstanceName"]
+    return name
+
+
 def serious_findings(page: Page, where: str) -> list[str]:
     """What axe calls serious or critical, a line for each rule with its first elements."""
     page.evaluate(Path(AXE).read_text())
@@ -127,13 +135,18 @@ def overflow(page: Page, where: str) -> list[str]:
 
 @LOOKS
 def test_no_page_has_a_serious_finding_or_scrolls_sideways(
-    signed_in: Page, chat_service: str, failed_service: str, theme: Theme, size: dict[str, int]
+    signed_in: Page,
+    chat_service: str,
+    failed_service: str,
+    instance: str,
+    theme: Theme,
+    size: dict[str, int],
 ) -> None:
     signed_in.emulate_media(color_scheme=theme, reduced_motion="reduce")
     signed_in.set_viewport_size({"width": size["width"], "height": size["height"]})
     found: list[str] = []
     for pattern in PAGES:
-        path = pattern.format(chat=chat_service, failed=failed_service)
+        path = pattern.format(chat=chat_service, failed=failed_service, instance=instance)
         signed_in.goto(path)
         found += serious_findings(signed_in, path) + overflow(signed_in, path)
         if size is NARROW:
@@ -144,7 +157,12 @@ def test_no_page_has_a_serious_finding_or_scrolls_sideways(
 @pytest.mark.skipif("fa" not in dict(settings.LANGUAGES), reason="Persian is not complete enough to be offered")
 @LOOKS
 def test_no_page_from_right_to_left_has_a_serious_finding_or_scrolls_sideways(
-    signed_in: Page, chat_service: str, failed_service: str, theme: Theme, size: dict[str, int]
+    signed_in: Page,
+    chat_service: str,
+    failed_service: str,
+    instance: str,
+    theme: Theme,
+    size: dict[str, int],
 ) -> None:
     signed_in.context.add_cookies(
         [{"name": settings.LANGUAGE_COOKIE_NAME, "value": "fa", "url": signed_in.url, "httpOnly": True}]
@@ -153,7 +171,7 @@ def test_no_page_from_right_to_left_has_a_serious_finding_or_scrolls_sideways(
     signed_in.set_viewport_size({"width": size["width"], "height": size["height"]})
     found: list[str] = []
     for pattern in PAGES:
-        path = pattern.format(chat=chat_service, failed=failed_service)
+        path = pattern.format(chat=chat_service, failed=failed_service, instance=instance)
         signed_in.goto(path)
         assert signed_in.evaluate("[document.documentElement.lang, document.dir].join()") == "fa,rtl", path
         found += serious_findings(signed_in, path) + overflow(signed_in, path)

@@ -118,6 +118,15 @@ class LocalCluster:
                     self.retire(seen)
             remove_remains(folder, everything, time.time())
 
+    def restart_instance(self, service_uid: str, instance: str) -> None:
+        folder = self.service_folder(service_uid)
+        if not folder.exists():
+            return
+        with self.turn(folder):
+            for seen in look(folder):
+                if seen.folder.name == instance and not seen.has_ended:
+                    self.retire(seen)
+
     def delete(self, service_uid: str) -> None:
         folder = self.service_folder(service_uid)
         if folder.exists():

@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from deployments.models import Service, Status
+from deployments.reconcile import reconcile
 from tests.deployments.api.conftest import Api
 from tests.deployments.api.test_services import assert_nothing_is_null
 from tests.deployments.driving import TINY_SERVER, drive, driven, remove_everything
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 CHAT = "services/local/chat"
@@ -156,3 +158,43 @@ def test_deleting_ends_in_404(owner: Api, running: Service) -> None:
     drive(running, None)
     assert owner.get(CHAT)[0] == 404
     assert owner.delete(CHAT)[0] == 404
+
+
+def test_one_instance_is_restarted_and_the_other_goes_on(
+    owner: Api, viewer: Api, make_service: Callable[..., Service]
+) -> None:
+    program = {"image": "tools:1", "script": TINY_SERVER, "port": 8000}
+    metadata = {"name": "chat", "instance": 2, "eas.termination_grace_period": 5}
+    service = driven(make_service(containers=[program], metadata=metadata), Status.RUNNING)
+    one, other = (row.name for row in service.instances.all())
+    assert viewer.request("DELETE", f"{CHAT}/instances", query={"InstanceList": one})[0] == 403
+
+    status, answer = owner.request("DELETE", f"{CHAT}/instances", query={"InstanceList": one})
+
+    assert (status, answer["Message"]) == (200, f"Restarting {one}.")
+    assert owner.get(f"{CHAT}/instances/{one}")[1]["Status"] == "Stopping"
+    assert not owner.get(f"{CHAT}/instances/{one}")[1]["Ready"]
+    assert owner.get(f"{CHAT}/events")[1]["Events"][0]["Code"] == "InstanceRestarted"
+    assert owner.request("DELETE", f"{CHAT}/instances", query={"InstanceList": one})[1]["Message"] == (
+        "They are stopping already."
+    )
+    names = wait_until(lambda: replaced(service, one), f"another instance in place of {one}")
+    assert other in names
+
+
+def replaced(service: Service, name: str) -> list[str] | None:
+    """The instances that answer, once there are two again without ``name``."""
+    reconcile(service.pk)
+    rows = [row.name for row in service.instances.all() if row.ready_at]
+    return rows if len(rows) == 2 and name not in rows else None
+
+
+@pytest.mark.parametrize(
+    ("instances", "status", "code"),
+    [("", 400, "InvalidParameter"), ("nobody-1", 404, "InstanceNotFound")],
+)
+def test_what_cannot_be_restarted_is_named(
+    owner: Api, service: Service, instances: str, status: int, code: str
+) -> None:
+    found, answer = owner.request("DELETE", f"{CHAT}/instances", query={"InstanceList": instances})
+    assert (found, answer["Code"]) == (status, code)

@@ -289,3 +289,21 @@ def test_capacity_tells_at_least_one_node(cluster: Cluster) -> None:
 
     assert node.cpu_cores > 0
     assert node.memory_mib > 0
+
+
+def test_restarting_one_instance_replaces_that_one_alone(cluster: Cluster) -> None:
+    wanted = workload(spec_of(instances=2))
+    one, other = (instance.name for instance in settle(cluster, wanted).instances)
+
+    cluster.restart_instance("u1", one)
+
+    phases = {instance.name: instance.phase for instance in cluster.observe("u1").instances}
+    assert phases.get(one, InstancePhase.STOPPING) is InstancePhase.STOPPING
+    assert phases[other] is InstancePhase.RUNNING
+    after = {instance.name for instance in settle(cluster, wanted).instances}
+    assert other in after
+    assert one not in after
+
+
+def test_restarting_an_instance_that_is_not_there_is_fine(cluster: Cluster) -> None:
+    cluster.restart_instance("unknown", "nobody-1")
