@@ -20,7 +20,7 @@ from deployments.engines import RECIPES, find_recipe
 from deployments.engines.recipe import is_model
 from deployments.machines import find_instance_type, load_instance_types
 from deployments.spec import FieldError, check_name
-from deployments.spec.document import Oss
+from deployments.spec.storage import Oss
 from deployments.words import choice_words, list_words, number
 
 OPEN_SOURCE, CUSTOM = "open-source", "custom"

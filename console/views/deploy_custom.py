@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from django.conf import settings
 from django.http import HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.utils.translation import gettext as _
@@ -115,7 +116,8 @@ def deploy_custom(request: SignedInRequest) -> HttpResponse:
 @signed_in
 def schema(request: SignedInRequest) -> HttpResponse:
     """The JSON schema of a service document, for the editor's completion; in the reader's language."""
-    return JsonResponse(document_schema(), headers={"Cache-Control": "private, max-age=3600", "Vary": "Cookie"})
+    whole = document_schema(on_kubernetes=settings.SLIPWAY_CLUSTER == "kubernetes")
+    return JsonResponse(whole, headers={"Cache-Control": "private, max-age=3600", "Vary": "Cookie"})
 
 
 def view_of(request: SignedInRequest) -> str:
@@ -220,7 +222,7 @@ def visible(errors: list[FormError], request: SignedInRequest) -> list[FormError
 def notes_of(draft: Draft, reading: Reading) -> list[FormError]:
     """What the document holds that does nothing here, at its line."""
     found = []
-    for one in passed_over(reading.document or {}):
+    for one in passed_over(reading.document or {}, on_kubernetes=settings.SLIPWAY_CLUSTER == "kubernetes"):
         place = None if draft.view == FORM else reading.find_place(one.path)
         line, column = (place.line, place.column) if place else (0, 0)
         found.append(FormError("document", "f-document", one.path, one.message, "passed_over", line, column))

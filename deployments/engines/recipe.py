@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from deployments.catalog import Precision, find_model, find_repository
-from deployments.spec.document import SYSTEM_FOLDERS
+from deployments.spec.storage import SYSTEM_FOLDERS
 
 #: Values a recipe may give to a flag, as whole patterns; anything else was not written by a recipe.
 NUMBER = r"[0-9]{1,9}"

@@ -6,44 +6,20 @@ completes the sentence "… must be …" in error messages (in the reader's lang
 
 from __future__ import annotations
 
-import posixpath
+import base64
+import binascii
 import re
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from django.utils.translation import gettext_noop
-from pydantic import (
-    AliasChoices,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    field_validator,
-    model_validator,
-)
+from pydantic import AliasChoices, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from deployments.spec.autoscaling import Autoscaler
+from deployments.spec.parts import Number, Part, Whole
+from deployments.spec.storage import Mount
+
 RESERVED_PORTS = (8080, 9090)  # of the EAS engine inside every instance, eas.md §2.5
-SYSTEM_FOLDERS = (
-    "/bin", "/boot", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/proc", "/run", "/sbin", "/sys", "/usr",
-)  # fmt: skip
-STORAGE_SOURCES = ("oss", "nfs", "git", "dataset", "empty_dir")
-
-
-def no_boolean(value: Any) -> Any:
-    """JSON's true is no number, though Python would take it for 1."""
-    if isinstance(value, bool):
-        raise PydanticCustomError("not_a_number", "true and false are not numbers")
-    return value
-
-
-Whole = Annotated[int, BeforeValidator(no_boolean)]
-Number = Annotated[float, BeforeValidator(no_boolean)]
-
-
-class Part(BaseModel):
-    """A part of the document: unknown keys kept, values never changed after parsing."""
-
-    model_config = ConfigDict(extra="allow", frozen=True, populate_by_name=True, allow_inf_nan=False)
 
 
 class RollingStrategy(Part):
@@ -75,6 +51,16 @@ class Rpc(Part):
     max_queue_size: Whole = Field(64, ge=0, le=100_000, description=gettext_noop("a whole number from 0 to 100,000"))
 
 
+class Spread(Part):
+    """Over what the instances are spread."""
+
+    policy: Literal["default", "host", "zone"] = Field("default", description=gettext_noop("default, host or zone"))
+
+
+class Scheduling(Part):
+    spread: Spread = Field(Spread(), description=gettext_noop("an object with policy"))
+
+
 class Metadata(Part):
     """``metadata`` (eas.md §3.2)."""
 
@@ -83,6 +69,20 @@ class Metadata(Part):
     cpu: Number | None = Field(None, gt=0, le=512, description=gettext_noop("a number of cores over 0, at most 512"))
     memory: Whole | None = Field(None, ge=1, le=8_388_608, description=gettext_noop("megabytes, from 1 to 8,388,608"))
     gpu: Whole = Field(0, ge=0, le=64, description=gettext_noop("a whole number from 0 to 64"))
+    gpu_memory: Number | None = Field(
+        None, gt=0, le=8192, description=gettext_noop("gigabytes of one GPU, over 0 and at most 8192")
+    )
+    gpu_core_percentage: Whole | None = Field(
+        None, ge=1, le=100, description=gettext_noop("a whole number from 1 to 100")
+    )
+    #: Slipway's own: EAS says it by the instance type.
+    gpu_product: str = Field(
+        "", max_length=63, pattern=r"^([A-Za-z0-9]([A-Za-z0-9 ._-]*[A-Za-z0-9])?)?$",
+        description=gettext_noop("the name of a GPU, such as A10"),
+    )  # fmt: skip
+    qos: Literal["", "BestEffort"] = Field("", description=gettext_noop("BestEffort, or left out"))
+    shm_size: Number | None = Field(None, gt=0, le=8192, description=gettext_noop("gigabytes, over 0 and at most 8192"))
+    scheduling: Scheduling = Field(Scheduling(), description=gettext_noop("an object with spread"))
     workspace_id: str | int | None = Field(None, description=gettext_noop("the name of a workspace"))
     rolling_strategy: RollingStrategy = Field(RollingStrategy(), description=gettext_noop("an object"))
     rpc: Rpc = Field(Rpc(), description=gettext_noop("an object"))
@@ -163,6 +163,10 @@ class Prepare(Part):
     python_requirements: list[str] = Field([], alias="pythonRequirements", description=gettext_noop("a list of texts"))
     python_requirements_path: str = Field("", alias="pythonRequirementsPath", description=gettext_noop("a path"))
 
+    @property
+    def is_wanted(self) -> bool:
+        return bool(self.python_requirements or self.python_requirements_path)
+
 
 class Container(Part):
     """One entry of ``containers`` (eas.md §3.4)."""
@@ -211,75 +215,34 @@ class Container(Part):
         return self
 
 
-class Oss(Part):
-    path: str = Field(description=gettext_noop("oss://BUCKET/FOLDER/"))
-    endpoint: str = Field("", description=gettext_noop("text"))
-    read_only: bool = Field(False, alias="readOnly", description=gettext_noop("true or false"))
-
-    @field_validator("path")
-    @classmethod
-    def check_path(cls, value: str) -> str:
-        match = re.fullmatch(r"oss://([a-z0-9](?:[a-z0-9.-]{0,61}[a-z0-9])?)(/[^\0\\]*)?", value)
-        if not match or ".." in match.group(1) or ".." in (match.group(2) or "").split("/"):
-            raise PydanticCustomError("oss_path", "bad path")
-        return value
-
-    @property
-    def bucket(self) -> str:
-        return self.path.removeprefix("oss://").split("/", 1)[0]
-
-    @property
-    def prefix(self) -> str:
-        """The folder below the bucket, without slashes at either end; "" is the whole bucket."""
-        _, _, prefix = self.path.removeprefix("oss://").partition("/")
-        return posixpath.normpath(prefix).strip("/") if prefix.strip("/") else ""
-
-
-class EmptyDir(Part):
-    medium: str = Field("", description=gettext_noop("memory, or left out"))
-    size_limit: Number | None = Field(None, gt=0, description=gettext_noop("gigabytes, over 0"))
-
-
-class Mount(Part):
-    """One entry of ``storage``: a source and where it appears (eas.md §3.6)."""
-
-    mount_path: str = Field("", max_length=4096, description=gettext_noop("an absolute path"))
-    oss: Oss | None = Field(None, description=gettext_noop("an object with path"))
-    empty_dir: EmptyDir | None = Field(None, description=gettext_noop("an object"))
-    nfs: dict[str, Any] | None = Field(None, description=gettext_noop("an object"))
-    git: dict[str, Any] | None = Field(None, description=gettext_noop("an object"))
-    dataset: dict[str, Any] | None = Field(None, description=gettext_noop("an object"))
-
-    @property
-    def folder(self) -> str:
-        """``mount_path`` without doubled or trailing slashes."""
-        return "/" + posixpath.normpath(self.mount_path).lstrip("/")
-
-    @property
-    def source(self) -> str:
-        """Which kind of source this is, one of ``STORAGE_SOURCES``."""
-        return next(name for name in STORAGE_SOURCES if getattr(self, name) is not None)
-
-    @model_validator(mode="after")
-    def check_mount(self) -> Mount:
-        if sum(getattr(self, name) is not None for name in STORAGE_SOURCES) != 1:
-            raise PydanticCustomError("storage_source", "one source")
-        path = self.mount_path
-        if not path.startswith("/") or "\0" in path or "\\" in path or any(c.isspace() for c in path):
-            raise PydanticCustomError("mount_path", "not absolute")
-        plain = self.folder
-        if ".." in path.split("/") or plain == "/":
-            raise PydanticCustomError("mount_path", "not a folder of its own")
-        if any(plain == folder or plain.startswith(folder + "/") for folder in SYSTEM_FOLDERS):
-            raise PydanticCustomError("mount_system", "{path}", {"path": plain})
-        return self
-
-
 class Runtime(Part):
     enable_crash_block: bool = Field(False, description=gettext_noop("true or false"))
     termination_grace_period: Whole | None = Field(
         None, ge=0, le=3600, description=gettext_noop("seconds, from 0 to 3600")
     )
+
+
+class InstanceType(Part):
+    """One kind of machine (eas.md §3.3)."""
+
+    type: str = Field("", max_length=128, description=gettext_noop("the name of an instance type"))
+
+
+class Computing(Part):
+    instances: list[InstanceType] = Field([], max_length=32, description=gettext_noop("a list of instance types"))
+    instance_type: str = Field("", max_length=128, description=gettext_noop("the name of an instance type"))
+
+
+class Cloud(Part):
+    """``cloud``: the machines that instances run on."""
+
+    computing: Computing = Field(Computing(), description=gettext_noop("an object"))
+
+    @property
+    def instance_types(self) -> tuple[str, ...]:
+        """In the order in which they are to be tried; ``dedicated_resource`` is no type."""
+        named = [one.type for one in self.computing.instances] or [self.computing.instance_type]
+        return tuple(dict.fromkeys(name for name in named if name and name != "dedicated_resource"))
 
 
 class ServiceDocument(Part):
@@ -289,8 +252,27 @@ class ServiceDocument(Part):
     containers: list[Container] = Field([], max_length=16, description=gettext_noop("a list of containers"))
     storage: list[Mount] = Field([], max_length=64, description=gettext_noop("a list of mounts"))
     labels: dict[str, str | int | float | bool] = Field({}, description=gettext_noop("an object of texts"))
+    cloud: Cloud = Field(Cloud(), description=gettext_noop("an object"))
+    autoscaler: Autoscaler | None = Field(None, description=gettext_noop("an object with min, max and strategies"))
+    docker_auth: str = Field(
+        "",
+        alias="dockerAuth",
+        max_length=8192,
+        description=gettext_noop("USER:PASSWORD of an image registry, in base64"),
+    )
     runtime: Runtime = Field(Runtime(), description=gettext_noop("an object"))
     token: str | None = Field(
         None, min_length=8, max_length=512, pattern=r"^[\x21-\x7e]+$",
         description=gettext_noop("8 to 512 printable characters without spaces"),
     )  # fmt: skip
+
+    @field_validator("docker_auth")
+    @classmethod
+    def check_docker_auth(cls, value: str) -> str:
+        try:
+            user, colon, _ = base64.b64decode(value, validate=True).decode().partition(":")
+        except (binascii.Error, ValueError):
+            user = colon = ""
+        if value and not (user and colon):
+            raise PydanticCustomError("docker_auth", "not base64")
+        return value

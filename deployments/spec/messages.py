@@ -32,6 +32,10 @@ SENTENCES = {
         "%(path)s must look like oss://BUCKET/FOLDER/, the bucket of a-z, 0-9, - and ., without `..`."
     ),
     "image_name": gettext_noop("%(path)s must be the name of an image, such as chat-llm-webui:3.0."),
+    "docker_auth": gettext_noop(
+        "%(path)s must be USER:PASSWORD in base64, as `printf USER:PASSWORD | base64` writes it."
+    ),
+    "autoscaler_bounds": gettext_noop("%(path)s.max must not be less than %(path)s.min."),
     "text_nul": gettext_noop("%(path)s holds a NUL character. Remove it."),
 }
 #: What a field must be that has no description.
@@ -70,7 +74,7 @@ def sentence(path: str, description: str, error: dict[str, Any]) -> FieldError:
     known = {"path": path, "rule": _(description or VALID), "input": shorten(error["input"])}
     if code == "missing":
         text = _("%(path)s is missing. It must be %(rule)s.") if description else _("%(path)s is missing.")
-    elif path == "token" or path.endswith(".value"):  # a secret is never repeated
+    elif path == "token" or path.endswith((".value", ".password")):  # a secret is never repeated
         text = _("%(path)s must be %(rule)s.")
     else:
         text = _("%(path)s must be %(rule)s; got %(input)s.")

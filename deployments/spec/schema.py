@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -17,16 +17,19 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from pydantic import BaseModel
 
+from deployments.spec.autoscaling import METRICS
 from deployments.spec.document import ServiceDocument
 from deployments.spec.messages import find_field, inner_model
 from deployments.spec.spec import ENGINE_LABEL, LLM_ENGINES
 
 #: EAS's fields that are kept as they come and change nothing here, by their path with ``[]`` for an entry of a list.
 KEPT = {
-    "cloud": gettext_lazy("EAS's instance types and networks; the LLM form reads the instance type"),
-    "dockerAuth": gettext_lazy("the password of a private image registry"),
+    "cloud.networking": gettext_lazy("EAS's networks"),
+    "cloud.computing.disable_spot_protection_period": gettext_lazy("EAS's bids for machines"),
+    "cloud.computing.instances[].spot_price_limit": gettext_lazy("EAS's bids for machines"),
+    "cloud.computing.instances[].capacity": gettext_lazy("how many instances may be on one type of machine"),
     "networking": gettext_lazy("EAS's gateways; gateway_policy.concurrency_limit works here"),
-    "autoscaler": gettext_lazy("rules for the number of instances"),
+    "autoscaler.behavior.onZero": gettext_lazy("starting from no instance"),
     "features": gettext_lazy("EAS's switches"),
     "unit": gettext_lazy("machines of one distributed instance"),
     "unit.size": gettext_lazy("machines of one distributed instance"),
@@ -47,9 +50,6 @@ KEPT = {
     "role_arn": gettext_lazy("an Alibaba Cloud role"),
     "eas": gettext_lazy("EAS's own notes"),
     "options": gettext_lazy("EAS's own notes"),
-    "metadata.gpu_memory": gettext_lazy("a part of a GPU"),
-    "metadata.gpu_core_percentage": gettext_lazy("a part of a GPU"),
-    "metadata.qos": gettext_lazy("EAS's sharing of processors"),
     "metadata.resource": gettext_lazy("EAS's resource groups"),
     "metadata.quota_id": gettext_lazy("EAS's resource quotas"),
     "metadata.cuda": gettext_lazy("a CUDA version that EAS mounts"),
@@ -60,11 +60,9 @@ KEPT = {
     "metadata.disk": gettext_lazy("EAS's system disk"),
     "metadata.group": gettext_lazy("EAS's service groups"),
     "metadata.region": gettext_lazy("an Alibaba Cloud region"),
-    "metadata.shm_size": gettext_lazy("shared memory of an EAS instance"),
     "metadata.workload_type": gettext_lazy("EAS's elastic jobs"),
     "metadata.resource_burstable": gettext_lazy("EAS's elastic pool"),
     "metadata.resource_rebalancing": gettext_lazy("EAS's elastic pool"),
-    "metadata.scheduling": gettext_lazy("EAS's spreading over hosts and zones"),
     "metadata.rpc.worker_threads": gettext_lazy("threads of a built-in processor"),
     "metadata.rpc.rate_limit": gettext_lazy("requests a second of one instance"),
     "metadata.rpc.io_threads": gettext_lazy("threads of a built-in processor"),
@@ -73,13 +71,25 @@ KEPT = {
     "metadata.rpc.max_batch_timeout": gettext_lazy("batches of a built-in processor"),
     "metadata.rpc.enable_sigterm": gettext_lazy("here SIGTERM comes once traffic has moved away"),
     "storage[].properties": gettext_lazy("notes of EAS's console"),
+    "storage[].nfs.resourceGroup": gettext_lazy("EAS's resource groups"),
+}
+#: Fields that work on Kubernetes and are kept elsewhere. The LLM form reads ``cloud.computing`` everywhere.
+ON_KUBERNETES = {
+    "dockerAuth": gettext_lazy("the password of a private image registry"),
+    "autoscaler": gettext_lazy("rules for the number of instances"),
+    "metadata.gpu_memory": gettext_lazy("a part of a GPU"),
+    "metadata.gpu_core_percentage": gettext_lazy("a part of a GPU"),
+    "metadata.gpu_product": gettext_lazy("the kind of GPU"),
+    "metadata.qos": gettext_lazy("EAS's sharing of processors"),
+    "metadata.shm_size": gettext_lazy("shared memory of an EAS instance"),
+    "metadata.scheduling": gettext_lazy("EAS's spreading over hosts and zones"),
 }
 #: Keys beside the models' fields that work: the name's old place and EAS's aliases (``canonicalise``), one policy.
 _TAKEN = {"name", "eas.termination_grace_period", "rpc"}
 #: Objects of EAS of which one part works.
-_PARTLY = {"networking": "gateway_policy", "cloud": "computing"}
+_PARTLY = {"networking": "gateway_policy"}
 #: Objects whose keys are the operator's own, or a source's.
-_OPEN = {"labels", "storage[].nfs", "storage[].git", "storage[].dataset"}
+_OPEN = {"labels", "storage[].dataset"}
 #: Values that are known beyond the models' types.
 VALUES = {f"labels.{ENGINE_LABEL}": LLM_ENGINES, "storage[].empty_dir.medium": ("memory",)}
 #: Bounds of annotated types, which pydantic leaves in its own words.
@@ -108,30 +118,35 @@ class PassedOver:
         return _("%(path)s is no field that Slipway knows. It is kept, and does nothing.") % told
 
 
-def passed_over(document: Mapping[str, Any]) -> list[PassedOver]:
+def passed_over(document: Mapping[str, Any], *, on_kubernetes: bool = False) -> list[PassedOver]:
     """The fields that Slipway keeps and does not act on, in the document's order."""
-    return list(_passed_over(document, ServiceDocument, "", ""))
+    kept = set(KEPT) if on_kubernetes else {*KEPT, *ON_KUBERNETES}
+    return list(_passed_over(document, ServiceDocument, kept))
 
 
-def _passed_over(place: Mapping[str, Any], model: type[BaseModel], path: str, shape: str) -> Iterator[PassedOver]:
+def _passed_over(
+    place: Mapping[str, Any], model: type[BaseModel], kept: Set[str], path: str = "", shape: str = ""
+) -> Iterator[PassedOver]:
     for key, value in place.items():
         here, kind = f"{path}.{key}".lstrip("."), f"{shape}.{key}".lstrip(".")
         field = find_field(model, key)
-        if field is None:
+        if kind in kept:
+            yield PassedOver(here, True, "")
+        elif field is None:
             if kind in _PARTLY and isinstance(value, Mapping):
                 yield from (PassedOver(f"{here}.{one}", True, "") for one in value if one != _PARTLY[kind])
             elif kind not in _TAKEN:
-                is_known = kind in KEPT
-                yield PassedOver(here, is_known, "" if is_known else nearest(key, model))
-            continue
-        inner = inner_model(field.annotation)
-        if inner is None or kind in _OPEN:
-            continue
-        if isinstance(value, Mapping):
-            yield from _passed_over(value, inner, here, kind)
-        for index, entry in enumerate(value if isinstance(value, list) else []):
-            if isinstance(entry, Mapping):
-                yield from _passed_over(entry, inner, f"{here}[{index}]", f"{kind}[]")
+                yield PassedOver(here, False, nearest(key, model))
+        elif kind == "autoscaler.strategies" and isinstance(value, Mapping):
+            yield from (PassedOver(f"{here}.{one}", True, "") for one in value if one not in METRICS)
+        elif (inner := inner_model(field.annotation)) is not None and kind not in _OPEN:
+            if isinstance(value, Mapping):
+                yield from _passed_over(value, inner, kept, here, kind)
+            for index, entry in enumerate(value if isinstance(value, list) else []):
+                if isinstance(entry, Mapping):
+                    yield from _passed_over(entry, inner, kept, f"{here}[{index}]", f"{kind}[]")
+        elif kind == "autoscaler.scaleStrategies[].metricName" and value not in METRICS:
+            yield PassedOver(here, True, "")
 
 
 def nearest(key: str, model: type[BaseModel]) -> str:
@@ -146,13 +161,13 @@ def spelled(name: str, model: type[BaseModel]) -> str:
     return model.model_fields[name].alias or name
 
 
-def document_schema() -> dict[str, Any]:
+def document_schema(*, on_kubernetes: bool = False) -> dict[str, Any]:
     """The JSON schema of a service document, without references, with a sentence for each field."""
     schema = _inlined(_raw_schema()["definition"], _raw_schema()["parts"], "")
     schema["description"] = _("a service document")
     properties: dict[str, Any] = schema["properties"]
     properties["metadata"]["properties"]["name"]["description"] = _("3 to 63 characters of a-z, 0-9 and _")
-    for path, about in KEPT.items():
+    for path, about in (KEPT if on_kubernetes else KEPT | ON_KUBERNETES).items():
         place = properties
         *around, last = path.replace("[]", "").split(".")
         for step in around:

@@ -13,10 +13,11 @@ from typing import Any
 from django.utils.translation import gettext as _
 from pydantic import ValidationError
 
-from deployments.spec.document import Container, Mount, ServiceDocument
+from deployments.spec.document import Container, ServiceDocument
 from deployments.spec.errors import FieldError, SpecInvalid
 from deployments.spec.messages import explain, shorten
 from deployments.spec.names import check_name
+from deployments.spec.storage import Mount
 from deployments.words import number
 
 MAX_DOCUMENT_BYTES = 1_048_576

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deployments.clusters.local.folder import VOLUMES
-from deployments.spec.document import Mount
+from deployments.spec.storage import Mount
 
 #: What may stand before a path for it to begin there: nothing, white space, quotes, and what separates.
 #: ``:-`` is the shell's default value, ``${MODEL:-/model_dir}``.
