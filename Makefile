@@ -5,10 +5,10 @@ SHELL := /bin/sh
 
 BIN := .venv/bin
 
-# A file's tests share what they started, so they stay together. Those that start a whole Slipway run alone: they hold
-# it to what people notice, and three at once on a small machine are slower than that.
-SIDE_BY_SIDE := -n 3 --dist loadfile -m "not browser and not supervisor"
-ALONE := -m "browser or supervisor"
+# A file's tests share what they started, so they stay together. Those that start a whole Slipway, of several processes
+# and models, run two at once: they wait as much as they work, but a third would make all wait longer.
+PARTS := -n 3 --dist loadfile -m "not browser and not supervisor"
+WHOLE := -n 2 --dist loadfile -m "browser or supervisor"
 
 # The first Python that is new enough; PYTHON=/path/to/python chooses another.
 PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
@@ -43,8 +43,8 @@ test: setup
 ifdef ARGS
 	@exec $(BIN)/python -m pytest $(ARGS)
 else
-	@$(BIN)/python -m pytest $(SIDE_BY_SIDE)
-	@exec $(BIN)/python -m pytest $(ALONE)
+	@$(BIN)/python -m pytest $(PARTS)
+	@exec $(BIN)/python -m pytest $(WHOLE)
 endif
 
 lint: setup

@@ -20,6 +20,8 @@ from tests.static_files import build_static_files
 from tests.waiting import wait_until
 
 PASSWORD = "correct-horse-battery"
+#: Until something is given up that nobody has promised to be quick.
+PATIENCE_MS = 30_000
 CHROMIUM_FLAGS = [
     "--headless",
     "--no-sandbox",
@@ -58,7 +60,7 @@ def chromium() -> Iterator[Browser]:
     # Playwright keeps an event loop in this thread, and Django would take the tests' own queries for mistakes.
     with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
         patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
-        expect.set_options(timeout=15_000)
+        expect.set_options(timeout=PATIENCE_MS)
         browser = playwright.chromium.launch(executable_path=str(program), args=CHROMIUM_FLAGS)
         yield browser
         browser.close()
@@ -74,7 +76,7 @@ def context(chromium: Browser, slipway: SlipwayProcess) -> Iterator[BrowserConte
             foreign.append(request.url)
 
     profile = chromium.new_context(base_url=slipway.address, viewport={"width": 1280, "height": 800})
-    profile.set_default_timeout(15_000)
+    profile.set_default_timeout(PATIENCE_MS)
     profile.on("request", look)
     yield profile
     profile.close()

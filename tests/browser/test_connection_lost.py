@@ -12,6 +12,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 from tests.browser.conftest import PASSWORD
 from tests.browser.test_services_list import create_stopped
 from tests.slipway_process import SlipwayProcess
+from tests.waiting import noticed_ms
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
@@ -37,10 +38,10 @@ def test_a_server_that_is_gone_is_said_and_the_page_is_right_again_without_a_rel
     page.evaluate("window.neverReloaded = true")
 
     slipway.stop()
-    expect(indicator).to_contain_text(PAUSED, timeout=SAID_WITHIN_MS)
+    expect(indicator).to_contain_text(PAUSED, timeout=noticed_ms(SAID_WITHIN_MS))
     page.wait_for_timeout(GONE_MS)
     slipway.start()
-    expect(indicator).to_have_attribute("data-state", "live", timeout=20_000)
+    expect(indicator).to_have_attribute("data-state", "live", timeout=noticed_ms(20_000))
     create_stopped(api, "after_the_gap")
     expect(page.get_by_text("1 change", exact=False).first).to_be_visible()
     assert page.evaluate("window.neverReloaded"), "the page was loaded anew"
@@ -56,10 +57,10 @@ def test_a_server_that_hangs_is_said_too(signed_in: Page, slipway: SlipwayProces
     assert server is not None
     os.kill(server, signal.SIGSTOP)
     try:
-        expect(indicator).to_contain_text(PAUSED, timeout=7_000)
+        expect(indicator).to_contain_text(PAUSED, timeout=noticed_ms(7_000))
     finally:
         os.kill(server, signal.SIGCONT)
-    expect(indicator).to_have_attribute("data-state", "live", timeout=20_000)
+    expect(indicator).to_have_attribute("data-state", "live", timeout=noticed_ms(20_000))
 
 
 def test_a_tab_that_was_hidden_is_right_soon_after_it_is_back(
@@ -81,7 +82,7 @@ def test_a_tab_that_was_hidden_is_right_soon_after_it_is_back(
     assert not asked, "a hidden tab asks for nothing"
     expect(cell).to_have_text("0/0")
     page.evaluate(HIDE, False)
-    expect(cell).to_have_text("0/3", timeout=RIGHT_AGAIN_MS)
+    expect(cell).to_have_text("0/3", timeout=noticed_ms(RIGHT_AGAIN_MS))
 
 
 def test_eleven_tabs_load_over_plain_http_and_all_are_live(signed_in: Page, context: BrowserContext) -> None:

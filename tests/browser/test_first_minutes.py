@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import PASSWORD
+from tests.waiting import noticed_ms
 
 pytestmark = pytest.mark.browser
 READY_MS = 60_000
@@ -31,9 +32,11 @@ def test_five_clicks_by_the_form_and_only_the_message_typed(page: Page) -> None:
     clicks.on("button", "Deploy Service")
     clicks.on("link", "LLM Deployment")
     clicks.on("button", "Deploy")
-    expect(page.locator("[data-status]").first).to_have_attribute("data-status", "Running", timeout=READY_MS)
+    expect(page.locator("[data-status]").first).to_have_attribute(
+        "data-status", "Running", timeout=noticed_ms(READY_MS)
+    )
     clicks.on("link", "View Web App")
     page.get_by_label("Message", exact=True).fill("What is a slipway?")
     page.get_by_label("Message", exact=True).press("Enter")
-    expect(page.locator("[data-role=assistant]").last).to_contain_text(" ", timeout=READY_MS)
+    expect(page.locator("[data-role=assistant]").last).to_contain_text(" ", timeout=noticed_ms(READY_MS))
     assert clicks.count == 5

@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import wait_status
+from tests.waiting import noticed_ms
 
 pytestmark = pytest.mark.browser
 SERVER = "exec python3 -m http.server --bind 127.0.0.1 $PORT"
@@ -48,7 +49,7 @@ def test_waiting_shows_step_seconds_and_usual_time_and_a_way_out(
     expect(card).to_contain_text(re.compile(r"Longer than usual: \d+ s, usually"))
     signed_in.context.set_offline(False)
     way_out = signed_in.get_by_role("link", name="Stop instead")
-    expect(way_out).to_be_visible(timeout=20_000)
+    expect(way_out).to_be_visible(timeout=noticed_ms(20_000))
     way_out.click()
     signed_in.get_by_role("dialog").get_by_role("button", name="Stop").click()
     wait_status(api, "waits_a", "Stopped")

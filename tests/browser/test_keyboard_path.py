@@ -13,7 +13,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import PASSWORD, shorten_answers, wait_status
 from tests.browser.test_keyboard import LOOK
-from tests.waiting import wait_until
+from tests.waiting import noticed_ms, wait_until
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 
@@ -80,7 +80,9 @@ def test_keys_alone_sign_in_deploy_chat_update_and_delete(page: Page, api: httpx
     keys.write("textbox", "Service Name", deployed)
     keys.press("button", "Deploy")
     page.wait_for_url(f"**/services/{deployed}")
-    expect(page.locator("#service-header [data-status]")).to_have_attribute("data-status", "Running", timeout=READY_MS)
+    expect(page.locator("#service-header [data-status]")).to_have_attribute(
+        "data-status", "Running", timeout=noticed_ms(READY_MS)
+    )
 
     keys.press("link", "View Web App")
     page.wait_for_url("**/chat")
@@ -89,7 +91,7 @@ def test_keys_alone_sign_in_deploy_chat_update_and_delete(page: Page, api: httpx
     page.keyboard.type("Say hello in one short sentence.")
     page.keyboard.press("Enter")
     answer = page.locator(".turn[data-status=finished] [data-role=assistant]")
-    expect(answer).to_contain_text(re.compile(r"\w{2,}"), timeout=READY_MS)
+    expect(answer).to_contain_text(re.compile(r"\w{2,}"), timeout=noticed_ms(READY_MS))
 
     page.goto(f"/services/{deployed}")
     keys.press("link", "Update Service")

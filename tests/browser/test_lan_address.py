@@ -9,7 +9,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.browser.conftest import PASSWORD, sign_in
+from tests.browser.conftest import PASSWORD, PATIENCE_MS, sign_in
 from tests.slipway_process import SlipwayProcess
 from tests.static_files import build_static_files
 
@@ -46,7 +46,7 @@ def token(open_slipway: SlipwayProcess) -> str:
 def lan(chromium: Browser, open_slipway: SlipwayProcess, token: str) -> Iterator[Page]:
     """A tab that is signed in at ``http://slipway.lan``."""
     profile = chromium.new_context(base_url=f"http://{LAN_HOST}:{open_slipway.port}")
-    profile.set_default_timeout(15_000)
+    profile.set_default_timeout(PATIENCE_MS)
     tab = profile.new_page()
     tab.on("pageerror", lambda error: pytest.fail(f"the page threw: {error}"))
     sign_in(tab)

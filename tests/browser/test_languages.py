@@ -17,10 +17,10 @@ from playwright.sync_api import Browser, Page, expect
 
 from console.catalogs import LOCALE
 from deployments.languages import ENGLISH, Language, catalog_compiled, offered_languages
-from tests.browser.conftest import shorten_answers, wait_status
+from tests.browser.conftest import PATIENCE_MS, shorten_answers, wait_status
 from tests.browser.persons import OWN_PASSWORD, create_owner
 from tests.slipway_process import SlipwayProcess
-from tests.waiting import wait_until
+from tests.waiting import noticed_ms, wait_until
 
 pytestmark = pytest.mark.browser
 READY_MS = 60_000
@@ -39,7 +39,7 @@ def catalog_of(language: Language) -> gettext.NullTranslations:
 def tab(chromium: Browser, slipway: SlipwayProcess) -> Iterator[Page]:
     """A tab whose browser asks for English."""
     profile = chromium.new_context(base_url=slipway.address, viewport={"width": 1280, "height": 800}, locale="en-US")
-    profile.set_default_timeout(15_000)
+    profile.set_default_timeout(PATIENCE_MS)
     page = profile.new_page()
     page.on("pageerror", lambda error: pytest.fail(f"the page threw: {error}"))
     yield page
@@ -88,15 +88,15 @@ def test_a_persons_path(tab: Page, api: httpx.Client, reader: str, language: Lan
     tab.get_by_role("button", name=words("Deploy"), exact=True).click()
     tab.wait_for_url(f"**/services/{name}")
     badge = tab.locator("[data-status]").first
-    expect(badge).to_have_attribute("data-status", "Running", timeout=READY_MS)
+    expect(badge).to_have_attribute("data-status", "Running", timeout=noticed_ms(READY_MS))
     expect(badge).to_contain_text(words("Running"))
 
     tab.goto(f"/services/{name}/chat")
     shorten_answers(tab)
     tab.locator("textarea").first.fill("What is a slipway?")
     tab.locator("textarea").first.press("Enter")
-    expect(tab.locator("[data-role=assistant]").last).to_contain_text(" ", timeout=READY_MS)
-    expect(tab.locator(".answer-stats").last).not_to_have_text("", timeout=READY_MS)
+    expect(tab.locator("[data-role=assistant]").last).to_contain_text(" ", timeout=noticed_ms(READY_MS))
+    expect(tab.locator(".answer-stats").last).not_to_have_text("", timeout=noticed_ms(READY_MS))
 
     tab.goto(f"/services/{name}/edit")
     expect(tab.get_by_role("heading", level=1)).to_contain_text(words("Update Service"))

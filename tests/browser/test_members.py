@@ -9,6 +9,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import PASSWORD, sign_in
 from tests.browser.persons import OWN_PASSWORD, create_person, sign_in_first
+from tests.waiting import noticed_ms
 
 pytestmark = pytest.mark.browser
 
@@ -27,10 +28,10 @@ def test_the_members_page_follows_what_happens_elsewhere_and_moves_no_row(signed
     page.get_by_label("User name", exact=True).fill("half typed")
 
     assert api.put("/workspaces/default/members/lena", json={"Role": "operator"}).status_code == 200
-    expect(role).to_have_value("operator", timeout=2_000)
+    expect(role).to_have_value("operator", timeout=noticed_ms(2_000))
     assert api.post("/workspaces/default/members", json={"UserName": "aron", "Role": "viewer"}).status_code == 201
     changes = page.locator("#list-changes")
-    expect(changes).to_contain_text("1 change", timeout=2_000)
+    expect(changes).to_contain_text("1 change", timeout=noticed_ms(2_000))
     expect(page.get_by_role("row", name="aron")).to_have_count(0)
     expect(page.get_by_label("User name", exact=True)).to_have_value("half typed")
     assert page.evaluate("window.neverReloaded")
@@ -40,7 +41,7 @@ def test_the_members_page_follows_what_happens_elsewhere_and_moves_no_row(signed
     expect(page.get_by_role("row", name="aron")).to_be_visible()
     for name in ("aron", "lena"):
         assert api.delete(f"/workspaces/default/members/{name}").status_code in (200, 204)
-    expect(changes).to_contain_text("2 changes", timeout=2_000)
+    expect(changes).to_contain_text("2 changes", timeout=noticed_ms(2_000))
 
 
 def test_what_the_members_page_refused_stays_and_its_address_can_be_read_again(signed_in: Page) -> None:

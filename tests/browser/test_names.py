@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import shorten_answers
+from tests.waiting import noticed_ms
 
 pytestmark = pytest.mark.browser
 
@@ -100,7 +101,9 @@ def test_a_chat_is_renamed_deleted_and_brought_back_by_keyboard(signed_in: Page,
     shorten_answers(signed_in)
     place(signed_in, "textbox", "Message").fill("Keys only.")
     signed_in.keyboard.press("Enter")
-    expect(signed_in.locator(".turn[data-status=finished] [data-role=assistant]")).to_have_count(1, timeout=60_000)
+    expect(signed_in.locator(".turn[data-status=finished] [data-role=assistant]")).to_have_count(
+        1, timeout=noticed_ms(60_000)
+    )
     expect(place(signed_in, "button", "Regenerate")).to_have_count(1)
     more = place(signed_in, "button", "More for Keys only.")
     reach(signed_in, more, "Rename")

@@ -8,9 +8,10 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from tests.browser.conftest import shorten_answers, sign_in
+from tests.browser.conftest import PATIENCE_MS, shorten_answers, sign_in
 from tests.browser.persons import OWN_PASSWORD, create_owner, sign_in_first
 from tests.slipway_process import SlipwayProcess
+from tests.waiting import noticed_ms
 
 pytestmark = pytest.mark.browser
 
@@ -19,7 +20,7 @@ pytestmark = pytest.mark.browser
 def second(chromium: Browser, slipway: SlipwayProcess) -> Iterator[BrowserContext]:
     """Another person's browser."""
     profile = chromium.new_context(base_url=slipway.address, viewport={"width": 1280, "height": 800})
-    profile.set_default_timeout(15_000)
+    profile.set_default_timeout(PATIENCE_MS)
     yield profile
     profile.close()
 
@@ -58,7 +59,7 @@ def test_a_person_is_made_let_in_promoted_and_removed(
     shorten_answers(talk)
     talk.get_by_label("Message", exact=True).fill("Say hello.")
     talk.get_by_role("button", name="Send", exact=True).click()
-    expect(talk.locator(".turn[data-status=finished]")).to_have_count(1, timeout=60_000)
+    expect(talk.locator(".turn[data-status=finished]")).to_have_count(1, timeout=noticed_ms(60_000))
 
     nora.goto(service)
     expect(nora.locator("#live-indicator")).to_have_attribute("data-state", "live")
@@ -74,8 +75,8 @@ def test_a_person_is_made_let_in_promoted_and_removed(
     signed_in.get_by_role("link", name="Remove nora").click()
     signed_in.get_by_role("dialog").get_by_role("button", name="Remove").click()
     expect(signed_in.get_by_role("row", name="nora")).to_have_count(0)
-    expect(nora.get_by_role("heading", name="Nothing here")).to_be_visible(timeout=5_000)
-    expect(talk.get_by_text("not for you", exact=False)).to_be_visible(timeout=5_000)
+    expect(nora.get_by_role("heading", name="Nothing here")).to_be_visible(timeout=noticed_ms(5_000))
+    expect(talk.get_by_text("not for you", exact=False)).to_be_visible(timeout=noticed_ms(5_000))
     token = api.get(f"/services/local/{chat_service}/endpoints").json()["AccessToken"]
     answer = httpx.get(
         f"{slipway.address}/api/predict/{chat_service}/v1/models", headers={"Authorization": token}, trust_env=False
@@ -91,7 +92,7 @@ def test_an_account_that_is_switched_off_is_asked_to_sign_in_at_once(
     sign_in_first(otto, "otto", secret)
     expect(otto.locator("#live-indicator")).to_have_attribute("data-state", "live")
     assert api.put("/people/otto/deactivate").status_code == 200
-    expect(otto.get_by_role("dialog")).to_be_visible(timeout=5_000)
+    expect(otto.get_by_role("dialog")).to_be_visible(timeout=noticed_ms(5_000))
     otto.get_by_role("dialog").get_by_label("User name").fill("otto")
     otto.get_by_role("dialog").get_by_label("Password", exact=True).fill(OWN_PASSWORD)
     otto.get_by_role("dialog").get_by_role("button", name="Sign in", exact=True).click()
@@ -105,7 +106,7 @@ def test_other_browsers_are_signed_out_from_the_settings(signed_in: Page, second
     signed_in.goto("/settings/security")
     signed_in.get_by_role("button", name="Sign out others").click()
     expect(signed_in.get_by_text("Signed out in")).to_be_visible()
-    expect(elsewhere.get_by_role("dialog")).to_be_visible(timeout=5_000)
+    expect(elsewhere.get_by_role("dialog")).to_be_visible(timeout=noticed_ms(5_000))
     expect(signed_in.get_by_text("This one")).to_have_count(1)
 
 

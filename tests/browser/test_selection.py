@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 from tests.browser.conftest import sign_in
 from tests.browser.test_services_list import create_stopped
 from tests.slipway_process import SlipwayProcess
+from tests.waiting import noticed_ms
 
 pytestmark = pytest.mark.browser
 COUNT = 30
@@ -87,7 +88,7 @@ def test_all_that_match_are_deleted_once_their_number_is_typed(signed_in: Page, 
     expect(dialog.get_by_role("alert")).to_contain_text("Type delete 27")
     dialog.get_by_label("Type delete 27 to confirm").fill("delete 27")
     dialog.get_by_role("button", name="Delete").click()
-    expect(dialog).to_contain_text("27 services were changed", timeout=30_000)
+    expect(dialog).to_contain_text("27 services were changed", timeout=noticed_ms(30_000))
 
 
 def test_rows_are_walked_selected_and_opened_by_keys_and_what_cannot_be_done_says_why(

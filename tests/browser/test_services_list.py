@@ -8,6 +8,7 @@ from playwright.sync_api import Browser, Page, WebSocketRoute, expect
 
 from tests.browser.conftest import sign_in, wait_status
 from tests.slipway_process import SlipwayProcess
+from tests.waiting import noticed_ms
 
 pytestmark = pytest.mark.browser
 
@@ -54,13 +55,13 @@ def test_a_change_elsewhere_shows_and_nothing_in_use_moves(
 
     api.put(f"/services/local/{chat_service}/stop")
     badge = page.locator(f"[data-service={chat_service}]")
-    expect(badge).not_to_have_attribute("data-status", "Running", timeout=CHECK_3_MS)
+    expect(badge).not_to_have_attribute("data-status", "Running", timeout=noticed_ms(CHECK_3_MS))
     assert page.evaluate(STATE) == before
     wait_status(api, chat_service, "Stopped")
-    expect(badge).to_have_attribute("data-status", "Stopped", timeout=CHECK_3_MS)
+    expect(badge).to_have_attribute("data-status", "Stopped", timeout=noticed_ms(CHECK_3_MS))
     api.put(f"/services/local/{chat_service}/start")
     wait_status(api, chat_service, "Running")
-    expect(badge).to_have_attribute("data-status", "Running", timeout=CHECK_3_MS)
+    expect(badge).to_have_attribute("data-status", "Running", timeout=noticed_ms(CHECK_3_MS))
     assert page.evaluate(STATE) == before
 
 
@@ -78,7 +79,7 @@ def test_what_moves_is_looked_at_again_though_its_hints_are_lost(
     page.locator(f"#more-{chat_service}").click()
     page.locator(f"#menu-{chat_service}").get_by_role("link", name="Stop").click()
     page.get_by_role("dialog").get_by_role("button", name="Stop", exact=True).click()
-    expect(badge).to_have_attribute("data-status", "Stopped", timeout=6_000)
+    expect(badge).to_have_attribute("data-status", "Stopped", timeout=noticed_ms(6_000))
     api.put(f"/services/local/{chat_service}/start")
     wait_status(api, chat_service, "Running")
 

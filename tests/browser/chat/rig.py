@@ -10,6 +10,7 @@ from django.conf import settings
 from playwright.sync_api import BrowserContext, Page, Request, expect
 
 from tests.inference_gateway.rig import Deployed, EndlessEngine, Server
+from tests.waiting import noticed_ms
 
 
 class TellingEngine(EndlessEngine):
@@ -60,4 +61,4 @@ def ask(page: Page, question: str) -> None:
 
 
 def finished(page: Page, count: int = 1) -> None:
-    expect(page.locator(".turn[data-status=finished]")).to_have_count(count, timeout=30_000)
+    expect(page.locator(".turn[data-status=finished]")).to_have_count(count, timeout=noticed_ms(30_000))

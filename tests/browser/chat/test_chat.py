@@ -11,7 +11,7 @@ from playwright.sync_api import expect
 from inference_gateway.models import Conversation, Turn
 from tests.browser.chat.rig import TellingEngine, ask, composer, finished
 from tests.inference_gateway.rig import EndlessEngine, Server, deploy
-from tests.waiting import wait_until
+from tests.waiting import noticed_ms, wait_until
 
 pytestmark = pytest.mark.browser
 
@@ -248,11 +248,11 @@ def test_a_restart_of_the_server_is_said_and_survived(server: Server, visits: An
     ask(page, "Through a restart.")
     expect(page.locator("article[data-role=assistant]")).to_contain_text("word word word")
     server.kill()
-    expect(page.locator("#live-indicator")).to_have_attribute("data-state", "paused", timeout=6000)
+    expect(page.locator("#live-indicator")).to_have_attribute("data-state", "paused", timeout=noticed_ms(6_000))
     composer(page).fill("typed meanwhile")
     server.start()
-    expect(page.locator("#live-indicator")).to_have_attribute("data-state", "live", timeout=10_000)
-    expect(page.locator(".turn")).to_have_attribute("data-status", "interrupted", timeout=10_000)
+    expect(page.locator("#live-indicator")).to_have_attribute("data-state", "live", timeout=noticed_ms(10_000))
+    expect(page.locator(".turn")).to_have_attribute("data-status", "interrupted", timeout=noticed_ms(10_000))
     expect(page.locator("article[data-role=assistant]")).to_contain_text("word word")
     expect(composer(page)).to_have_value("typed meanwhile")
     page.get_by_role("button", name="Send", exact=True).click()
