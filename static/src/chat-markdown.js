@@ -2,7 +2,9 @@
 //
 // marked splits the text into blocks. A block that another one follows is frozen: its elements are never
 // touched again, and its text never parsed again. The last block is parsed with every paint, half-written
-// marks closed by remend, and morphed into place, so that buttons and selections in it survive.
+// marks closed by remend, and morphed into place, so that buttons and selections in it survive. Blocks lie in groups:
+// the browser goes through the siblings of what changes, and a long answer has hundreds of blocks. A group that is
+// full keeps its height while it is out of sight, and the browser leaves it alone.
 //
 // The text is untrusted: HTML in it is shown as text, links lead to http(s) only and show their host, pictures
 // and other media become links, and DOMPurify lets through what is listed here and nothing else.
@@ -16,6 +18,7 @@ const TAGS = [
   "strong", "table", "tbody", "td", "th", "thead", "tr", "ul",
 ];
 const ATTRIBUTES = ["href", "rel", "target", "class", "start", "align", "data-language"];
+const GROUP_SIZE = 24;
 const BLOCKS = "p, li, h3, h4, h5, h6, blockquote, td, th";
 
 const escapes = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;" };
@@ -82,6 +85,7 @@ export class MarkdownView {
     this.frozen = 0; // how much of the text lies in frozen blocks
     this.links = Object.create(null); // [name]: address, seen so far
     this.tail = null;
+    this.group = null;
     this.element.replaceChildren();
   }
 
@@ -133,9 +137,22 @@ export class MarkdownView {
     if (!this.tail) {
       this.tail = document.createElement("div");
       this.tail.className = "block";
-      this.element.append(this.tail);
+      this.#lastGroup().append(this.tail);
     }
     morph(this.tail, fragment);
+  }
+
+  #lastGroup() {
+    if (!this.group || this.group.childElementCount >= GROUP_SIZE) {
+      if (this.group) {
+        this.group.style.containIntrinsicBlockSize = `auto ${this.group.getBoundingClientRect().height}px`;
+        this.group.classList.add("is-full");
+      }
+      this.group = document.createElement("div");
+      this.group.className = "blocks";
+      this.element.append(this.group);
+    }
+    return this.group;
   }
 }
 

@@ -161,7 +161,7 @@ export class TurnView {
     const { words } = this.page;
     this.setPhase("over");
     this.article.removeAttribute("aria-busy");
-    this.#paintSoon();
+    this.renderNow(); // not with the next frame: what says that it is over must not come before its last words
     const said = noticeLine(told, this.text, words);
     this.notice.hidden = !said;
     this.notice.dataset.tone = told.status === "failed" ? "bad" : "info";
@@ -170,5 +170,6 @@ export class TurnView {
     this.foot.querySelector(".answer-stats").textContent = statsLine(told.stats, words);
     this.foot.querySelector("[data-continue]").hidden = !(told.is_continuable && this.page.continues);
     this.foot.hidden = false;
+    this.page.onPaint(this);
   }
 }

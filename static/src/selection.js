@@ -70,6 +70,7 @@ function show() {
   }
   const count = all === null ? names.size : total;
   bar.classList.toggle("is-on", count > 0);
+  document.documentElement.toggleAttribute("data-bulk", count > 0);
   const words = count === 1 ? bar.dataset.one : bar.dataset.many.replace("%n%", format.format(count));
   const place = bar.querySelector("[data-bulk-count]");
   if (place.textContent !== words) {
