@@ -25,6 +25,7 @@ from console.setting_values import (
     Wrong,
     parse_boot_at,
     parse_cluster,
+    parse_count,
     parse_database_url,
     parse_host,
     parse_images,
@@ -166,6 +167,13 @@ SETTINGS: tuple[Setting, ...] = (
         "none",
         "With `kubernetes`: names of Secrets in the namespace that hold registries' passwords, with commas between.",
         parse_names,
+    ),
+    Setting(
+        "SLIPWAY_LOG_STREAMS",
+        "100",
+        "With `kubernetes`: how many instances' logs are followed as they are written, unready and newest ones first. "
+        "The others are kept once they end, and followed while somebody looks at them.",
+        parse_count,
     ),
     Setting("SLIPWAY_REGION", "local", "Region name in the REST paths, `{ClusterId}`.", parse_region),
     Setting(
@@ -350,6 +358,7 @@ def _kubernetes_settings(values: Mapping[str, Any], variables: Mapping[str, str]
         pod_access=values.get("SLIPWAY_POD_ACCESS", "pod" if is_in_cluster else "proxy"),
         images={**OWN_IMAGES, **values.get("SLIPWAY_IMAGES", {})},
         image_pull_secrets=values.get("SLIPWAY_IMAGE_PULL_SECRETS", ()),
+        log_streams=values.get("SLIPWAY_LOG_STREAMS", 100),
     )
 
 

@@ -12,7 +12,7 @@ from django.http import HttpRequest, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from deployments.readiness import count_unobserved, find_worker_heartbeat_age_seconds
+from deployments.readiness import count_unobserved, find_worker_heartbeat_age_seconds, is_watched
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +47,12 @@ def _check_services() -> str | None:
     return f"Services not looked at since the start: {unseen}. The sweep does so." if unseen else None
 
 
+def _check_watcher() -> str | None:
+    if settings.SLIPWAY_CLUSTER != "kubernetes" or is_watched(settings.SLIPWAY_KUBERNETES.key):
+        return None
+    return "Nobody watches the cluster. See the log of manage.py watch_cluster."
+
+
 def _find_heartbeat_age() -> float | None:
     try:
         return find_worker_heartbeat_age_seconds()
@@ -59,6 +65,7 @@ _CHECKS: dict[str, tuple[Callable[[], str | None], str]] = {
     "database": (_check_database, "The database does not answer. See DATABASE_URL and the server's log."),
     "valkey": (_check_valkey, "Valkey does not answer. See REDIS_URL and Valkey's log."),
     "worker": (_check_worker, "The worker's heartbeat cannot be read, for Valkey does not answer."),
+    "watcher": (_check_watcher, "Whether the cluster is watched cannot be told, for the database does not answer."),
     "services": (_check_services, "The services cannot be counted, for the database does not answer."),
 }
 

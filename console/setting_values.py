@@ -21,6 +21,12 @@ def parse_port(value: str) -> int:
     return int(value)
 
 
+def parse_count(value: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,5}", value):
+        raise Wrong("is not a number. Use a whole number from 0 to 99999.")
+    return int(value)
+
+
 def parse_host(value: str) -> str:
     bare = value.removeprefix("[").removesuffix("]")
     try:

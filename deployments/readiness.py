@@ -7,8 +7,9 @@ from datetime import datetime
 
 from django.core.cache import cache
 from django.db.models import Q
+from django.utils import timezone
 
-from deployments.models import Service
+from deployments.models import ClusterState, Service
 
 #: Unix time of the last sweep, an integer (Django's cache stores it as plain digits, so that the supervisor
 #: can read it without Django).
@@ -30,3 +31,8 @@ def count_unobserved(since: datetime) -> int:
     """Services wanted running whose instances nobody has looked at since ``since``."""
     unseen = Q(observed_at__isnull=True) | Q(observed_at__lt=since)
     return Service.objects.filter(unseen, desired="running").count()
+
+
+def is_watched(key: str) -> bool:
+    """Whether a watcher of this cluster (``KubernetesSettings.key``) is at work, whatever it hears."""
+    return ClusterState.objects.filter(key=key, watcher_until__gt=timezone.now()).exists()

@@ -62,9 +62,12 @@ def make_part_specs(
     )
     # The schedule in memory: a file of it could be damaged by a kill, and there is nothing to remember.
     beat = (*celery, "beat", "--scheduler", "console.celery:PulsingScheduler", "--pidfile", "", "--loglevel", "INFO")
-    return [
-        *specs,
+    specs += [
         PartSpec("server", server, variables, log_folder / "server.log", SERVER_GRACE_SECONDS + 3, (listener,)),
         PartSpec("worker", worker, variables, log_folder / "worker.log", grace_seconds=10),
         PartSpec("beat", beat, variables, log_folder / "beat.log", grace_seconds=5),
     ]
+    if environment.cluster == "kubernetes":
+        watcher = (python, "manage.py", "watch_cluster")
+        specs.append(PartSpec("watcher", watcher, variables, log_folder / "watcher.log", grace_seconds=10))
+    return specs

@@ -6,7 +6,7 @@
        │                                                                                                   │
        └───────────────────────────── SIGINT or SIGTERM, or a part that cannot live ───────────────────────┤
                                                                                                            ▼
-                             stopping: worker and beat ──► instances ──► server ──► Valkey ──► nothing left
+                   stopping: worker, beat and watcher ──► instances ──► server ──► Valkey ──► nothing left
 """
 
 from __future__ import annotations
@@ -146,6 +146,8 @@ class Supervisor:
         # The worker's own first sweep makes Slipway ready, so beat loads when the others no longer need the
         # processor; unless that sweep is late.
         self._start_part("worker")
+        if "watcher" in self._parts:
+            self._start_part("watcher")
         self._start_part("server")
         beat_due_at = time.monotonic() + BEAT_DELAY_SECONDS
         self._wait(lambda: self._probe_readiness() or time.monotonic() > beat_due_at, self._describe_wait, progress)
@@ -240,7 +242,7 @@ class Supervisor:
         now = time.monotonic()
         worker, beat, server = self._parts["worker"], self._parts["beat"], self._parts["server"]
         age = self._readiness.heartbeat_age_seconds
-        since = max(part.started_at for part in self._parts.values() if part is not server)
+        since = max(part.started_at for name, part in self._parts.items() if name not in {"server", "watcher"})
         if age is not None and age > OLDEST_HEARTBEAT_SECONDS and now - since > OLDEST_HEARTBEAT_SECONDS:
             self._journal.note(f"no task was done for {age:.0f} s: worker and beat are killed")
             # Both: a beat that hangs publishes nothing, and the worker's heart beats by what beat publishes.
@@ -255,7 +257,7 @@ class Supervisor:
     def _stop(self) -> None:
         """Take everything down in order. A second signal hurries every step that is left."""
         self._probe.close()
-        self._stop_parts("beat", "worker")
+        self._stop_parts("beat", "worker", "watcher")
         self._stop_instances()
         self._stop_parts("server")
         self._listener.close()

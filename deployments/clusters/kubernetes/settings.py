@@ -29,6 +29,8 @@ class KubernetesSettings:
     #: Client-side limit of requests to the API server, and how many may come at once (gateway.md §4).
     requests_a_second: float = 50.0
     burst: int = 100
+    #: How many containers' logs are followed as they are written; the others are read when they end.
+    log_streams: int = 100
 
     @property
     def key(self) -> str:

@@ -1,0 +1,141 @@
+"""Writes what changed into ``ClusterView`` rows, takes ending pods out of routing, and has the services looked at.
+
+One transaction writes some services: the fence (is this still the watcher?), the rows, the instances that leave, and
+when the services are due. What is published afterwards only makes it quick.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from deployments.clusters.kubernetes.kinds import Manifest
+from deployments.clusters.kubernetes.reading import happened_at
+from deployments.clusters.kubernetes.store import version_of
+from deployments.clusters.kubernetes.watching.knowledge import Change
+from deployments.hints import send_hint
+from deployments.models import ClusterView, Instance, Service
+from deployments.tasks import publish_reconcile
+
+logger = logging.getLogger(__name__)
+
+MOST_EVENTS = 100
+#: What a worker noted of its own write counts for so long, if the watch has not come that far.
+OWN_WRITE = timedelta(seconds=30)
+
+
+def write_changes(changes: Sequence[Change], versions: Mapping[str, str], now: datetime) -> None:
+    """Inside a transaction that is fenced: see ``watcher``. Hints and tasks go out once it is committed."""
+    by_uid = {change.service_uid: change for change in changes}
+    rows = {row.service_uid: row for row in ClusterView.objects.select_for_update().filter(service_uid__in=by_uid)}
+    changed = [uid for uid, change in by_uid.items() if write_view(rows.get(uid), change, versions, now)]
+    left = take_out_of_routing(changes)
+    names = sorted({name for _, name in left})
+    # Before the tasks: what leaves routing does so at once.
+    transaction.on_commit(lambda: send_hints(names), robust=True)
+    look_again({*changed, *(service_uid for service_uid, _ in left)}, now)
+
+
+def look_again(service_uids: Collection[str], now: datetime) -> None:
+    """These services are due from now on, and a worker is asked to look once that is committed."""
+    services = Service.objects.filter(uid__in=service_uids)
+    if services.update(next_check_at=now):
+        ids = list(services.values_list("pk", flat=True))
+        transaction.on_commit(lambda: publish(ids), robust=True)
+
+
+def send_hints(names: Iterable[str]) -> None:
+    for name in names:
+        send_hint(f"service:{name}")
+
+
+def publish(service_ids: Iterable[int]) -> None:
+    for service_id in service_ids:
+        publish_reconcile(service_id)
+
+
+def write_view(row: ClusterView | None, change: Change, versions: Mapping[str, str], now: datetime) -> bool:
+    """One service's row. False where it says already what is so."""
+    is_recent = row is not None and now - row.changed_at < OWN_WRITE
+    kept_manifests, kept_pods = (row.manifests, row.pods) if row is not None and is_recent else ({}, {})
+    columns = {
+        "manifests": merge(change.manifests, kept_manifests, versions),
+        "pods": merge(change.pods, kept_pods, versions),
+        "events": merge_events(row.events if row is not None else (), change.events),
+    }
+    if row is None:
+        if not any(columns.values()):
+            return False
+        ClusterView.objects.create(service_uid=change.service_uid, changed_at=now, **columns)
+        return True
+    if all(getattr(row, name) == value for name, value in columns.items()):
+        return False
+    ClusterView.objects.filter(pk=row.pk).update(changed_at=now, version=row.version + 1, **columns)
+    return True
+
+
+def merge(
+    seen: Mapping[str, Manifest], kept: Mapping[str, Manifest], versions: Mapping[str, str]
+) -> dict[str, Manifest]:
+    """What the watch has seen, and what a worker wrote that the watch has yet to come to.
+
+    Versions are compared as numbers, as Kubernetes says they may be (KEP-5504; etcd's were never anything else).
+    """
+    merged = dict(seen)
+    for key, found in kept.items():
+        if key in seen:
+            if version_of(found) > version_of(seen[key]):
+                merged[key] = found
+        elif version_of(found) > number_of(versions.get(str(found.get("kind")), "")):
+            merged[key] = found
+    return merged
+
+
+def number_of(version: str) -> int:
+    return int(version) if version.isdecimal() else 0
+
+
+def merge_events(kept: Iterable[Manifest], new: Iterable[Manifest]) -> list[Manifest]:
+    """The last ones, by when they last happened; one that happened again replaces what was kept of it."""
+    found = {event["metadata"]["uid"]: event for event in (*kept, *new)}
+    return sorted(found.values(), key=event_order)[-MOST_EVENTS:]
+
+
+def event_order(event: Manifest) -> tuple[float, str]:
+    at = happened_at(event)
+    return (at.timestamp() if at else 0.0), str(event["metadata"].get("name"))
+
+
+def take_out_of_routing(changes: Sequence[Change]) -> list[tuple[str, str]]:
+    """Rows of pods that end or whose checks fail take no new requests from here on; their streams go on.
+
+    Returns (uid, name) of the services that have such a row.
+    """
+    touched: set[tuple[str, str]] = set()
+    for names, values in (
+        ([name for change in changes for name in change.leaving], {"phase": "Stopping", "ready_at": None}),
+        ([name for change in changes for name in change.unready], {"ready_at": None}),
+    ):
+        touched |= update_instances(names, values)
+    return sorted(touched)
+
+
+def update_instances(names: Sequence[str], values: dict[str, Any]) -> set[tuple[str, str]]:
+    if not names:
+        return set()
+    rows = Instance.objects.filter(Instance.routable(), name__in=names)
+    found = set(rows.values_list("service__uid", "service__name"))
+    if found:
+        rows.update(**values)
+    return found
+
+
+def forget_views(held: Iterable[str]) -> None:
+    """Remove the rows of services that are gone from the cluster and from Slipway."""
+    empty = ClusterView.objects.exclude(service_uid__in=Service.objects.values("uid")).exclude(service_uid__in=held)
+    empty.filter(manifests={}, pods={}, changed_at__lt=timezone.now() - OWN_WRITE).delete()
