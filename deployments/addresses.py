@@ -16,6 +16,11 @@ def endpoint_of(base: str, name: str) -> str:
     return f"{base.rstrip('/')}/api/predict/{name}"
 
 
+def direct_url(host: str, port: int) -> str:
+    """Where HTTP reaches what listens there, without a slash at the end."""
+    return f"http://{render_host(host)}:{port}"
+
+
 def render_host(host: str) -> str:
     """A host's name or address as URLs write it: an IPv6 address has brackets."""
     return f"[{host}]" if ":" in host else host

@@ -10,7 +10,9 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
+from deployments.addresses import direct_url
 from deployments.assess import Seen
+from deployments.clusters import find_passage
 from deployments.clusters.base import InstanceObservation, InstancePhase
 from deployments.models import Instance, Service, StartStep
 from deployments.spec import ServiceSpec
@@ -102,7 +104,8 @@ def ask(spec: ServiceSpec, seen: InstanceObservation, has_answered: bool) -> Ans
     if has_answered:
         return probe_port(seen.host, seen.port, 2.0)
     if spec.engine is not None:
-        return probe_token(seen.host, seen.port)
+        at = seen.probe_url or seen.base_url or direct_url(seen.host, seen.port)
+        return probe_token(at, find_passage(at))
     check = spec.container.startup_check or spec.container.health_check
     return probe_check(seen.host, seen.port, spec.container.port, check)
 

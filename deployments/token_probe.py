@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 
 from deployments.addresses import render_host
+from deployments.clusters.passage import DIRECT, Lost, Passage
 from deployments.spec.document import Probe
 from deployments.stages import Stage
 from deployments.words import Sentence, say
@@ -42,8 +43,8 @@ NOT_LISTENING = Answer(False, say("Starting the program: it does not listen yet.
 
 
 def probe_token(
-    host: str,
-    port: int,
+    base_url: str,
+    passage: Passage = DIRECT,
     *,
     timeout_seconds: float = TOKEN_TIMEOUT_SECONDS,
     patience_seconds: float = PATIENCE_SECONDS,
@@ -52,10 +53,8 @@ def probe_token(
 
     ``timeout_seconds`` bounds each pause, ``patience_seconds`` the whole.
     """
-    base = f"http://{render_host(host)}:{port}"
-    timeout = httpx.Timeout(timeout_seconds, connect=CONNECT_TIMEOUT_SECONDS)
     try:
-        with httpx.Client(base_url=base, timeout=timeout, trust_env=False) as client:
+        with open_client(base_url, passage, timeout_seconds) as client:
             deadline = time.monotonic() + patience_seconds
             model = served_model(client, deadline)
             message = {"role": "user", "content": "Hi"}
@@ -66,10 +65,10 @@ def probe_token(
                 "stream": True,
                 "temperature": 0,
             }
-            answer, status = first_token(client, "/v1/chat/completions", request, deadline)
+            answer, status = first_token(client, passage, "/v1/chat/completions", request, deadline)
             if status in (400, 404):  # a base model has no chat template
                 request = {"model": model, "prompt": "Hi", "max_tokens": 1, "stream": True, "temperature": 0}
-                answer, status = first_token(client, "/v1/completions", request, deadline)
+                answer, status = first_token(client, passage, "/v1/completions", request, deadline)
             return answer
     except (httpx.ConnectError, httpx.ConnectTimeout):
         return NOT_LISTENING
@@ -78,6 +77,24 @@ def probe_token(
     except httpx.HTTPError as error:
         step = say("The engine broke off: %(error)s.", error=type(error).__name__)
         return Answer(False, step, Stage.WARMING)
+
+
+def open_client(base_url: str, passage: Passage, timeout_seconds: float) -> httpx.Client:
+    """A client for one instance, whatever lies on the way there."""
+
+    def name_server(request: httpx.Request) -> None:
+        if passage.server_name is not None:
+            request.extensions["sni_hostname"] = passage.server_name
+
+    return httpx.Client(
+        base_url=base_url,
+        headers=dict(passage.headers),
+        verify=passage.tls or True,
+        proxy=passage.proxy,
+        timeout=httpx.Timeout(timeout_seconds, connect=CONNECT_TIMEOUT_SECONDS),
+        event_hooks={"request": [name_server]},
+        trust_env=False,
+    )
 
 
 def served_model(client: httpx.Client, deadline: float) -> str:
@@ -102,11 +119,21 @@ def pieces(response: httpx.Response, deadline: float) -> Iterator[bytes]:
         yield piece
 
 
-def first_token(client: httpx.Client, path: str, request: dict[str, Any], deadline: float) -> tuple[Answer, int]:
-    """Read a stream until its first token, then hang up. Returns the answer and the HTTP status."""
+def first_token(
+    client: httpx.Client, passage: Passage, path: str, request: dict[str, Any], deadline: float
+) -> tuple[Answer, int]:
+    """Read a stream until its first token, then hang up. Returns the answer and the engine's HTTP status, 0 where it
+    was not the engine that answered.
+    """
     began = time.monotonic()
     with client.stream("POST", path, json=request) as response:
         status = response.status_code
+        if passage.may_be_failure(status, response.headers):
+            failure = passage.read_failure(status, b"".join(pieces(response, deadline)))
+            if failure is not None:
+                return (
+                    Answer(False, failure.message, Stage.WARMING) if failure.lost is Lost.REFUSED else NOT_LISTENING
+                ), 0
         if status == 503:
             return Answer(False, say("Loading weights."), Stage.LOADING), status
         if status != 200:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from channels.layers import get_channel_layer
 from django.db import DatabaseError
 
-from deployments.addresses import render_host
+from deployments.addresses import direct_url
 from deployments.encryption import SecretUnreadable, decrypt, digest_of
 from deployments.engines.commands import container_words, match_program
 from deployments.hints import GROUP
@@ -52,10 +52,12 @@ class Route:
     host: str
     port: int
     revision_number: int
+    base_url: str = ""  # where that is not at its host and port
 
     @property
     def address(self) -> str:
-        return f"http://{render_host(self.host)}:{self.port}"
+        """Its base URL, without a slash at the end."""
+        return self.base_url or direct_url(self.host, self.port)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,7 @@ def read_service(name: str) -> ServiceEntry | None:
         wanted_instances=row.wanted_instances,
         status=row.status,
         message=row.message if traits else "This version refuses its document. Update the service with a correct one.",
-        routes=tuple(Route(one.name, one.host, one.port, one.revision_number) for one in ready)
+        routes=tuple(Route(one.name, one.host, one.port, one.revision_number, one.base_url) for one in ready)
         if row.desired == Desired.RUNNING and traits
         else (),
     )

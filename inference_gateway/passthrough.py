@@ -9,53 +9,56 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import TypeVar
 
 import aiohttp
-from multidict import CIMultiDict
 from yarl import URL
 
+from deployments.clusters.passage import Lost, Passage
+from inference_gateway.carried_headers import (
+    WEBSOCKET_HEADERS,
+    render_request_headers,
+    render_response_headers,
+    render_way_headers,
+)
 from inference_gateway.chat import ChatError
+from inference_gateway.engines.openai_http import lost_error
 from inference_gateway.http import Message, Receive, Scope, Send, cancel_and_wait, find_header
 from inference_gateway.routing import Lease, Router, took_too_long
 
 logger = logging.getLogger(__name__)
 
-HOP_BY_HOP = frozenset(
-    (
-        b"connection",
-        b"expect",  # the server has answered it by the time that the body is read
-        b"keep-alive",
-        b"proxy-authenticate",
-        b"proxy-authorization",
-        b"proxy-connection",
-        b"te",
-        b"trailer",
-        b"transfer-encoding",
-        b"upgrade",
-    )
-)
-#: What we say ourselves, about whom we speak for.
-FORWARDED = frozenset(
-    (b"host", b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-forwarded-prefix")
-)
-#: Cookies of the console (session, CSRF, language) begin with this.
-OWN_COOKIES = "slipway_"
 CONNECT_TIMEOUT_SECONDS = 5.0
+#: So much of a body is kept until an instance answers, for another one if this one does not get it.
+MOST_REPEATED_BYTES = 1024 * 1024
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
-WEBSOCKET_HEADERS = frozenset(
-    (
-        b"sec-websocket-key",
-        b"sec-websocket-version",
-        b"sec-websocket-extensions",
-        b"sec-websocket-protocol",
-        b"content-length",
-    )
-)
+Got = TypeVar("Got")
+
+
+class LostError(Exception):
+    """The request came to no instance that answers. ``told`` is what the caller learns if it goes to no other."""
+
+    def __init__(self, told: ChatError, lost: Lost = Lost.UNREACHED) -> None:
+        super().__init__(told.message)
+        self.told = told
+        self.lost = lost
+
+
+async def refuse_redirect(
+    session: aiohttp.ClientSession, context: SimpleNamespace, redirect: aiohttp.TraceRequestRedirectParams
+) -> None:
+    """A WebSocket's handshake, too, goes where the instance is and nowhere that it says."""
+    found = redirect.response
+    raise aiohttp.WSServerHandshakeError(found.request_info, (), status=found.status, headers=found.headers)
 
 
 def open_passthrough_session() -> aiohttp.ClientSession:
     """Connections are not kept: a body that has been streamed could not be sent again on a stale one."""
+    tracing = aiohttp.TraceConfig()
+    tracing.on_request_redirect.append(refuse_redirect)
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0, force_close=True),
         cookie_jar=aiohttp.DummyCookieJar(),
@@ -63,52 +66,8 @@ def open_passthrough_session() -> aiohttp.ClientSession:
         trust_env=False,
         skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_SECONDS),
+        trace_configs=[tracing],
     )
-
-
-def render_request_headers(scope: Scope, prefix: str, request_id: str) -> CIMultiDict[str]:
-    """The headers for the instance. Pure."""
-    named = connection_named(scope["headers"])
-    headers: CIMultiDict[str] = CIMultiDict()
-    for name, value in scope["headers"]:
-        if name in HOP_BY_HOP or name in FORWARDED or name in named or name in (b"authorization", b"x-request-id"):
-            continue
-        text = bytes(value).decode("latin-1")
-        if name == b"cookie":
-            text = without_own_cookies(text)
-        if text or name != b"cookie":
-            headers.add(bytes(name).decode("latin-1"), text)
-    headers["X-Forwarded-For"] = scope["client"][0] if scope.get("client") else "unknown"
-    headers["X-Forwarded-Proto"] = "https" if scope["scheme"] in ("https", "wss") else "http"
-    headers["X-Forwarded-Host"] = find_header(scope, b"host") or ""
-    headers["X-Forwarded-Prefix"] = prefix
-    headers["X-Request-Id"] = request_id
-    return headers
-
-
-def render_response_headers(raw: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """The headers for the caller, repeated ones kept apart. Pure."""
-    given = [(name.lower(), value) for name, value in raw]
-    named = connection_named(given)
-    return [
-        (name, value)
-        for name, value in given
-        if name not in HOP_BY_HOP
-        and name not in named
-        and name not in (b"x-request-id", b"date")  # Both are ours; a second Date would be no date at all.
-        and not (name == b"set-cookie" and value.strip().lower().startswith(OWN_COOKIES.encode()))
-    ]
-
-
-def connection_named(headers: Iterable[tuple[bytes, bytes]]) -> frozenset[bytes]:
-    """Headers that ``Connection`` names are hop-by-hop too."""
-    values = [bytes(value) for name, value in headers if name == b"connection"]
-    return frozenset(word.strip().lower() for value in values for word in value.split(b","))
-
-
-def without_own_cookies(cookies: str) -> str:
-    kept = [pair for pair in cookies.split(";") if not pair.strip().lower().startswith(OWN_COOKIES)]
-    return ";".join(kept).strip()
 
 
 class _Upload:
@@ -118,6 +77,13 @@ class _Upload:
         self._receive = receive
         self._pieces: asyncio.Queue[bytes | None] = asyncio.Queue(1)
         self._is_wanted = True
+        self._taken: list[bytes | None] = []
+        self._taken_bytes = 0
+
+    @property
+    def can_repeat(self) -> bool:
+        """Whether all that was taken is still here, for another instance."""
+        return self._taken_bytes <= MOST_REPEATED_BYTES
 
     async def watch(self) -> None:
         """Read until the caller leaves; returns then. Reading waits for whoever takes the pieces."""
@@ -129,14 +95,43 @@ class _Upload:
                 await self._pieces.put(None)
 
     async def pieces(self) -> AsyncGenerator[bytes, None]:
-        while (piece := await self._pieces.get()) is not None:
+        """The body. Again from its beginning while ``can_repeat``."""
+        for piece in tuple(self._taken):
+            if piece is None:
+                return
             yield piece
+        while (piece := await self._take()) is not None:
+            yield piece
+
+    async def _take(self) -> bytes | None:
+        piece = await self._pieces.get()
+        self._taken_bytes += len(piece or b"")
+        if self.can_repeat:
+            self._taken.append(piece)
+        else:
+            self._taken.clear()
+        return piece
 
     def drop(self) -> None:
         """The instance has answered without the rest: what still comes is read and forgotten."""
         self._is_wanted = False
         while not self._pieces.empty():
             self._pieces.get_nowait()
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """An answer of an instance, of which ``head`` was read already."""
+
+    response: aiohttp.ClientResponse
+    passage: Passage
+    head: bytes = b""
+
+    async def pieces(self) -> AsyncGenerator[bytes, None]:
+        if self.head:
+            yield self.head
+        async for piece in self.response.content.iter_any():
+            yield piece
 
 
 class Passthrough:
@@ -166,60 +161,89 @@ class Passthrough:
             await cancel_and_wait(watcher)
 
     async def _reply(self, service: str, path: str, request_id: str, scope: Scope, upload: _Upload, send: Send) -> None:
-        lease, response = await self._open(service, path, request_id, scope, upload)
+        lease, opened = await self._open(service, path, request_id, scope, upload)
         try:
             deadline = asyncio.get_running_loop().time() + lease.service.traits.keepalive_seconds
             async with asyncio.timeout_at(deadline):
-                headers = render_response_headers(response.raw_headers)
-                await send({"type": "http.response.start", "status": response.status, "headers": headers})
-                async for piece in response.content.iter_any():
-                    await send({"type": "http.response.body", "body": piece, "more_body": True})
-                await send({"type": "http.response.body", "body": b""})
+                given = render_response_headers(opened.response.raw_headers)
+                headers, restorer = opened.passage.restore(given)
+                status = opened.response.status
+                await send({"type": "http.response.start", "status": status, "headers": list(headers)})
+                async for piece in opened.pieces():
+                    if restored := restorer.feed(piece):
+                        await send({"type": "http.response.body", "body": restored, "more_body": True})
+                await send({"type": "http.response.body", "body": restorer.end()})
         except (aiohttp.ClientError, TimeoutError) as error:
             # Returning with the answer unfinished makes the server drop the connection, so the caller sees
             # that it broke off. An end that looks clean would hide it.
             logger.warning("service %s: an answer broke off: %s", service, type(error).__name__)
         finally:
             upload.drop()
-            response.close()
+            opened.response.close()
             lease.release()
 
     async def _open(
         self, service: str, path: str, request_id: str, scope: Scope, upload: _Upload
-    ) -> tuple[Lease, aiohttp.ClientResponse]:
-        """Send the request and wait for the answer's head; another instance once, if the first refuses."""
-        passed_over: frozenset[str] = frozenset()
+    ) -> tuple[Lease, _Opened]:
+        """Send the request and wait for the answer's head."""
         headers = render_request_headers(scope, f"/api/predict/{service}", request_id)
         has_body = "Content-Length" in headers or find_header(scope, b"transfer-encoding") is not None
-        while True:
-            lease = await self._router.acquire(service, passed_over)
+
+        async def request(lease: Lease, passage: Passage) -> _Opened:
             try:
                 async with asyncio.timeout(lease.service.traits.keepalive_seconds):
                     response = await self._session.request(
                         scope["method"],
                         URL(lease.route.address + path, encoded=True),
-                        headers=headers,
+                        headers=render_way_headers(headers, passage),
                         data=upload.pieces() if has_body else None,
                         allow_redirects=False,
+                        **passage.client_options,
                     )
+                    return await open_answer(response, passage)
             except aiohttp.ClientConnectorError as error:
-                lease.release()
-                self._router.suspect(lease.route)
-                if passed_over:
-                    raise unreachable(service) from error
-                passed_over = frozenset({lease.route.instance})
+                raise LostError(unreachable(service)) from error
             except TimeoutError as error:
-                lease.release()
                 raise took_too_long(lease.service) from error
             except aiohttp.ClientError as error:
-                lease.release()
                 message = f"The instance of {service} did not answer in HTTP. Its log may say why."
                 raise ChatError(502, "instance_broke_off", message) from error
+
+        return await self._reach(service, path, request, upload)
+
+    async def _reach(
+        self,
+        service: str,
+        path: str,
+        ask: Callable[[Lease, Passage], Awaitable[Got]],
+        upload: _Upload | None = None,
+    ) -> tuple[Lease, Got]:
+        """Ask an instance, and once another if the first got nothing of the request.
+
+        Whoever gets the lease releases it. ``upload`` is None for a WebSocket.
+        """
+        passed_over: frozenset[str] = frozenset()
+        is_again = False
+        while True:
+            lease = await self._router.acquire(service, passed_over)
+            try:
+                passage = await self._router.passages.find(lease.route)
+                if (why := passage.refuse_path(path, is_upgrade=upload is None)) is not None:
+                    raise ChatError(400, "path_invalid", why)
+                return lease, await ask(lease, passage)
+            except LostError as error:
+                lease.release()
+                if error.lost is Lost.BROKEN or is_again or not (upload is None or upload.can_repeat):
+                    raise error.told from error
+                is_again = True
+                if error.lost is Lost.REFUSED:
+                    await self._router.passages.renew(lease.route)
+                else:
+                    self._router.suspect(lease.route)
+                    passed_over = frozenset({lease.route.instance})
             except BaseException:
                 lease.release()
                 raise
-            else:
-                return lease, response
 
     async def connect(
         self, service: str, path: str, request_id: str, scope: Scope, receive: Receive, send: Send
@@ -228,35 +252,54 @@ class Passthrough:
 
         Raises ChatError only while the handshake is open.
         """
-        lease = await self._router.acquire(service)
-        try:
-            headers = render_request_headers(scope, f"/api/predict/{service}", request_id)
-            for name in WEBSOCKET_HEADERS:
-                headers.popall(name.decode(), None)
-            upstream = await self._session.ws_connect(
-                URL(lease.route.address + path, encoded=True),
-                headers=headers,
-                protocols=scope.get("subprotocols", ()),
-                max_msg_size=MAX_MESSAGE_BYTES,
-                autoping=True,
-            )
-        except aiohttp.WSServerHandshakeError as error:
-            lease.release()
-            message = f"The instance refused the WebSocket with {error.status}."
-            raise ChatError(error.status if error.status >= 400 else 502, "handshake_refused", message) from error
-        except (aiohttp.ClientError, TimeoutError) as error:
-            lease.release()
-            self._router.suspect(lease.route)
-            raise unreachable(service) from error
-        except BaseException:
-            lease.release()
-            raise
+        headers = render_request_headers(scope, f"/api/predict/{service}", request_id)
+        for name in WEBSOCKET_HEADERS:
+            headers.popall(name.decode(), None)
+
+        async def handshake(lease: Lease, passage: Passage) -> aiohttp.ClientWebSocketResponse:
+            offered = [name for name in scope.get("subprotocols", ()) if passage.takes_subprotocol(name)]
+            try:
+                return await self._session.ws_connect(
+                    URL(lease.route.address + path, encoded=True),
+                    headers=render_way_headers(headers, passage),
+                    protocols=offered,
+                    max_msg_size=MAX_MESSAGE_BYTES,
+                    autoping=True,
+                    **passage.client_options,
+                )
+            except aiohttp.WSServerHandshakeError as error:
+                failure = passage.read_refused_upgrade(error.status, error.headers or {})
+                if failure is not None:
+                    raise LostError(lost_error(failure), failure.lost) from error
+                message = f"The instance refused the WebSocket with {error.status}."
+                status = error.status if error.status >= 400 else 502
+                raise ChatError(status, "handshake_refused", message) from error
+            except (aiohttp.ClientError, TimeoutError) as error:
+                raise LostError(unreachable(service)) from error
+
+        lease, upstream = await self._reach(service, path, handshake)
         try:
             await send({"type": "websocket.accept", "subprotocol": upstream.protocol})
             await _exchange_messages(upstream, receive, send)
         finally:
             await upstream.close()
             lease.release()
+
+
+async def open_answer(response: aiohttp.ClientResponse, passage: Passage) -> _Opened:
+    """An answer whose head has come. Raises LostError where it is not the instance's own."""
+    if not passage.may_be_failure(response.status, response.headers):
+        return _Opened(response, passage)
+    try:
+        body = await response.read()
+    except BaseException:
+        response.close()
+        raise
+    failure = passage.read_failure(response.status, body)
+    if failure is None:
+        return _Opened(response, passage, body)
+    response.close()
+    raise LostError(lost_error(failure), failure.lost)
 
 
 def unreachable(service: str) -> ChatError:

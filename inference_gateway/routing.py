@@ -17,16 +17,18 @@ from typing import Any
 
 import aiohttp
 
+from deployments.clusters.passage import Passage
 from deployments.words import join, say
 from inference_gateway.chat import ChatError, ChatEvent, ChatRequest
 from inference_gateway.directory import Directory, Route, ServiceEntry
 from inference_gateway.engines.base import Engine
 from inference_gateway.engines.openai_http import OpenAiEngine
+from inference_gateway.passages import Passages
 
 #: How long an instance that refused a connection is passed over while there are others.
 SUSPECT_SECONDS = 2.0
 #: Answers of an engine that mean "I have not begun": another instance may be asked.
-NOT_BEGUN = frozenset({"engine_unreachable", "engine_unavailable"})
+NOT_BEGUN = frozenset({"engine_unreachable", "engine_unavailable", "cluster_refuses"})
 MODELS_TIMEOUT = aiohttp.ClientTimeout(total=5)
 MAX_MODELS_REMEMBERED = 1000
 NO_UPSTREAM = "no healthy upstream"
@@ -52,9 +54,10 @@ class Router:
 
     def __init__(self, directory: Directory) -> None:
         self.directory = directory
+        self.passages = Passages()
         self._by_service: Counter[str] = Counter()
         self._by_route: Counter[tuple[str, str]] = Counter()
-        self._suspect_until: dict[tuple[str, int], float] = {}
+        self._suspect_until: dict[str, float] = {}
 
     async def acquire(self, name: str, passed_over: frozenset[str] = frozenset()) -> Lease:
         """A place on the least busy ready instance that is not ``passed_over``.
@@ -100,14 +103,14 @@ class Router:
         """The instance refused a connection: others first, for a moment."""
         now = time.monotonic()
         self._suspect_until = {key: until for key, until in self._suspect_until.items() if until > now}
-        self._suspect_until[route.host, route.port] = now + SUSPECT_SECONDS
+        self._suspect_until[route.address] = now + SUSPECT_SECONDS
 
     def in_flight(self, service: ServiceEntry) -> int:
         """Requests to the service under way in this process."""
         return self._by_service[service.uid]
 
     def _load(self, service: ServiceEntry, route: Route) -> tuple[bool, int, float]:
-        is_suspect = self._suspect_until.get((route.host, route.port), 0.0) > time.monotonic()
+        is_suspect = self._suspect_until.get(route.address, 0.0) > time.monotonic()
         return is_suspect, self._by_route[service.uid, route.instance], random.random()  # noqa: S311
 
 
@@ -136,13 +139,13 @@ class ModelNames:
         self._session = session
         self._names: dict[tuple[str, str], tuple[str, ...]] = {}
 
-    async def choose(self, service: ServiceEntry, route: Route, asked: str | None) -> str | None:
+    async def choose(self, service: ServiceEntry, route: Route, passage: Passage, asked: str | None) -> str | None:
         """The name to ask the engine for: the caller's where the engine has it (an adapter), else its first."""
         if service.traits.engine == "chat-llm":
             return None  # it takes any
         key = (route.instance, route.address)
         if key not in self._names:
-            names = await self._fetch(route)
+            names = await self._fetch(route, passage)
             if not names:
                 return None
             if len(self._names) > MAX_MODELS_REMEMBERED:
@@ -151,10 +154,16 @@ class ModelNames:
         names = self._names[key]
         return asked if asked in names else names[0]
 
-    async def _fetch(self, route: Route) -> tuple[str, ...]:
+    async def _fetch(self, route: Route, passage: Passage) -> tuple[str, ...]:
         """What the engine lists; nothing where it does not answer: the question itself will say why."""
         try:
-            async with self._session.get(f"{route.address}/v1/models", timeout=MODELS_TIMEOUT) as response:
+            async with self._session.get(
+                f"{route.address}/v1/models",
+                headers=passage.headers,
+                timeout=MODELS_TIMEOUT,
+                allow_redirects=False,
+                **passage.client_options,
+            ) as response:
                 body: Any = await response.json(content_type=None)
             return tuple(str(model["id"]) for model in body["data"])
         except (aiohttp.ClientError, TimeoutError, ValueError, LookupError, TypeError):
@@ -190,6 +199,7 @@ class RoutedEngine:
         """See ``Engine``; the codes of ``OpenAiEngine`` and ``Router.acquire``, and ``request_timeout``."""
         deadline = asyncio.get_running_loop().time() + self._service.traits.keepalive_seconds
         passed_over: frozenset[str] = frozenset()
+        is_again = False
         while True:
             lease = await self._router.acquire(self._service.name, passed_over)
             has_begun = False
@@ -201,16 +211,21 @@ class RoutedEngine:
                         yield event
                 return
             except ChatError as error:
-                if has_begun or passed_over or error.code not in NOT_BEGUN:
+                if has_begun or is_again or error.code not in NOT_BEGUN:
                     raise
-                self._router.suspect(lease.route)
-                passed_over = frozenset({lease.route.instance})
+                is_again = True
+                if error.code == "cluster_refuses":
+                    await self._router.passages.renew(lease.route)
+                else:
+                    self._router.suspect(lease.route)
+                    passed_over = frozenset({lease.route.instance})
             finally:
                 lease.release()
 
     async def _ask(self, lease: Lease, request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:
-        model = await self._models.choose(lease.service, lease.route, request.model)
-        engine = OpenAiEngine(self._session, lease.route.address, model)
+        passage = await self._router.passages.find(lease.route)
+        model = await self._models.choose(lease.service, lease.route, passage, request.model)
+        engine = OpenAiEngine(self._session, lease.route.address, model, passage=passage)
         async with contextlib.aclosing(engine.generate(request)) as events:
             async for event in events:
                 yield event

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from deployments.clusters.base import Cluster
+    from deployments.clusters.passage import Passage
 
 
 def get_cluster() -> Cluster:
@@ -26,3 +27,20 @@ def get_cluster() -> Cluster:
         commands_policy="any" if settings.SLIPWAY_LOCAL_COMMANDS == "any" else "recipes",
         is_recipe=is_recipe_command,
     )
+
+
+def find_passage(base_url: str, refused: Passage | None = None) -> Passage:
+    """What requests to an instance's base URL carry on their way; most go directly and carry nothing.
+
+    May read files and run a program that renews credentials: not for an event loop. ``refused``: what the server on
+    the way does not take, so that other credentials are looked for. Raises ``ClusterError`` where there are none.
+    """
+    from django.conf import settings
+
+    from deployments.clusters.passage import DIRECT
+
+    if settings.SLIPWAY_CLUSTER != "kubernetes":
+        return DIRECT
+    from deployments.clusters.kubernetes import proxying  # late: the official client takes half a second to load
+
+    return proxying.find_passage(settings.SLIPWAY_KUBERNETES, base_url, refused)

@@ -127,6 +127,8 @@ class InstanceObservation:
     is_ready: bool | None = None
     #: Where HTTP reaches it, without a slash at the end, where that is not ``http://host:port``.
     base_url: str = ""
+    #: The same for Slipway's own question whether it answers, where ``base_url`` may lead to a neighbour.
+    probe_url: str = ""
     node: str = ""
     gpus: int = 0
     #: How far the platform is before the program runs (image, weights), and its sentence; NONE where it cannot tell.

@@ -15,6 +15,7 @@ from typing import Any
 
 import aiohttp
 
+from deployments.clusters.passage import DIRECT, Failure, Lost, Passage
 from deployments.words import say
 from inference_gateway.chat import (
     Carried,
@@ -69,35 +70,36 @@ class OpenAiEngine:
         connect_timeout_seconds: float = 5.0,
         read_timeout_seconds: float = 600.0,
         is_refusal: Callable[[str], bool] = lambda message: False,
+        passage: Passage = DIRECT,
     ) -> None:
         self._session = session
         self._base_url = base_url.rstrip("/")
         self._model = model
         self._is_refusal = is_refusal
+        self._passage = passage
         self._timeout = aiohttp.ClientTimeout(
             total=None, sock_connect=connect_timeout_seconds, sock_read=read_timeout_seconds
         )
 
     async def generate(self, request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:
         """See ``Engine``. Codes: ``engine_unreachable``, ``engine_timeout``, ``engine_error``,
-        ``engine_unavailable``, ``engine_stream_broken``, ``context_length_exceeded``, and the engine's own
-        for a question that it refuses.
+        ``engine_unavailable``, ``engine_stream_broken``, ``context_length_exceeded``, ``cluster_refuses``, and the
+        engine's own for a question that it refuses.
         """
         response: aiohttp.ClientResponse | None = None
         has_begun = False
         try:
             response = await self._post(request)
             if response.status == 400 and request.max_tokens is not None:
-                body = await response.content.read(MAX_ERROR_BYTES)
+                body = await _read_error_body(response)
                 if not _is_answer_too_long(body):
-                    raise _read_refusal(response.status, body, self._is_refusal)
+                    raise self._refusal(response.status, body)
                 # vLLM refuses to be asked for more than its context holds. Asked for no number it answers to the
                 # end of its context, which is what the others do; the samples of EAS ask for 6,144 tokens.
                 response.close()
                 response = await self._post(replace(request, max_tokens=None))
             if response.status != 200:
-                body = await response.content.read(MAX_ERROR_BYTES)
-                raise _read_refusal(response.status, body, self._is_refusal)
+                raise self._refusal(response.status, await _read_error_body(response))
             stream = _Stream()
             async for piece in response.content.iter_any():
                 for event in stream.feed(piece):
@@ -132,9 +134,14 @@ class OpenAiEngine:
                 return await self._session.post(
                     self._base_url + path,
                     data=body,
-                    headers={"Content-Type": "application/json", "Accept": "text/event-stream"},
+                    headers={
+                        "Content-Type": "application/json",
+                        "Accept": "text/event-stream",
+                        **self._passage.headers,
+                    },
                     timeout=self._timeout,
                     allow_redirects=False,
+                    **self._passage.client_options,
                 )
             except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
                 # The engine dropped an idle connection while we took it from the pool. Nothing was
@@ -144,6 +151,19 @@ class OpenAiEngine:
             except (ConnectionError, asyncio.IncompleteReadError) as error:
                 raise _unreachable() from error
         raise AssertionError("unreachable")
+
+    def _refusal(self, status: int, body: bytes) -> ChatError:
+        """What an answer without tokens means: the engine's, or of who carried the question there."""
+        lost = self._passage.read_failure(status, body)
+        return lost_error(lost) if lost is not None else _read_refusal(status, body, self._is_refusal)
+
+
+async def _read_error_body(response: aiohttp.ClientResponse) -> bytes:
+    """As much of it as counts: a piece of JSON would be no JSON."""
+    body = b""
+    while len(body) < MAX_ERROR_BYTES and (piece := await response.content.read(MAX_ERROR_BYTES - len(body))):
+        body += piece
+    return body
 
 
 async def _read_to_end(response: aiohttp.ClientResponse) -> None:
@@ -342,3 +362,9 @@ def _broken(what: str) -> ChatError:
 
 def _unreachable() -> ChatError:
     return ChatError(503, "engine_unreachable", say("The engine cannot be reached. It may be starting or stopping."))
+
+
+def lost_error(failure: Failure) -> ChatError:
+    """What the server on the way said instead of an engine. Nothing has been answered, so another may be asked."""
+    code = "cluster_refuses" if failure.lost is Lost.REFUSED else "engine_unreachable"
+    return ChatError(503, code, failure.message)

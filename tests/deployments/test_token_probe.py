@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from deployments.addresses import direct_url
 from deployments.spec.document import Probe
 from deployments.token_probe import probe_check, probe_token
 
@@ -65,20 +66,20 @@ def one_token_then_pings(handler: socketserver.StreamRequestHandler, request: by
 
 def test_the_first_token_counts_whatever_follows() -> None:
     with serving(one_token_then_pings) as port:
-        assert probe_token("127.0.0.1", port).ok
+        assert probe_token(direct_url("127.0.0.1", port)).ok
 
 
 def test_an_instance_at_an_ipv6_address_is_asked_like_any_other() -> None:
     check = Probe.model_validate({"http_get": {"path": "/health", "port": 8000}})
     with serving(one_token_then_pings, "::1") as port:
-        assert probe_token("::1", port).ok
+        assert probe_token(direct_url("::1", port)).ok
         assert probe_check("::1", port, 8000, check).ok
 
 
 @pytest.mark.parametrize("answer", [pings_for_ever, body_for_ever])
 def test_an_engine_that_writes_without_an_end_does_not_hold_the_worker(answer: Answer) -> None:
     with serving(answer) as port:
-        found = probe_token("127.0.0.1", port, patience_seconds=0.5)
+        found = probe_token(direct_url("127.0.0.1", port), patience_seconds=0.5)
     assert not found.ok
     assert found.step == "Asking the model for its first token."
 
@@ -92,4 +93,4 @@ def test_a_check_passes_by_its_status_even_if_the_body_has_no_end() -> None:
 def test_a_port_that_nobody_listens_on_is_a_step_and_no_error() -> None:
     with serving(body_for_ever) as port:
         pass
-    assert not probe_token("127.0.0.1", port).ok
+    assert not probe_token(direct_url("127.0.0.1", port)).ok

@@ -48,11 +48,12 @@ def database_url() -> str:
 
 
 class Server:
-    """uvicorn with Slipway's own application and the supervisor's own switches."""
+    """uvicorn with Slipway's own application and the supervisor's own switches; ``variables`` are settings beside."""
 
-    def __init__(self) -> None:
+    def __init__(self, **variables: str) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
+        self.variables = variables
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -61,6 +62,7 @@ class Server:
             "SLIPWAY_DATA_DIR": str(settings.SLIPWAY_DATA_DIR),
             "DATABASE_URL": database_url(),
             "REDIS_URL": settings.SLIPWAY_REDIS_URL,
+            **self.variables,
         }
         command = [sys.executable, "-m", "uvicorn", "console.asgi:application", "--port", str(self.port)]
         command += [

@@ -80,6 +80,11 @@ class Connection:
         """Address, TLS and credentials. Raises ``ClusterError`` where there are none."""
         return self._sender.client
 
+    def reload(self, used: Client) -> Client:
+        """After a 401 elsewhere: other credentials than those that were used, where there are any."""
+        self._sender.reload(used)
+        return self.client
+
     def version(self) -> str:
         """The API server's: ``v1.34.4``."""
         answer = self._sender.fetch(Request(Asked("get", "version"), "get", "/version"), read_object)

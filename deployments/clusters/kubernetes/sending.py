@@ -133,7 +133,7 @@ class Sender:
         """A good answer, whole or still coming. Raises ``Passing``, or ``ClusterError`` for what would not pass."""
         client = self.client
         response = self._send(client, request, is_stream=is_stream)
-        if response.status == 401 and self._reload(client):
+        if response.status == 401 and self.reload(client):
             response.close()
             client = self.client
             response = self._send(client, request, is_stream=is_stream)
@@ -176,7 +176,7 @@ class Sender:
             self._pacer.close_for(min(pause, MOST_CLOSED_SECONDS))
         return Passing(error, pause)
 
-    def _reload(self, used: Client) -> bool:
+    def reload(self, used: Client) -> bool:
         """After a 401: whether there may be other credentials now than those that were used."""
         with self._lock:
             if self._client is not used:
