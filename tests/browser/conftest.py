@@ -128,7 +128,8 @@ def api(slipway: SlipwayProcess) -> Iterator[httpx.Client]:
 
 def create_llm_service(api: httpx.Client, name: str) -> None:
     """Deploy the bundled model and wait until it answers."""
-    answer = api.post("/llm-services", json={"service_name": name, "model": "SmolLM2-135M-Instruct"})
+    document = {"service_name": name, "model": "SmolLM2-135M-Instruct", "workspace": "default"}
+    answer = api.post("/llm-services", json=document)
     assert answer.status_code == 201, answer.text
     wait_status(api, name, "Running")
 

@@ -31,8 +31,8 @@ def test_a_server_that_is_gone_is_said_and_the_page_is_right_again_without_a_rel
     signed_in: Page, slipway: SlipwayProcess, api: httpx.Client
 ) -> None:
     page = signed_in
-    create_stopped(api, "before_the_gap")
-    page.goto("/?sort=name")
+    create_stopped(api, "gap_before")
+    page.goto("/?q=gap_")
     indicator = page.locator("#live-indicator")
     expect(indicator).to_have_attribute("data-state", "live")
     page.evaluate("window.neverReloaded = true")
@@ -42,11 +42,11 @@ def test_a_server_that_is_gone_is_said_and_the_page_is_right_again_without_a_rel
     page.wait_for_timeout(GONE_MS)
     slipway.start()
     expect(indicator).to_have_attribute("data-state", "live", timeout=noticed_ms(20_000))
-    create_stopped(api, "after_the_gap")
+    create_stopped(api, "gap_after")
     expect(page.get_by_text("1 change", exact=False).first).to_be_visible()
     assert page.evaluate("window.neverReloaded"), "the page was loaded anew"
     page.locator("#list-changes").get_by_text("Show").click()
-    expect(page.locator("[data-service=after_the_gap]")).to_be_visible()
+    expect(page.locator("[data-service=gap_after]")).to_be_visible()
 
 
 def test_a_server_that_hangs_is_said_too(signed_in: Page, slipway: SlipwayProcess) -> None:

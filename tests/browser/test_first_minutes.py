@@ -36,6 +36,7 @@ def test_five_clicks_by_the_form_and_only_the_message_typed(page: Page) -> None:
         "data-status", "Running", timeout=noticed_ms(READY_MS)
     )
     clicks.on("link", "View Web App")
+    page.wait_for_url("**/chat")  # and its scripts, which take Enter for Send
     page.get_by_label("Message", exact=True).fill("What is a slipway?")
     page.get_by_label("Message", exact=True).press("Enter")
     expect(page.locator("[data-role=assistant]").last).to_contain_text(" ", timeout=noticed_ms(READY_MS))

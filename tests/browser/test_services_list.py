@@ -16,7 +16,7 @@ CHECK_3_MS = 2_000
 LONG_NAME = "a_name_as_long_as_they_come_in_this_place_with_63_characters_xx"
 STATE = """() => ({
   focus: document.activeElement.id,
-  scroll: scrollY,
+  place: document.querySelector("#row-idle_05").getBoundingClientRect().top,
   selected: getSelection().toString(),
   menu: document.querySelector("[popover]:popover-open")?.id ?? "",
   order: [...document.querySelectorAll("tr[data-name]")].map((row) => row.dataset.name).join(),
@@ -51,7 +51,7 @@ def test_a_change_elsewhere_shows_and_nothing_in_use_moves(
     before = page.evaluate(STATE)
     assert before["menu"] == "menu-idle_05"
     assert before["selected"] == "idle"
-    assert before["scroll"] > 0
+    assert page.evaluate("scrollY") > 0
 
     api.put(f"/services/local/{chat_service}/stop")
     badge = page.locator(f"[data-service={chat_service}]")
@@ -74,6 +74,7 @@ def test_what_moves_is_looked_at_again_though_its_hints_are_lost(
 
     page.route_web_socket("**/ws/live", pass_on_all_but_hints)
     sign_in(page)
+    page.goto(f"/?q={chat_service}")
     badge = page.locator(f"[data-service={chat_service}]")
     expect(badge).to_have_attribute("data-status", "Running")
     page.locator(f"#more-{chat_service}").click()
@@ -85,17 +86,17 @@ def test_what_moves_is_looked_at_again_though_its_hints_are_lost(
 
 
 def test_rows_come_and_go_only_when_asked_for(signed_in: Page, api: httpx.Client) -> None:
-    create_stopped(api, "stays_here")
+    create_stopped(api, "come_and_go_1")
     page = signed_in
-    page.goto("/")
+    page.goto("/?q=come_and_go")
     expect(page.locator("#live-indicator")).to_have_attribute("data-state", "live")
-    create_stopped(api, "arrives_later")
+    create_stopped(api, "come_and_go_2")
     note = page.locator("#list-changes")
     expect(note).to_be_visible()
     expect(note).to_contain_text("1 change")
-    expect(page.locator("#row-arrives_later")).to_have_count(0)
+    expect(page.locator("#row-come_and_go_2")).to_have_count(0)
     note.get_by_role("link", name="Show").click()
-    expect(page.locator("#row-arrives_later")).to_be_visible()
+    expect(page.locator("#row-come_and_go_2")).to_be_visible()
 
 
 def test_deleting_states_the_loss_wants_the_name_and_escape_cancels(signed_in: Page, api: httpx.Client) -> None:
