@@ -13,7 +13,8 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from console.deploy_effect import compare, restart_words
+from console.deploy_effect import restart_words
+from deployments.differences import compare
 from deployments.models import Instance, Revision, Service
 from deployments.words import number
 from inference_gateway.models import Caller, Conversation

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from console.deploy_effect import leaves
+from deployments.differences import leaves
 
 SOURCES = ("oss", "empty_dir")
 DEFAULT_PORT = "8000"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from console.deploy_effect import Change, compare, leaves
+from deployments.differences import Change, compare, leaves
 from deployments.models import Service
 
 #: What tells the entries of a list apart: environment variables, mounts, containers.

@@ -21,9 +21,9 @@ from console import deploy_custom as custom
 from console.access import SignedInRequest, is_scripted, signed_in
 from console.deploy_acts import Acted, File, act_on
 from console.deploy_custom import FORM, Draft, Reading
-from console.deploy_effect import compare
 from console.deploy_fields import hidden_parts, write_fields
 from console.deploy_llm import Typed, typed_of
+from console.deploy_preflight import preflight_context
 from console.deploy_starters import STARTERS, list_offers
 from console.deploy_target import (
     DEPLOY,
@@ -40,6 +40,7 @@ from console.editor_words import editor_words
 from console.views import deploy_llm
 from deployments import lifecycle
 from deployments.clusters import get_cluster
+from deployments.differences import compare
 from deployments.lifecycle import Conflict
 from deployments.llm_form import llm_request_of, render_document, suggest_service_name
 from deployments.models import Service, Workspace
@@ -236,6 +237,8 @@ def show(request: SignedInRequest, page: Page, shown: Shown, **extra: Any) -> Ht
     fields = custom.with_spare_rows(draft.fields, act)
     document = reading.document
     problems = located(reading.errors, draft, reading)
+    if page.service is None:
+        extra = preflight_context(request, reading.spec, None, act) | extra
     context = {
         "section": "services",
         "page": page,

@@ -22,6 +22,7 @@ from console.deploy_custom import Draft, Reading
 from console.deploy_effect import Effect, carry_over, effect_of
 from console.deploy_llm import Filled, Typed, typed_of
 from console.deploy_meanwhile import base_document, meanwhile_of, merge_edits
+from console.deploy_preflight import preflight_context
 from console.deploy_target import DEPLOY, FormError, act_of, created_at
 from console.failure_card import custom_with_proposal, with_proposal
 from console.views import deploy_custom, deploy_llm
@@ -222,11 +223,17 @@ def edit_context(
 ) -> dict[str, Any]:
     """What both forms show of an edit: its effect, what others saved, the reason, and where it began."""
     mine = spec.document if spec is not None else reading.document if reading is not None else None
-    return began.context | {
-        "effect": effect(service, spec),
-        "meanwhile": meanwhile_of(service, began.base, mine),
-        "reason": request.POST.get("reason", ""),
-    }
+    act = act_of(request) if request.method == "POST" else ""
+    preflight = preflight_context(request, spec and with_engine_label(spec), service, act)
+    return (
+        began.context
+        | preflight
+        | {
+            "effect": effect(service, spec),
+            "meanwhile": meanwhile_of(service, began.base, mine),
+            "reason": request.POST.get("reason", ""),
+        }
+    )
 
 
 def conflict_context(

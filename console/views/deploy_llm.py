@@ -20,6 +20,7 @@ from console.access import SignedInRequest, is_scripted, signed_in
 from console.deploy_bar import draw_bar
 from console.deploy_llm import LABELS, Filled, Typed, field_of, field_of_refusal, fill_in, worded
 from console.deploy_models import families, list_accelerations, list_models
+from console.deploy_preflight import preflight_context
 from console.deploy_target import (
     DEPLOY,
     FormError,
@@ -154,6 +155,8 @@ def show(
     **extra: Any,
 ) -> HttpResponse:
     """The page, or for a script the form alone."""
+    if page.service is None:
+        extra = preflight_context(request, spec_of(result), None, act_of(request)) | extra
     context = context_of(page, typed, result) | {
         "errors": by_field(errors),
         "error_list": errors if status != 200 else [],
@@ -163,6 +166,11 @@ def show(
     }
     template = "console/deploy/llm_form.html" if is_scripted(request) else "console/deploy/llm.html"
     return render(request, template, context, status=status)
+
+
+def spec_of(result: Filled) -> ServiceSpec | None:
+    """The document that the form stands for, as far as it can be shown."""
+    return ServiceSpec.parse(result.preview["document"]) if result.preview else None
 
 
 def context_of(page: Page, typed: Typed, result: Filled) -> dict[str, Any]:

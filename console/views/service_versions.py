@@ -10,10 +10,10 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from console.access import SignedInRequest, get_service, signed_in
-from console.deploy_effect import compare
 from console.service_view import document_text, page_of
 from deployments.accounts import require_change
 from deployments.clusters import get_cluster
+from deployments.differences import compare
 from deployments.models import Revision, Service
 from deployments.spec import ServiceSpec, SpecInvalid
 from deployments.spec.text import write_text

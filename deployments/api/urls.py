@@ -18,6 +18,7 @@ from deployments.api.persons import (
     PersonPasswordView,
     PersonView,
 )
+from deployments.api.preflight import PreflightView
 from deployments.api.service import EndpointsView, ScaleView, ServiceView, TokenView, VerbView
 from deployments.api.services import ServicesView
 from deployments.api.versions import SwitchVersionView, VersionsView, VersionView
@@ -28,6 +29,7 @@ SERVICE = "services/<str:cluster>/<str:name>"
 urlpatterns = [
     path("services", ServicesView.as_view()),
     path("llm-services", LlmServicesView.as_view()),
+    path("preflight", PreflightView.as_view()),
     path("models", ModelsView.as_view()),
     path(SERVICE, ServiceView.as_view()),
     *(path(f"{SERVICE}/{verb}", VerbView.as_view(verb=verb)) for verb in VerbView.doing),

@@ -18,6 +18,7 @@ from datetime import datetime
 from typing import Protocol
 
 from deployments.clusters.overview import ClusterOverview
+from deployments.clusters.preview import Check, Preview
 from deployments.spec import ServiceSpec
 from deployments.stages import Stage
 
@@ -267,6 +268,14 @@ class Cluster(Protocol):
 
     def capacity(self) -> tuple[Capacity, ...]:
         """The nodes. Used for recommendations and the form's "fits here"."""
+
+    def preview(self, workload: Workload) -> Preview:
+        """What ``apply`` would write, beside what is there, and whether it would run now. Changes nothing, and asks
+        nobody over a network. ``service_uid`` may be of a service that does not exist yet.
+        """
+
+    def check_storage(self, spec: ServiceSpec) -> tuple[Check, ...]:
+        """Whether what ``spec`` mounts can be reached from here: one answer for each OSS path, within seconds."""
 
     def overview(self) -> ClusterOverview:
         """The cluster as a whole, as it was last seen. Asks nobody over a network, and never raises for its state."""

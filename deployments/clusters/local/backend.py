@@ -41,10 +41,12 @@ from deployments.clusters.local.model_folder import find_model_folder
 from deployments.clusters.local.observing import Seen, look, observe_instance
 from deployments.clusters.local.plan import Existing, Plan, Wanted, plan_step
 from deployments.clusters.local.ports import NoPort
+from deployments.clusters.local.preview import check_folders, preview_process
 from deployments.clusters.local.refusals import CommandsPolicy, find_refusal
 from deployments.clusters.local.stopping import INSTANCES, bury, instance_folders, retire
 from deployments.clusters.log_pages import EMPTY
 from deployments.clusters.overview import ClusterOverview
+from deployments.clusters.preview import Check, Preview
 from deployments.spec import ServiceSpec
 
 logger = logging.getLogger(__name__)
@@ -166,6 +168,13 @@ class LocalCluster:
 
     def capacity(self) -> tuple[Capacity, ...]:
         return (self.machine_capacity(),)
+
+    def preview(self, workload: Workload) -> Preview:
+        folder = self.service_folder(workload.service_uid)
+        return preview_process(workload, folder, self.oss_folder, self.base_environment)
+
+    def check_storage(self, spec: ServiceSpec) -> tuple[Check, ...]:
+        return check_folders(spec, self.oss_folder)
 
     def overview(self) -> ClusterOverview:
         return machine_overview(self.machine_capacity())
