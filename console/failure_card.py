@@ -15,6 +15,8 @@ from django.utils.translation import gettext as _
 from console.deploy_custom import Draft
 from console.deploy_fields import mapping
 from console.deploy_llm import Typed
+from deployments.failures import TROUBLE_REASONS
+from deployments.failures.cause import CLUSTER
 from deployments.llm_form import llm_request_of
 from deployments.llm_request import CUSTOM
 from deployments.models import Service, ServiceEvent, Status
@@ -23,11 +25,19 @@ from deployments.words import number, translated
 LOG_LINES = 20
 MEMORY, COMMAND, MODEL = "metadata.memory", "containers[0].script", "model"
 #: The input of a document's path, by form; the custom form has one for each but the checks.
-ELEMENTS = {MEMORY: "f-memory", COMMAND: "f-run", "storage": "part-mounts", MODEL: "model-search"}
+ELEMENTS = {
+    MEMORY: "f-memory", "metadata.cpu": "f-cpu", "metadata.gpu": "f-gpu", "containers[0].image": "f-image",
+    COMMAND: "f-run", "storage": "part-mounts", MODEL: "model-search",
+}  # fmt: skip
 #: What the LLM form has no input for.
-CUSTOM_ONLY = (COMMAND, "containers[0].startup_check", "storage")
-#: Reasons to act on even while the service runs.
-TOLD_ON_TOP = ("UpdateHalted", "DocumentRefused")
+CUSTOM_ONLY = (COMMAND, "containers[0].image", "storage")
+#: What no form has an input for: these are changed in the document.
+DOCUMENT_ONLY = (
+    "containers", "containers[0].prepare", "containers[0].startup_check", "containers[0].liveness_check",
+    "metadata.disk", "metadata.rolling_strategy", "metadata.scheduling",
+)  # fmt: skip
+#: Reasons to act on even while the service runs, or waits for what may come by itself.
+TOLD_ON_TOP = frozenset({"UpdateHalted", "DocumentRefused"}) | TROUBLE_REASONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +84,11 @@ def fix_href(service: Service, fix: Mapping[str, Any] | None) -> str:
     if not fix:
         return base
     field, value = str(fix.get("field", "")), fix.get("value")
+    if field == CLUSTER:
+        return "/clusters"
     query = {"form": "custom"} if field in CUSTOM_ONLY else {}
-    if field in CUSTOM_ONLY and field not in ELEMENTS:
-        query["view"] = "json"  # the fields do not show it
+    if field in DOCUMENT_ONLY:
+        query = {"form": "custom", "view": "json"}
     if field == MEMORY and value is not None:
         query["memory"] = str(value)
     element = model_element(service) if field == MODEL else ELEMENTS.get(field, "f-document")
@@ -103,6 +115,10 @@ def fix_word(fix: Mapping[str, Any] | None) -> str:
         COMMAND: _("Correct the command"),
         "containers[0].startup_check": _("Give it more time"),
         "storage": _("Correct the mount"),
+        "metadata.cpu": _("Change the CPU"),
+        "metadata.gpu": _("Change the GPUs"),
+        "containers[0].image": _("Correct the image"),
+        CLUSTER: _("See the cluster"),
         MODEL: _("Choose the model"),
     }
     return words.get(field, _("Correct it"))

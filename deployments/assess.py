@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from deployments.clusters.base import InstanceObservation, InstancePhase
-from deployments.failures import Cause, Program, explain_end, explain_silence
+from deployments.clusters.base import InstanceObservation, InstancePhase, ProgramExit, Trouble
+from deployments.failures import (
+    CAUSES,
+    TROUBLE_REASONS,
+    Cause,
+    Program,
+    explain_end,
+    explain_silence,
+    explain_trouble,
+)
 from deployments.failures.causes import ends_words
 from deployments.models import Desired, Status
 from deployments.stages import Stage
@@ -19,6 +27,10 @@ NOTHING_KNOWN = Program()
 CRASHES_ARE_A_LOOP = 3
 #: The longest a program may run without answering, where its startup check gives no other time.
 STARTUP_SECONDS = 600.0
+#: What ends by itself is told as a trouble only when it lasts: an old instance that ends frees its GPU a moment later.
+TELL_AFTER = timedelta(seconds=5)
+#: A platform that runs the checks itself ends the program by their rules; only where it does not is it told here.
+PLATFORM_GRACE_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +64,8 @@ class Wanted:
     startup_seconds: float = STARTUP_SECONDS
     serving_revision: int | None = None
     program: Program = NOTHING_KNOWN
+    #: Of the service as a whole: no instance can be made.
+    trouble: Trouble | None = None
 
 
 def assess(wanted: Wanted, seen: Sequence[Seen], now: datetime) -> Verdict:
@@ -69,7 +83,8 @@ def assess(wanted: Wanted, seen: Sequence[Seen], now: datetime) -> Verdict:
         return failure
     if failure and serving_others and not answering:
         return halted(wanted, failure)
-    return assess_motion(wanted, current, answering, serving_others)
+    waits = find_waiting(wanted, [one for one in current if not one.ready], now)
+    return assess_motion(wanted, current, answering, serving_others, waits)
 
 
 def is_current(wanted: Wanted, one: Seen) -> bool:
@@ -95,6 +110,9 @@ def answering_words(answering: int, instances: int) -> Sentence:
 
 def degraded_words(wanted: Wanted, answering: int, waiting: Sequence[Seen]) -> Sentence:
     """How many answer, and what the others do (console.md §7, "degraded")."""
+    step = next((one.step for one in waiting if one.instance.trouble is not None and one.step), "")
+    if step:
+        return join(answering_words(answering, wanted.instances), step)
     again = sum(one.stage is Stage.AGAIN or one.crashes > 0 for one in waiting)
     rest = (
         say_plural("%(count)s is restarting.", "%(count)s are restarting.", again)
@@ -129,35 +147,90 @@ def assess_ending(wanted: Wanted, seen: Sequence[Seen]) -> Verdict:
     return Verdict(Status.STOPPED, "ScaledToZero", message)
 
 
-def assess_motion(wanted: Wanted, current: Sequence[Seen], answering: int, serving_others: int) -> Verdict:
-    """Nothing failed for good, and not all is as wanted: say which motion this is, and its step."""
+def assess_motion(
+    wanted: Wanted, current: Sequence[Seen], answering: int, serving_others: int, waits: Verdict | None
+) -> Verdict:
+    """Nothing failed for good, and not all is as wanted: say which motion this is, and its step.
+
+    ``waits`` is what the motion waits for, where that has a cause: the motion stays, with this reason and cure.
+    """
     waiting = [one for one in current if not one.ready]
-    step = waiting[0].step if waiting else say("Replacing instances one after another.")
+    step = waits.message if waits else step_of(waiting) or say("Replacing instances one after another.")
     if serving_others or (wanted.status == Status.UPDATING and answering < wanted.instances):
-        reason = wanted.reason if wanted.status == Status.UPDATING else "Updating"
-        return Verdict(Status.UPDATING, reason, join(new_words(answering, wanted.instances), step))
+        is_updating = wanted.status == Status.UPDATING and wanted.reason not in TROUBLE_REASONS
+        reason = wanted.reason if is_updating else "Updating"
+        return moving(Status.UPDATING, reason, join(new_words(answering, wanted.instances), step), waits)
     if wanted.status == Status.SCALING:
-        return Verdict(Status.SCALING, "Scaling", join(answering_words(answering, wanted.instances), step))
+        return moving(Status.SCALING, "Scaling", join(answering_words(answering, wanted.instances), step), waits)
     if answering:
         return Verdict(Status.RUNNING, "RUNNING", degraded_words(wanted, answering, waiting))
-    if not current and wanted.status in {Status.CREATING, Status.STARTING}:
+    if waits is None and not current and wanted.status in {Status.CREATING, Status.STARTING}:
         return Verdict(wanted.status, wanted.reason, say("Starting instances."))
-    return Verdict(Status.WAITING, "Waiting", step or say("Starting instances."))
+    return moving(Status.WAITING, "Waiting", step if waits or waiting else say("Starting instances."), waits)
+
+
+def step_of(waiting: Sequence[Seen]) -> str:
+    """The step that says most: one in trouble before one that only takes its time."""
+    first = sorted(waiting, key=lambda one: one.instance.trouble is None)
+    return next((one.step for one in first if one.step), say("Starting instances.") if waiting else "")
+
+
+def moving(status: Status, reason: str, message: str, waits: Verdict | None) -> Verdict:
+    return replace(waits, status=status, message=message) if waits else Verdict(status, reason, message)
+
+
+def find_waiting(wanted: Wanted, unready: Sequence[Seen], now: datetime) -> Verdict | None:
+    """What ends by itself and has lasted long enough to be told with its cure; an instance's before the service's."""
+    for one in unready:
+        trouble = one.instance.trouble
+        if trouble is not None and trouble.is_waiting and has_lasted(trouble, now):
+            return troubled(trouble, one)
+    trouble = wanted.trouble
+    if trouble is not None and trouble.is_waiting and has_lasted(trouble, now):
+        return troubled(trouble, None)
+    return None
+
+
+def has_lasted(trouble: Trouble, now: datetime) -> bool:
+    return trouble.since is None or now - trouble.since >= TELL_AFTER
+
+
+def troubled(trouble: Trouble, one: Seen | None) -> Verdict:
+    """The trouble of an instance, or of the service as a whole, as a failure."""
+    cause = explain_trouble(trouble)
+    reason = CAUSES[trouble.cause].reason if trouble.cause in CAUSES else "FailedCreate"
+    if one is not None:
+        return failed(reason, cause.what, cause, one)
+    return Verdict(Status.FAILED, reason, cause.what, cause.cure, cause=cause)
 
 
 def find_failure(wanted: Wanted, unready: Sequence[Seen], now: datetime) -> Verdict | None:
     """The first instance that will not cure itself, said with cause and cure."""
     for one in unready:
         instance, end = one.instance, one.instance.last_exit
-        is_over = instance.phase is InstancePhase.FAILED or one.crashes >= CRASHES_ARE_A_LOOP
-        if end is not None and (end.reason == "StartError" or is_over):
+        if instance.trouble is not None and not instance.trouble.is_waiting:
+            return troubled(instance.trouble, one)
+        if end is not None and is_over(one, end):
             return ended_for_good(one, wanted.program)
         since = max(filter(None, (instance.started_at, wanted.progress_since)))
         waited = (now - since).total_seconds()
-        if instance.phase is InstancePhase.RUNNING and waited > wanted.startup_seconds:
+        allowed = wanted.startup_seconds + (PLATFORM_GRACE_SECONDS if instance.is_ready is False else 0)
+        if instance.phase is InstancePhase.RUNNING and waited > allowed:
             cause = explain_silence(one.stage, waited, wanted.program, one.step)
             return failed("NeverReady", cause.what, cause, one)
+    if wanted.trouble is not None and not wanted.trouble.is_waiting:
+        return troubled(wanted.trouble, None)
     return None
+
+
+def is_over(one: Seen, end: ProgramExit) -> bool:
+    """Whether the last end is one that the next start will not cure."""
+    if one.instance.phase is InstancePhase.FAILED or one.crashes >= CRASHES_ARE_A_LOOP:
+        return True
+    if end.cause == "ProbeFails":  # it had all the time that its startup check allows
+        return end.values.get("kind") == "startup" and one.crashes > 0
+    never_began = end.reason == "StartError" and end.cause != "ContainerNotCreated"
+    return never_began and one.instance.phase is not InstancePhase.RUNNING
 
 
 def ended_for_good(one: Seen, program: Program) -> Verdict:

@@ -14,6 +14,7 @@ from deployments.addresses import direct_url
 from deployments.assess import Seen
 from deployments.clusters import find_passage
 from deployments.clusters.base import InstanceObservation, InstancePhase
+from deployments.failures import explain_trouble
 from deployments.models import Instance, Service, StartStep
 from deployments.spec import ServiceSpec
 from deployments.stages import Stage
@@ -115,8 +116,10 @@ def know(row: Instance | None, seen: InstanceObservation, answer: Answer | None)
     ends_when_ready = row.ends_when_ready if row else 0
     crashes = 0 if ready else max(0, ends_of(seen) - ends_when_ready)
     step: str = answer.step if answer else ""
-    if seen.phase is InstancePhase.BACKOFF:
+    if seen.phase is InstancePhase.BACKOFF and seen.trouble is None:
         step = say("The program ended and is started again.")
+    elif seen.trouble is not None and not ready:
+        step = explain_trouble(seen.trouble).what
     elif seen.step and not ready:
         step = seen.step
     seconds = answer.seconds if answer else 0.0

@@ -15,9 +15,9 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from deployments.assess import STARTUP_SECONDS, Seen, Wanted, assess
+from deployments.assess import STARTUP_SECONDS, TELL_AFTER, Seen, Wanted, assess, has_lasted
 from deployments.clusters import get_cluster
-from deployments.clusters.base import Cluster, ClusterError, InstancePhase, Pace, Workload
+from deployments.clusters.base import Cluster, ClusterError, InstancePhase, Pace, Trouble, Workload
 from deployments.engines import read_command
 from deployments.failures import Program
 from deployments.hints import hint_service, send_hint
@@ -121,8 +121,10 @@ def reconcile_instances(service: Service, cluster: Cluster) -> Step:
             ready=ready_names(service, before.instances),
         )
     )
-    known, rows_changed = look_at(service, spec, cluster.observe(service.uid).instances)
-    wanted = replace(wanted_of(service, startup_seconds(spec)), program=program_of(spec, cluster))
+    after = cluster.observe(service.uid)
+    known, rows_changed = look_at(service, spec, after.instances)
+    program = program_of(spec, cluster)
+    wanted = replace(wanted_of(service, startup_seconds(spec)), program=program, trouble=after.trouble)
     verdict = assess(wanted, known, timezone.now())
     was, was_reason = service.status, service.reason
     changed = transition(service, verdict)
@@ -137,16 +139,25 @@ def reconcile_instances(service: Service, cluster: Cluster) -> Step:
     note_checked(service, check_interval_seconds(service, cluster.pace, moving=moving), observed=True)
     if not moving or service.status == Status.FAILED:
         return Step(claimed=True)
-    return Step(claimed=True, again_in_seconds=again_seconds(cluster.pace, known))
+    return Step(claimed=True, again_in_seconds=again_seconds(cluster.pace, known, after.trouble))
 
 
-def again_seconds(pace: Pace, known: Sequence[Seen]) -> float | None:
-    """When to look again at what moves: a program that runs and has not answered has to be asked, the rest may tell."""
+def again_seconds(pace: Pace, known: Sequence[Seen], trouble: Trouble | None) -> float | None:
+    """When to look again at what moves: a program that runs and has not answered has to be asked, the rest may tell.
+
+    A trouble that is too young to be told is told as soon as it is old enough.
+    """
     is_asked = any(
         one.instance.phase is InstancePhase.RUNNING and not one.ready and one.instance.is_ready is not False
         for one in known
     )
-    return pace.probing_seconds if is_asked else pace.moving_seconds
+    soon = pace.probing_seconds if is_asked else pace.moving_seconds
+    now = timezone.now()
+    troubles = [found for found in (trouble, *(one.instance.trouble for one in known)) if found is not None]
+    young = [found.since for found in troubles if found.since is not None and not has_lasted(found, now)]
+    if soon is None and young:
+        return max((min(young) + TELL_AFTER - now).total_seconds(), 0.0) + 0.1
+    return soon
 
 
 def wanted_of(service: Service, allowed_seconds: float) -> Wanted:

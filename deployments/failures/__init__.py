@@ -6,7 +6,9 @@ Pure: no models, no I/O.
 
 from __future__ import annotations
 
-from deployments.failures.causes import Cause, Fix, Program, explain_end, explain_silence
-from deployments.failures.table import CAUSES
+from deployments.failures.cause import Cause, Fix
+from deployments.failures.causes import Program, explain_end, explain_silence
+from deployments.failures.table import CAUSES, TROUBLE_REASONS
+from deployments.failures.troubles import explain_trouble
 
-__all__ = ["CAUSES", "Cause", "Fix", "Program", "explain_end", "explain_silence"]
+__all__ = ["CAUSES", "TROUBLE_REASONS", "Cause", "Fix", "Program", "explain_end", "explain_silence", "explain_trouble"]

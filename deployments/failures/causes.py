@@ -7,8 +7,10 @@ import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
-from deployments.clusters.base import InstanceObservation, ProgramExit
+from deployments.clusters.base import InstanceObservation, ProgramExit, Trouble
+from deployments.failures.cause import CHECK, COMMAND, MEMORY, MODEL, MOUNTS, Cause, Fix, gib
 from deployments.failures.signs import Sign, find_sign, public_name
+from deployments.failures.troubles import WORDINGS, explain_trouble
 from deployments.stages import Stage
 from deployments.words import Sentence, figure, join, say, say_plural
 
@@ -25,24 +27,6 @@ KILLED = -9
 
 
 @dataclass(frozen=True, slots=True)
-class Fix:
-    """What to change: the document's path, and the value to put there where one is known."""
-
-    field: str
-    value: int | str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Cause:
-    """Why something does not run. ``code`` is of ``failures.CAUSES``."""
-
-    code: str
-    what: Sentence
-    cure: Sentence
-    fix: Fix | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Program:
     """What is wanted, as far as it explains a failure. ``limit_mib`` None: no limit; ``plan_mib`` None: unknown."""
 
@@ -54,10 +38,6 @@ class Program:
     plan_mib: Callable[[], int | None] = lambda: None
 
 
-COMMAND, MEMORY, MODEL, MOUNTS = "containers[0].script", "metadata.memory", "model", "storage"
-CHECK = "containers[0].startup_check"
-
-
 def explain_end(instance: InstanceObservation, program: Program) -> Cause:
     """Why the last program of an instance ended. ``last_exit`` is there."""
     end = instance.last_exit
@@ -65,6 +45,8 @@ def explain_end(instance: InstanceObservation, program: Program) -> Cause:
         raise ValueError(f"{instance.name} has not ended")
     if end.cause == "OutOfMemory" or end.reason == "OOMKilled":
         return out_of_memory(end, program)
+    if end.cause in WORDINGS:
+        return explain_trouble(Trouble(end.cause, end.values))
     if end.cause:
         return never_began(end)
     sign = find_sign(instance.log_tail) if end.exit_code != 0 else None
@@ -93,12 +75,17 @@ def out_of_memory(end: ProgramExit, program: Program) -> Cause:
     unknown = 0 if planned is not None and planned > limit else limit * 2
     least = max(planned or 0, math.ceil(used * HEADROOM), unknown)
     size = next((size for size in SIZES_MIB if size >= least), least)
+    if not limit:
+        what = say("Out of memory: the program was killed for it.")
+        return Cause("OutOfMemory", what, say("Use more memory, or a smaller model."), Fix(MEMORY))
     if planned is not None and planned > limit:
         what = say(
             "Out of memory: the model needs %(need)s GiB, the limit is %(limit)s GiB.",
             need=gib(planned),
             limit=gib(limit),
         )
+    elif not used:  # the platform knows that the limit struck, and no number
+        what = say("Out of memory: the program wanted more than its limit of %(limit)s GiB.", limit=gib(limit))
     else:
         what = say(
             "Out of memory: the program used %(used)s GiB and wanted more, the limit is %(limit)s GiB.",
@@ -113,14 +100,6 @@ def out_of_memory(end: ProgramExit, program: Program) -> Cause:
         size = min(size, program.machine_mib)
     cure = say("Use %(size)s GiB, or a smaller model.", size=gib(size))
     return Cause("OutOfMemory", what, cure, Fix(MEMORY, size))
-
-
-def gib(mib: int) -> str:
-    """MiB as GiB with as many decimals as it takes to tell sizes apart."""
-    value = mib / 1024
-    if value == int(value):
-        return figure(value)
-    return figure(value, 1 if value >= 2 else 2)
 
 
 def never_began(end: ProgramExit) -> Cause:

@@ -17,7 +17,7 @@ class Meaning:
 
 CRASH, START, NEVER, MEMORY = "CrashLoopBackOff", "StartError", "NeverReady", "OOMKilled"
 
-CAUSES: Mapping[str, Meaning] = {
+PROGRAM_CAUSES: Mapping[str, Meaning] = {
     "UnknownFlag": Meaning(
         CRASH, "the program does not know a flag of its command", "correct the flag; the nearest that exists is named"
     ),
@@ -101,3 +101,169 @@ CAUSES: Mapping[str, Meaning] = {
         NEVER, "the program listens, and its check does not pass", "correct the check's path, or the program"
     ),
 }
+
+#: Of what a platform knows before a program could run, or while its node is away.
+UNSCHEDULABLE, IMAGE, CONTAINER, VOLUME = "Unschedulable", "ImagePullBackOff", "CreateContainerError", "VolumePending"
+DENIED, NODE, EVICTED, PREPARING = "FailedCreate", "NodeNotReady", "Evicted", "PreparationFailed"
+TROUBLE_REASONS = frozenset({UNSCHEDULABLE, IMAGE, CONTAINER, VOLUME, DENIED, NODE, EVICTED, PREPARING})
+
+PLATFORM_CAUSES: Mapping[str, Meaning] = {
+    "CpuShort": Meaning(
+        UNSCHEDULABLE,
+        "no node has the CPU free that the instance asks for",
+        "wait until it is free, use less, or add a node",
+    ),
+    "MemoryShort": Meaning(
+        UNSCHEDULABLE,
+        "no node has the memory free that the instance asks for",
+        "wait until it is free, use less, or add a node",
+    ),
+    "GpuShort": Meaning(
+        UNSCHEDULABLE,
+        "no node has as many GPUs free as the instance asks for",
+        "wait until they are free, use fewer, or add a node",
+    ),
+    "GpuNotOffered": Meaning(
+        UNSCHEDULABLE,
+        "no node offers a GPU: there is none, or its device plugin does not run",
+        "use a program for processors (`--cpu`), or install the device plugin",
+    ),
+    "GpuProductMissing": Meaning(
+        UNSCHEDULABLE,
+        "no node has the GPU that the instance type stands for",
+        "choose another instance type, or add such a node",
+    ),
+    "NoMatchingNode": Meaning(
+        UNSCHEDULABLE,
+        "no node carries the labels that the instance asks for",
+        "choose another instance type, or label a node",
+    ),
+    "NodesTainted": Meaning(
+        UNSCHEDULABLE, "every node that would do is tainted", "add a node, or free one for these services"
+    ),
+    "NodesAway": Meaning(UNSCHEDULABLE, "no node is ready, or all are cordoned", "wait for a node, or bring one back"),
+    "NodesFull": Meaning(UNSCHEDULABLE, "every node runs as many pods as it may", "wait until one ends, or add a node"),
+    "DiskShort": Meaning(
+        UNSCHEDULABLE, "no node has as much ephemeral storage free as the instance asks for", "wait, or use less"
+    ),
+    "SpreadBlocked": Meaning(
+        UNSCHEDULABLE,
+        "the spread over nodes or zones finds no further one",
+        "add a node, use fewer instances, or change `metadata.scheduling`",
+    ),
+    "VolumeElsewhere": Meaning(
+        UNSCHEDULABLE, "the volume is on a node or in a zone where the instance does not fit", "wait, or mount another"
+    ),
+    "Preempted": Meaning(
+        UNSCHEDULABLE, "the instance was ended for one of higher priority", "it starts when there is room again"
+    ),
+    "SurgeBlocked": Meaning(
+        UNSCHEDULABLE,
+        "an update finds no room beside the old instances, and may end none of them first",
+        "set `metadata.rolling_strategy.max_unavailable` to 1, or free room",
+    ),
+    "MakingRoom": Meaning(
+        UNSCHEDULABLE, "an update has no room beside the old instances, so that one of them ends first", "wait"
+    ),
+    "Unschedulable": Meaning(
+        UNSCHEDULABLE, "the scheduler has another reason, which the sentence names", "the sentence names it"
+    ),
+    "ImageNotFound": Meaning(IMAGE, "the registry has no such image or tag", "correct the tag"),
+    "RegistryUnknown": Meaning(IMAGE, "the registry's host does not exist", "correct the image's address"),
+    "RegistryAway": Meaning(IMAGE, "the registry does not answer", "wait; where it goes on, correct the address"),
+    "ImageDenied": Meaning(IMAGE, "the registry refused access", "add a pull secret, or correct the name"),
+    "ImageNameWrong": Meaning(IMAGE, "the text is no name that an image can have", "correct it"),
+    "ImageNotPulled": Meaning(
+        IMAGE, "the pull failed for another reason, which the sentence names", "correct the image"
+    ),
+    "NodeDiskFull": Meaning(IMAGE, "the image does not fit on the node's disk", "free some space on the node"),
+    "SecretMissing": Meaning(
+        CONTAINER,
+        "a Secret or ConfigMap that the instance needs is not there",
+        "create it, or take it out of the document",
+    ),
+    "RootRefused": Meaning(
+        CONTAINER, "the image runs as root, which is not permitted", "use an image with another user"
+    ),
+    "NotConfigured": Meaning(
+        CONTAINER, "the container cannot be configured; the sentence names the reason", "correct the document"
+    ),
+    "ContainerNotCreated": Meaning(
+        CONTAINER,
+        "the container cannot be created or started; the sentence names the reason",
+        "correct the command or the image",
+    ),
+    "MountFails": Meaning(
+        VOLUME, "a volume cannot be mounted; the sentence names the reason", "correct the mount, or see to its server"
+    ),
+    "DriverMissing": Meaning(
+        VOLUME, "the node does not have the storage driver of a mount", "install the driver, or mount something else"
+    ),
+    "ClaimMissing": Meaning(VOLUME, "the volume claim does not exist", "create it, or correct the mount"),
+    "StorageClassMissing": Meaning(VOLUME, "the storage class does not exist", "create it, or choose another"),
+    "NoVolume": Meaning(
+        VOLUME, "no volume is free, and nothing makes one", "create a volume, or set a default storage class"
+    ),
+    "VolumePending": Meaning(VOLUME, "the volume is still being made", "wait"),
+    "QuotaExceeded": Meaning(
+        DENIED, "the namespace's quota has too little left", "stop something, use less, or raise the quota"
+    ),
+    "LimitExceeded": Meaning(
+        DENIED,
+        "an instance asks for more than the namespace's LimitRange permits, or for less",
+        "change the amount, or the limit",
+    ),
+    "SecurityRefused": Meaning(
+        DENIED,
+        "the namespace's Pod Security level refuses the instance",
+        "correct the document, or ask an administrator",
+    ),
+    "AdmissionRefused": Meaning(
+        DENIED,
+        "a rule of the cluster (an admission webhook or policy) refuses the instance",
+        "correct the document, or ask an administrator",
+    ),
+    "NotCreated": Meaning(
+        DENIED, "the cluster creates no instance for another reason, which the sentence names", "correct the document"
+    ),
+    "NodeNotReady": Meaning(
+        NODE, "the node of the instance does not answer", "an instance elsewhere takes over after five minutes"
+    ),
+    "EvictedForMemory": Meaning(EVICTED, "the node ran out of memory", "give the instance the memory that it uses"),
+    "EvictedForDisk": Meaning(
+        EVICTED,
+        "the node's disk was full, or the instance wrote more than its limit",
+        "write less, or raise `metadata.disk`",
+    ),
+    "Evicted": Meaning(
+        EVICTED, "the instance was evicted for another reason, which the sentence names", "another one takes its place"
+    ),
+    "DeviceRefused": Meaning(
+        EVICTED, "the node could not give the instance its GPU", "look after the GPUs and the device plugin there"
+    ),
+    "NodeRefused": Meaning(
+        EVICTED, "the node refused the instance; the sentence names the reason", "another one takes its place"
+    ),
+    "NodeShutDown": Meaning(EVICTED, "the node was shut down", "another one takes its place"),
+    "ProbeFails": Meaning(
+        CRASH,
+        "the startup or liveness check ended the program; the sentence says what it was answered",
+        "correct the check or the program, or give it more time",
+    ),
+    "SidecarEnds": Meaning(
+        PREPARING, "a container beside the program ends again and again", "read its log, correct its command"
+    ),
+    "BucketMissing": Meaning(PREPARING, "the bucket does not exist", "correct the mount"),
+    "StorageDenied": Meaning(PREPARING, "the object store refused access", "correct its key, or the mount"),
+    "FilesMissing": Meaning(PREPARING, "there are no files at the mount's path", "upload them, or correct the mount"),
+    "StorageAway": Meaning(PREPARING, "the object store does not answer", "wait; correct the endpoint"),
+    "RepositoryMissing": Meaning(PREPARING, "the Git repository or its branch does not exist", "correct the mount"),
+    "RepositoryDenied": Meaning(PREPARING, "the Git server refused access", "correct name and password"),
+    "RequirementMissing": Meaning(
+        PREPARING, "a Python package cannot be installed", "correct `containers[0].prepare.pythonRequirements`"
+    ),
+    "PreparationFails": Meaning(PREPARING, "preparing the instance failed for another reason", "read its log"),
+    "NoProgress": Meaning(UNSCHEDULABLE, "the cluster made no progress in the time it has", "see the raw events"),
+}
+
+CAUSES: Mapping[str, Meaning] = {**PROGRAM_CAUSES, **PLATFORM_CAUSES}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from deployments.assess import Seen, Wanted, assess
-from deployments.clusters.base import InstanceObservation, InstancePhase, ProgramExit
+from deployments.clusters.base import InstanceObservation, InstancePhase, ProgramExit, Trouble
+from deployments.failures import explain_trouble
 from deployments.models import Desired, Status
 
 NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
@@ -169,3 +171,117 @@ def test_a_restart_counts_only_instances_of_the_new_restart() -> None:
     assert assess(again, [seen(ready=True), seen("b", restart_token="1")], NOW).status == Status.UPDATING
     done = [seen(phase=InstancePhase.STOPPING), seen("b", restart_token="1", ready=True)]
     assert assess(again, done, NOW).status == Status.RUNNING
+
+
+# Troubles: what a platform knows before a program runs
+
+SHORT = Trouble("GpuShort", {"need": 2, "free": 1, "total": 4, "most": 1, "largest": 2}, NOW - timedelta(minutes=1),
+                is_waiting=True)  # fmt: skip
+NO_TAG = Trouble("ImageNotFound", {"image": "chat-llm:3.9"}, NOW)
+
+
+def stuck(trouble: Trouble, name: str = "b", **changes: Any) -> Seen:
+    phase = changes.pop("phase", InstancePhase.PENDING)
+    step = str(explain_trouble(trouble).what)
+    return seen(name, phase=phase, started_at=None, trouble=trouble, step=step, **changes)
+
+
+def test_what_needs_a_person_fails_at_once_with_its_cure() -> None:
+    verdict = assess(wanted(), [stuck(NO_TAG)], NOW)
+    assert (verdict.status, verdict.reason) == (Status.FAILED, "ImagePullBackOff")
+    assert verdict.message == "chat-llm:3.9 cannot be pulled: no such tag."
+    assert verdict.cure == "Correct the tag."
+    assert verdict.cause is not None
+    assert verdict.cause.fix is not None
+    assert verdict.cause.fix.field == "containers[0].image"
+
+
+def test_what_ends_by_itself_is_waited_for_with_its_numbers() -> None:
+    verdict = assess(wanted(), [stuck(SHORT)], NOW)
+    assert (verdict.status, verdict.reason) == (Status.WAITING, "Unschedulable")
+    assert verdict.message == "Needs 2 GPUs; 1 of 4 is free."
+    assert verdict.cure == "Starts by itself when 2 are free, or use 1."
+
+
+def test_a_wait_that_has_only_begun_is_a_step_and_no_trouble() -> None:
+    young = replace(SHORT, since=NOW - timedelta(seconds=1))
+    verdict = assess(wanted(), [stuck(young)], NOW)
+    assert (verdict.status, verdict.reason, verdict.cure) == (Status.WAITING, "Waiting", "")
+    assert verdict.message == "Needs 2 GPUs; 1 of 4 is free."
+
+
+def test_a_failing_update_halts_while_the_old_revision_serves() -> None:
+    old = seen(ready=True)
+    verdict = assess(wanted(revision=2, status=Status.UPDATING), [old, stuck(NO_TAG, revision=2)], NOW)
+    assert (verdict.status, verdict.reason) == (Status.RUNNING, "UpdateHalted")
+    assert "chat-llm:3.9 cannot be pulled" in verdict.message
+
+
+def test_an_update_that_waits_for_room_stays_one_and_says_why() -> None:
+    old = seen(ready=True)
+    waiting = wanted(revision=2, status=Status.UPDATING, reason="Updating")
+    verdict = assess(waiting, [old, stuck(SHORT, revision=2)], NOW)
+    assert (verdict.status, verdict.reason) == (Status.UPDATING, "Unschedulable")
+    assert verdict.message == "0 of 1 instance are new. Needs 2 GPUs; 1 of 4 is free."
+    assert verdict.cure
+
+
+def test_an_update_that_goes_on_forgets_what_it_waited_for() -> None:
+    waiting = wanted(revision=2, status=Status.UPDATING, reason="Unschedulable")
+    verdict = assess(waiting, [seen(ready=True), seen("b", revision=2)], NOW)
+    assert (verdict.status, verdict.reason) == (Status.UPDATING, "Updating")
+
+
+def test_a_service_that_may_have_no_instance_fails_with_the_reason() -> None:
+    quota = Trouble("QuotaExceeded", {"kind": "gpu", "quota": "team-a", "left": "1", "hard": "1", "need": "2"}, NOW)
+    verdict = assess(wanted(trouble=quota), [], NOW)
+    assert (verdict.status, verdict.reason) == (Status.FAILED, "FailedCreate")
+    assert verdict.message == "The quota team-a has 1 of 1 GPUs left; this needs 2."
+
+
+def test_a_trouble_of_the_service_is_not_told_while_it_runs() -> None:
+    verdict = assess(wanted(trouble=NO_TAG), [seen(ready=True)], NOW)
+    assert verdict.status == Status.RUNNING
+
+
+def test_an_instance_s_own_wait_is_told_before_the_service_s() -> None:
+    slow = Trouble("NoProgress", {}, NOW - timedelta(minutes=1), is_waiting=True)
+    assert assess(wanted(trouble=slow), [stuck(SHORT)], NOW).cause == explain_trouble(SHORT)
+
+
+def test_one_that_answers_keeps_the_service_running_and_says_what_the_other_waits_for() -> None:
+    verdict = assess(wanted(instances=2, status=Status.RUNNING), [seen(ready=True), stuck(SHORT)], NOW)
+    assert (verdict.status, verdict.reason) == (Status.RUNNING, "RUNNING")
+    assert verdict.message == "1 of 2 instances answers. Needs 2 GPUs; 1 of 4 is free."
+
+
+def test_scaling_up_without_room_says_so_and_serves_on() -> None:
+    verdict = assess(wanted(instances=2, status=Status.SCALING), [seen(ready=True), stuck(SHORT)], NOW)
+    assert (verdict.status, verdict.reason) == (Status.SCALING, "Unschedulable")
+
+
+def check_failed(kind: str) -> ProgramExit:
+    end = ended(code=-9)
+    return replace(end, cause="ProbeFails", values={"kind": kind, "path": "/health", "status": "404", "port": "8000"})
+
+
+def test_a_startup_check_that_never_passed_fails_at_its_first_end_and_stays_failed_in_the_next_try() -> None:
+    for phase in (InstancePhase.BACKOFF, InstancePhase.RUNNING):
+        trying = seen(phase=phase, crashes=1, last_exit=check_failed("startup"), is_ready=False)
+        verdict = assess(wanted(status=Status.WAITING), [trying], NOW)
+        assert (verdict.status, verdict.reason) == (Status.FAILED, "CrashLoopBackOff")
+        assert verdict.message.startswith("The startup check of /health was answered 404")
+
+
+def test_a_liveness_check_that_fails_once_is_only_started_again() -> None:
+    trying = seen(crashes=1, last_exit=check_failed("liveness"), is_ready=False)
+    assert assess(wanted(status=Status.WAITING), [trying], NOW).status == Status.WAITING
+
+
+def test_the_platform_s_own_startup_check_comes_before_ours() -> None:
+    late = seen(started_at=NOW - timedelta(seconds=610), is_ready=False)
+    since = NOW - timedelta(seconds=620)
+    assert assess(wanted(progress_since=since), [late], NOW).status == Status.WAITING
+    too_late = seen(started_at=NOW - timedelta(seconds=640), is_ready=False)
+    verdict = assess(wanted(progress_since=NOW - timedelta(seconds=650)), [too_late], NOW)
+    assert (verdict.status, verdict.reason) == (Status.FAILED, "NeverReady")

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from deployments.clusters import local
-from deployments.clusters.base import InstanceObservation, InstancePhase, ProgramExit
-from deployments.failures import CAUSES, Program, explain_end, explain_silence
+from deployments.clusters.base import InstanceObservation, InstancePhase, ProgramExit, Trouble
+from deployments.failures import CAUSES, Program, explain_end, explain_silence, explain_trouble
 from deployments.failures.causes import NAMED, UNNAMED
 from deployments.failures.signs import PATTERNS, find_sign, public_name
+from deployments.failures.troubles import WORDINGS
 from deployments.stages import Stage
 
 LOCAL = Path(local.__file__).parent
@@ -106,7 +107,21 @@ def test_every_cause_that_can_be_given_is_in_the_table_and_no_other() -> None:
     known_to_shims = set(re.findall(r'Cause\(\s*"(\w+)"', "".join(path.read_text() for path in LOCAL.glob("*.py"))))
     by_silence = {explain_silence(stage, 60.0, Program(), "").code for stage in Stage}
     assert known_to_shims >= {"OutOfMemory", "FolderMissing", "PortsExhausted"}
-    assert by_log | known_to_shims | by_silence == set(CAUSES)
+    assert by_log | known_to_shims | by_silence | set(WORDINGS) == set(CAUSES)
+
+
+@pytest.mark.parametrize("cause", sorted(WORDINGS))
+@pytest.mark.parametrize("is_waiting", [True, False])
+def test_every_trouble_has_words_whatever_is_known_of_it(cause: str, is_waiting: bool) -> None:
+    explained = explain_trouble(Trouble(cause, {}, is_waiting=is_waiting))
+    assert explained.code == cause
+    assert explained.what.endswith(".")
+    assert explained.cure.endswith(".")
+
+
+def test_a_trouble_of_a_later_version_keeps_the_platform_s_words() -> None:
+    explained = explain_trouble(Trouble("OfTomorrow", {"reason": "it rains"}))
+    assert (explained.code, explained.what) == ("OfTomorrow", "The cluster creates no instance: it rains.")
 
 
 def test_an_unknown_flag_is_named_without_its_value_and_the_nearest_real_one_offered() -> None:

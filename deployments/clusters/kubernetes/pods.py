@@ -12,7 +12,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from deployments.clusters.base import InstanceObservation, InstancePhase, ProgramExit, ServiceObservation
+from deployments.clusters.kubernetes.ends import last_exit_of, last_words_of
 from deployments.clusters.kubernetes.names import RESTART, REVISION
+from deployments.clusters.kubernetes.preparing import failure_of
 from deployments.clusters.kubernetes.reading import (
     Json,
     condition,
@@ -28,15 +30,20 @@ from deployments.clusters.kubernetes.reading import (
     state_of,
     status_of,
 )
+from deployments.clusters.kubernetes.troubles import (
+    FAILED_PHASES,
+    Surroundings,
+    deployment_of,
+    pod_trouble,
+    service_trouble,
+    with_context,
+)
+from deployments.clusters.overview import NodeFields
 from deployments.stages import Stage
 from deployments.words import Sentence, say
 
 #: The kubelet's waits between two starts: 10 s, doubled up to 5 minutes.
 FIRST_BACKOFF, LONGEST_BACKOFF = timedelta(seconds=10), timedelta(minutes=5)
-#: Exit codes of a shell or a container runtime for "killed by signal 1 to 64" (POSIX: 128 and the signal's number).
-KILLED_FROM, KILLED_TO = 129, 192
-#: Of the program that never began, by the container runtime.
-NEVER_BEGAN = ("StartError", "ContainerCannotRun")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +57,7 @@ class View:
     pods: Mapping[str, Json] = field(default_factory=dict)
     manifests: Mapping[str, Json] = field(default_factory=dict)
     events: Sequence[Json] = ()
-    nodes: Sequence[Json] = ()
+    nodes: Sequence[NodeFields] = ()
     log_tails: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
@@ -60,12 +67,15 @@ Reach = Callable[[Json], str]
 
 def observe_service(view: View, now: datetime, reach: Reach = lambda pod: "") -> ServiceObservation:
     """Everything of one service. Pods that have ended for good and were replaced are told of no more."""
-    seen = [
-        replace(observe_pod(pod, view.events, now, view.log_tails.get(name, ())), base_url=reach(pod))
-        for name, pod in sorted(view.pods.items())
-        if not is_over(pod, view)
-    ]
-    return ServiceObservation(view.service_uid, tuple(seen), leftovers=bool(view.manifests))
+    around = Surroundings(view.manifests, view.events, view.nodes, list(view.pods.values()))
+    seen = []
+    for name, pod in sorted(view.pods.items()):
+        if is_over(pod, view):
+            continue
+        one = observe_pod(pod, view.events, now, view.log_tails.get(name, ()), around)
+        seen.append(replace(one, base_url=reach(pod), trouble=with_context(pod, one.trouble, around, now)))
+    trouble = service_trouble(around, now)
+    return ServiceObservation(view.service_uid, tuple(seen), leftovers=bool(view.manifests), trouble=trouble)
 
 
 def is_over(pod: Json, view: View) -> bool:
@@ -76,7 +86,7 @@ def is_over(pod: Json, view: View) -> bool:
     """
     if phase_of(pod) is not InstancePhase.FAILED:
         return False
-    deployment = next((one for key, one in view.manifests.items() if key.startswith("Deployment/")), None)
+    deployment = deployment_of(view.manifests)
     if deployment is not None and not is_ending(deployment) and deployment["spec"].get("replicas") == 0:
         return True
     return any(
@@ -91,14 +101,18 @@ def made_at(pod: Json) -> tuple[str, str]:
 
 
 def observe_pod(
-    pod: Json, events: Sequence[Json], now: datetime, log_tail: tuple[str, ...] = ()
+    pod: Json,
+    events: Sequence[Json],
+    now: datetime,
+    log_tail: tuple[str, ...] = (),
+    around: Surroundings | None = None,
 ) -> InstanceObservation:
     """One pod as an instance. ``events`` may be of any objects; ``log_tail`` is given out after a failure only."""
     own = sorted(events_of(pod, events), key=lambda event: happened_at(event) or now)
     main, status = main_container(pod), main_status(pod)
     state, details = state_of(status)
     phase = phase_of(pod)
-    last_exit = last_exit_of(status)
+    last_exit = last_exit_of(main, status, own)
     is_ready = phase is InstancePhase.RUNNING and condition(pod, "Ready").get("status") == "True"
     stage, step = (Stage.NONE, "") if is_ready else stage_of(pod, phase, own)
     ports: Sequence[Json] = main.get("ports") or ({},)
@@ -114,20 +128,36 @@ def observe_pod(
         restart_count=int(status.get("restartCount") or 0),
         last_exit=last_exit,
         retry_at=retry_at(status, last_exit) if phase is InstancePhase.BACKOFF else None,
-        log_tail=log_tail if last_exit else (),
+        log_tail=(log_tail or last_words_of(status)) if last_exit else failed_words(pod),
+        folders=mounted_folders(main),
         is_ready=is_ready,
         node=str(pod["spec"].get("nodeName") or ""),
         gpus=gpus_of(pod),
         stage=stage,
         step=step,
+        trouble=pod_trouble(pod, around or Surroundings(events=events), now),
     )
+
+
+def failed_words(pod: Json) -> tuple[str, ...]:
+    """The last words of an init container that failed."""
+    for status in status_of(pod).get("initContainerStatuses") or ():
+        words = last_words_of(status) if failure_of(status) is not None else ()
+        if words:
+            return words
+    return ()
+
+
+def mounted_folders(container: Json) -> tuple[tuple[str, str], ...]:
+    """In a container a mounted folder has the path that the document gives it."""
+    return tuple((str(mount["mountPath"]),) * 2 for mount in container.get("volumeMounts") or ())
 
 
 def phase_of(pod: Json) -> InstancePhase:
     """The wish to end comes first, then the end of the pod as a whole, then its main container."""
     if is_ending(pod):
         return InstancePhase.STOPPING
-    if status_of(pod).get("phase") in ("Failed", "Succeeded"):
+    if status_of(pod).get("phase") in FAILED_PHASES:
         return InstancePhase.FAILED
     if not pod["spec"].get("nodeName"):
         return InstancePhase.PENDING
@@ -138,32 +168,6 @@ def phase_of(pod: Json) -> InstancePhase:
     if state == "terminated" or state_of(status, "lastState")[0] == "terminated":
         return InstancePhase.BACKOFF
     return InstancePhase.CREATING
-
-
-def last_exit_of(status: Json) -> ProgramExit | None:
-    """The last end of a container's program: of the one that is over now, else of the one before."""
-    for which in ("state", "lastState"):
-        kind, details = state_of(status, which)
-        finished_at = moment(details.get("finishedAt"))
-        if kind == "terminated" and finished_at is not None:
-            return exit_of(details, finished_at)
-    return None
-
-
-def exit_of(details: Json, finished_at: datetime) -> ProgramExit:
-    code, reason = int(details.get("exitCode") or 0), str(details.get("reason") or "Error")
-    never_began = reason in NEVER_BEGAN
-    if int(details.get("signal") or 0):
-        code = -int(details["signal"])
-    elif KILLED_FROM <= code <= KILLED_TO and not never_began:
-        code = 128 - code
-    return ProgramExit(
-        exit_code=code,
-        reason="StartError" if never_began else reason,
-        message=str(details.get("message") or ""),
-        started_at=None if never_began else moment(details.get("startedAt")),
-        finished_at=finished_at,
-    )
 
 
 def retry_at(status: Json, last_exit: ProgramExit | None) -> datetime | None:

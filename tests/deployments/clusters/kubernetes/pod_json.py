@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from deployments.clusters.overview import NodeFields, TaintFields
+
 MADE_AT = "2026-01-01T12:00:00Z"
 
 
@@ -58,4 +60,34 @@ def event(reason: str, message: str = "", *, about: str = "chat-1", container: s
         "type": "Normal",
         "lastTimestamp": f"2026-01-01T12:00:{second:02d}Z",
         "involvedObject": {"kind": "Pod", "name": about, "uid": f"uid-of-{about}", "fieldPath": path},
+    }
+
+
+def node(
+    name: str = "node-1",
+    *,
+    cpu: float = 8,
+    memory_mib: int = 32_768,
+    gpu: int = 0,
+    free: tuple[float, int, int] | None = None,
+    product: str = "",
+    ready: bool = True,
+    cordoned: bool = False,
+    labels: Mapping[str, str] | None = None,
+    taints: Sequence[TaintFields] = (),
+) -> NodeFields:
+    """``free`` is CPU, memory and GPUs; None where nobody knows."""
+    return {
+        "name": name,
+        "is_ready": ready,
+        "is_cordoned": cordoned,
+        "since": MADE_AT,
+        "reason": "",
+        "allocatable": {"cpu": cpu, "memory_mib": memory_mib, "gpu": gpu},
+        "free": None if free is None else {"cpu": free[0], "memory_mib": free[1], "gpu": free[2]},
+        "gpu_product": product,
+        "gpu_memory_mib": 0,
+        "labels": dict(labels or {}),
+        "taints": list(taints),
+        "version": "v1.34.4",
     }
