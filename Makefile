@@ -7,9 +7,11 @@ BIN := .venv/bin
 
 # A file's tests share what they started, so they stay together. Those that start a whole Slipway, of several processes
 # and models, run two at once: they wait as much as they work, but a third would make all wait longer.
-PARTS := -n 3 --dist loadfile -m "not browser and not supervisor"
+PARTS := -n 3 --dist loadfile -m "not browser and not supervisor and not kubernetes"
 # BUT leaves some of these out.
-WHOLE = -n 2 --dist loadfile -m "(browser or supervisor) $(BUT)"
+WHOLE = -n 2 --dist loadfile -m "(browser or supervisor) and not kubernetes $(BUT)"
+# One cluster, whose node is this machine, for all of them.
+CLUSTER := -m kubernetes
 
 # The first Python that is new enough; PYTHON=/path/to/python chooses another.
 PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
@@ -45,7 +47,8 @@ ifdef ARGS
 	@exec $(BIN)/python -m pytest $(ARGS)
 else
 	@$(BIN)/python -m pytest $(PARTS)
-	@exec $(BIN)/python -m pytest $(WHOLE)
+	@$(BIN)/python -m pytest $(WHOLE)
+	@exec $(BIN)/python -m pytest $(CLUSTER)
 endif
 
 lint: setup
