@@ -21,7 +21,7 @@ import pytest
 import websocket
 import yaml
 
-from deployments.clusters.kubernetes.reaching import base_url_of, proxy_url
+from deployments.clusters.kubernetes.reaching import proxy_url, way_to
 from tests.inference_gateway import pod_program
 from tests.inference_gateway.pods import CANARY, Pods, add_pod, on_pods, running_pods, server_for
 from tests.inference_gateway.rig import Deployed, Server
@@ -264,7 +264,7 @@ def test_leaving_a_chat_frees_the_engine_in_its_pod(chatting: Deployed, pods: Po
 def test_by_a_node_port_no_credentials_are_needed(proxying: Server, pods: Pods, transactional_db: None) -> None:
     pod = pods.kube.get("pod", "one", "-n", pods.namespace)
     service = pods.kube.get("service", "one", "-n", pods.namespace)
-    base_url = base_url_of("node", pods.api_server, pod, service, pod_program.PORT)
+    base_url = way_to("node", pods.api_server, pod, service, pod_program.PORT).base_url
     assert base_url.startswith("http://")
     deployed = on_pods(proxying, pods, engine=None, script="python app.py")
     add_pod(deployed, base_url)

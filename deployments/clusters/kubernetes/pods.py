@@ -15,6 +15,7 @@ from deployments.clusters.base import InstanceObservation, InstancePhase, Progra
 from deployments.clusters.kubernetes.ends import last_exit_of, last_words_of
 from deployments.clusters.kubernetes.names import RESTART, REVISION
 from deployments.clusters.kubernetes.preparing import failure_of
+from deployments.clusters.kubernetes.reaching import Way
 from deployments.clusters.kubernetes.reading import (
     Json,
     condition,
@@ -61,11 +62,11 @@ class View:
     log_tails: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
-#: Where HTTP reaches a pod, "" where that is its own address and port.
-Reach = Callable[[Json], str]
+#: The way to a pod, by its port.
+Reach = Callable[[Json, int], Way]
 
 
-def observe_service(view: View, now: datetime, reach: Reach = lambda pod: "") -> ServiceObservation:
+def observe_service(view: View, now: datetime, reach: Reach = lambda pod, port: Way()) -> ServiceObservation:
     """Everything of one service. Pods that have ended for good and were replaced are told of no more."""
     around = Surroundings(view.manifests, view.events, view.nodes, list(view.pods.values()))
     seen = []
@@ -73,9 +74,14 @@ def observe_service(view: View, now: datetime, reach: Reach = lambda pod: "") ->
         if is_over(pod, view):
             continue
         one = observe_pod(pod, view.events, now, view.log_tails.get(name, ()), around)
-        seen.append(replace(one, base_url=reach(pod), trouble=with_context(pod, one.trouble, around, now)))
+        seen.append(replace(with_way(one, pod, reach), trouble=with_context(pod, one.trouble, around, now)))
     trouble = service_trouble(around, now)
     return ServiceObservation(view.service_uid, tuple(seen), leftovers=bool(view.manifests), trouble=trouble)
+
+
+def with_way(seen: InstanceObservation, pod: Json, reach: Reach) -> InstanceObservation:
+    way = reach(pod, seen.port)
+    return replace(seen, base_url=way.base_url, probe_url=way.probe_url)
 
 
 def is_over(pod: Json, view: View) -> bool:

@@ -1,4 +1,4 @@
-"""How HTTP reaches a pod: where (``base_url_of``), and what the API server's pod proxy changes on the way. Pure.
+"""How HTTP reaches a pod: where (``way_to``), and what the API server's pod proxy changes on the way. Pure.
 
 The proxy takes our credentials, so nothing that a caller sends may be taken for credentials, and no path may leave the
 pod's own. It forwards what it can parse: it unescapes paths, joins double slashes, drops a WebSocket's query, rewrites
@@ -56,19 +56,24 @@ def node_url(pod: Mapping[str, Any], service: Mapping[str, Any] | None, port: in
     return direct_url(host, node_ports[0]) if host and node_ports else ""
 
 
-def base_url_of(
-    access: PodAccess, server: str, pod: Mapping[str, Any], service: Mapping[str, Any] | None, port: int
-) -> str:
-    """``InstanceObservation.base_url``; "" where the pod's own address does, and while there is no way yet.
+@dataclass(frozen=True, slots=True)
+class Way:
+    """``base_url`` and ``probe_url`` of an ``InstanceObservation``; "" where the pod's own address does."""
 
-    ``server`` is the API server's address, ``service`` the Kubernetes Service of the pod.
+    base_url: str = ""
+    probe_url: str = ""
+
+
+def way_to(access: PodAccess, server: str, pod: Mapping[str, Any], service: Mapping[str, Any] | None, port: int) -> Way:
+    """The way to a pod. ``server`` is the API server's address, ``service`` the Kubernetes Service of the pod.
+
+    A node port leads to any of the Service's pods on that node, so whether this very one answers is asked by the proxy.
     """
-    if access == "node":
-        return node_url(pod, service, port)
-    if access == "proxy":
-        metadata = pod["metadata"]
-        return proxy_url(server, metadata["namespace"], metadata["name"], port)
-    return ""
+    if access == "pod":
+        return Way()
+    metadata = pod["metadata"]
+    proxied = proxy_url(server, metadata["namespace"], metadata["name"], port)
+    return Way(proxied) if access == "proxy" else Way(node_url(pod, service, port), proxied)
 
 
 def is_proxy_url(base_url: str, server: str, namespace: str) -> bool:

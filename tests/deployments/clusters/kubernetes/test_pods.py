@@ -9,6 +9,7 @@ import pytest
 
 from deployments.clusters.base import InstanceObservation, InstancePhase
 from deployments.clusters.kubernetes.pods import View, observe_pod, observe_service
+from deployments.clusters.kubernetes.reaching import Way
 from deployments.stages import Stage
 from tests.deployments.clusters.kubernetes.pod_json import ended, event, pod
 
@@ -113,8 +114,11 @@ def test_gpus_of_every_container_count() -> None:
 
 def test_the_instances_of_a_service_come_by_name_with_the_address_that_the_caller_gives() -> None:
     pods = {name: pod(name, main=RUNNING) for name in ("b", "a")}
-    seen = observe_service(View("eas-m-1", pods), NOW, lambda thing: f"https://api/{thing['metadata']['name']}")
+    seen = observe_service(
+        View("eas-m-1", pods), NOW, lambda thing, port: Way(f"https://api/{thing['metadata']['name']}", f"probe:{port}")
+    )
     assert [(one.name, one.base_url) for one in seen.instances] == [("a", "https://api/a"), ("b", "https://api/b")]
+    assert {one.probe_url for one in seen.instances} == {f"probe:{seen.instances[0].port}"}
     assert not seen.leftovers
 
 

@@ -10,10 +10,10 @@ import pytest
 from deployments.clusters.kubernetes.reaching import (
     HtmlRestorer,
     ProxyPassage,
-    base_url_of,
     is_proxy_url,
     passage_of,
     proxy_url,
+    way_to,
 )
 from deployments.clusters.kubernetes.settings import PodAccess
 from deployments.clusters.passage import DIRECT, Lost, Passage
@@ -41,24 +41,29 @@ def passage() -> ProxyPassage:
     ],
 )
 def test_each_way_to_a_pod_has_its_address(access: PodAccess, url: str) -> None:
-    assert base_url_of(access, SERVER, POD, SERVICE, 8000) == url
+    assert way_to(access, SERVER, POD, SERVICE, 8000).base_url == url
+
+
+def test_whether_this_very_pod_answers_is_not_asked_of_a_node() -> None:
+    assert way_to("node", SERVER, POD, SERVICE, 8000).probe_url == BASE
+    assert way_to("proxy", SERVER, POD, SERVICE, 8000).probe_url == ""
 
 
 def test_a_node_of_ipv6_has_brackets() -> None:
     pod = {**POD, "status": {"hostIP": "fd00::5"}}
-    assert base_url_of("node", SERVER, pod, SERVICE, 8000) == "http://[fd00::5]:31234"
+    assert way_to("node", SERVER, pod, SERVICE, 8000).base_url == "http://[fd00::5]:31234"
 
 
 @pytest.mark.parametrize(
     "service", [None, {"spec": {"ports": [{"port": 8000}]}}, {"spec": {"ports": [{"port": 1, "nodePort": 2}]}}]
 )
 def test_there_is_no_way_by_a_node_before_its_port_is_known(service: dict[str, Any] | None) -> None:
-    assert base_url_of("node", SERVER, POD, service, 8000) == ""
-    assert base_url_of("node", SERVER, {**POD, "status": {}}, SERVICE, 8000) == ""
+    assert way_to("node", SERVER, POD, service, 8000).base_url == ""
+    assert way_to("node", SERVER, {**POD, "status": {}}, SERVICE, 8000).base_url == ""
 
 
 def test_an_api_server_below_a_path_keeps_it() -> None:
-    url = base_url_of("proxy", "https://rancher.example/k8s/clusters/c-1/", POD, SERVICE, 8000)
+    url = way_to("proxy", "https://rancher.example/k8s/clusters/c-1/", POD, SERVICE, 8000).base_url
     assert url == f"https://rancher.example/k8s/clusters/c-1{PREFIX}"
     assert is_proxy_url(url, "https://rancher.example/k8s/clusters/c-1", "slipway")
 
