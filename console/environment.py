@@ -14,26 +14,24 @@ import ipaddress
 import os
 import re
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
+from console.kubernetes_environment import KUBERNETES_SETTINGS, kubernetes_settings
 from console.setting_values import (
+    Setting,
     Wrong,
     parse_boot_at,
     parse_cluster,
-    parse_count,
     parse_database_url,
     parse_host,
-    parse_images,
-    parse_label_name,
+    parse_instance_types,
     parse_local_commands,
-    parse_names,
     parse_path,
-    parse_pod_access,
     parse_port,
     parse_public_url,
     parse_python,
@@ -42,7 +40,7 @@ from console.setting_values import (
     parse_secret_key,
     parse_switch,
 )
-from deployments.clusters.kubernetes.settings import OWN_IMAGES, KubernetesSettings
+from deployments.clusters.kubernetes.settings import KubernetesSettings
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -69,18 +67,6 @@ class EnvironmentError_(Exception):  # noqa: N801 - the plain name is Python's o
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """One environment variable: how it is read, and what the documentation says of it."""
-
-    name: str
-    default: str
-    meaning: str
-    parse: Callable[[str], Any]
-    is_secret: bool = False
-    is_internal: bool = False  # set by the supervisor for its parts, not by people
 
 
 SETTINGS: tuple[Setting, ...] = (
@@ -135,45 +121,12 @@ SETTINGS: tuple[Setting, ...] = (
         "Where services run: `local` (processes of this machine) or `kubernetes` (docs/kubernetes.md).",
         parse_cluster,
     ),
+    *KUBERNETES_SETTINGS,
     Setting(
-        "KUBECONFIG",
-        "`~/.kube/config`; in a pod its service account",
-        "With `kubernetes`: the file that says how to reach the cluster.",
-        str,
-    ),
-    Setting("SLIPWAY_KUBE_CONTEXT", "the file's current one", "With `kubernetes`: the context of that file.", str),
-    Setting("SLIPWAY_NAMESPACE", "slipway", "With `kubernetes`: the namespace for services.", parse_label_name),
-    Setting(
-        "SLIPWAY_INSTALLATION",
-        "slipway",
-        "With `kubernetes`: what this Slipway marks its objects with. Two Slipways that share a namespace need two.",
-        parse_label_name,
-    ),
-    Setting(
-        "SLIPWAY_POD_ACCESS",
-        "`pod` inside the cluster, else `proxy`",
-        "With `kubernetes`: how requests reach a pod: `pod` (its address), `proxy` (through the API server) or `node` "
-        "(its node's address and a node port).",
-        parse_pod_access,
-    ),
-    Setting(
-        "SLIPWAY_IMAGES",
-        "chat-llm-webui=kube.local/chat-llm:dev",
-        "With `kubernetes`: images that stand for those that documents name, `NAME=IMAGE` with commas between.",
-        parse_images,
-    ),
-    Setting(
-        "SLIPWAY_IMAGE_PULL_SECRETS",
+        "SLIPWAY_INSTANCE_TYPES",
         "none",
-        "With `kubernetes`: names of Secrets in the namespace that hold registries' passwords, with commas between.",
-        parse_names,
-    ),
-    Setting(
-        "SLIPWAY_LOG_STREAMS",
-        "100",
-        "With `kubernetes`: how many instances' logs are followed as they are written, unready and newest ones first. "
-        "The others are kept once they end, and followed while somebody looks at them.",
-        parse_count,
+        "A YAML file of instance types in addition to, or in place of, those of docs/models.md (docs/kubernetes.md).",
+        parse_instance_types,
     ),
     Setting("SLIPWAY_REGION", "local", "Region name in the REST paths, `{ClusterId}`.", parse_region),
     Setting(
@@ -248,6 +201,7 @@ class Environment:
     public_url: str | None
     local_commands: str  # "recipes" | "any"
     hmac_sha1: bool  # REST takes that signature
+    instance_types: str  # a file, or ""
     boot_at: datetime | None
     admin_password: str | None = field(repr=False)
     secret_key: str | None = field(repr=False)
@@ -281,11 +235,12 @@ class Environment:
             host=host,
             data_dir=data_dir,
             cluster=values.get("SLIPWAY_CLUSTER", "local"),
-            kubernetes=_kubernetes_settings(values, variables),
+            kubernetes=kubernetes_settings(values, variables),
             region=values.get("SLIPWAY_REGION", "local"),
             public_url=values.get("SLIPWAY_PUBLIC_URL"),
             local_commands=values.get("SLIPWAY_LOCAL_COMMANDS", "any" if _is_loopback(host) else "recipes"),
             hmac_sha1=values.get("SLIPWAY_HMAC_SHA1", True),
+            instance_types=values.get("SLIPWAY_INSTANCE_TYPES", ""),
             boot_at=values.get("SLIPWAY_BOOT_AT"),
             admin_password=values.get("SLIPWAY_ADMIN_PASSWORD"),
             secret_key=values.get("SLIPWAY_SECRET_KEY"),
@@ -346,20 +301,6 @@ class Environment:
     def celery_broker_url(self) -> str:
         """``redis_url`` in the words of Celery's transport, which spells a socket ``redis+socket``."""
         return re.sub(r"^unix://", "redis+socket://", self.redis_url)
-
-
-def _kubernetes_settings(values: Mapping[str, Any], variables: Mapping[str, str]) -> KubernetesSettings:
-    is_in_cluster = "KUBERNETES_SERVICE_HOST" in variables and "KUBECONFIG" not in values
-    return KubernetesSettings(
-        namespace=values.get("SLIPWAY_NAMESPACE", "slipway"),
-        installation=values.get("SLIPWAY_INSTALLATION", "slipway"),
-        kubeconfig=values.get("KUBECONFIG", ""),
-        context=values.get("SLIPWAY_KUBE_CONTEXT", ""),
-        pod_access=values.get("SLIPWAY_POD_ACCESS", "pod" if is_in_cluster else "proxy"),
-        images={**OWN_IMAGES, **values.get("SLIPWAY_IMAGES", {})},
-        image_pull_secrets=values.get("SLIPWAY_IMAGE_PULL_SECRETS", ()),
-        log_streams=values.get("SLIPWAY_LOG_STREAMS", 100),
-    )
 
 
 def _valkey_socket(data_dir: Path) -> Path:

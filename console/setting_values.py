@@ -5,14 +5,31 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from deployments.clusters.kubernetes.settings import Toleration
+from deployments.instance_types import InstanceTypesInvalid, read_instance_types
+
 
 class Wrong(Exception):
     """A value that cannot be used; the text completes the sentence ``NAME=value ...``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One environment variable: how it is read, and what the documentation says of it."""
+
+    name: str
+    default: str
+    meaning: str
+    parse: Callable[[str], Any]
+    is_secret: bool = False
+    is_internal: bool = False  # set by the supervisor for its parts, not by people
 
 
 def parse_port(value: str) -> int:
@@ -121,6 +138,77 @@ def parse_names(value: str) -> tuple[str, ...]:
     for name in names:
         parse_label_name(name)
     return names
+
+
+def parse_object_name(value: str) -> str:
+    """The name of an object in Kubernetes."""
+    if not re.fullmatch(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", value):
+        raise Wrong("is not a name in Kubernetes. Use lower-case letters, digits, inner hyphens and dots.")
+    return value
+
+
+def parse_image(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._/:@-]*", value):
+        raise Wrong("is not the name of an image, such as registry.example.com/slipway:1.")
+    return value
+
+
+def parse_oss_mount(value: str) -> str:
+    if value not in ("auto", "csi", "copy"):
+        raise Wrong("is unknown. Use auto, csi or copy.")
+    return value
+
+
+def parse_oss_endpoint(value: str) -> str:
+    """An object store's address; a host alone means https."""
+    if not re.fullmatch(r"(https?://)?[A-Za-z0-9.-]+(:[0-9]{1,5})?/?", value):
+        raise Wrong("is not the address of an object store. Use https://HOST, or http://HOST:PORT.")
+    return value.rstrip("/")
+
+
+def parse_label_key(value: str) -> str:
+    """The name of a node label: an optional domain, a slash, a name."""
+    if not re.fullmatch(
+        r"([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?", value
+    ):
+        raise Wrong("is not the name of a label, such as node.kubernetes.io/instance-type.")
+    return value
+
+
+def parse_node_selector(value: str) -> tuple[tuple[str, str], ...]:
+    """``LABEL=VALUE`` pairs with commas between them."""
+    pairs = []
+    for part in filter(None, (part.strip() for part in value.split(","))):
+        key, equals, wanted = part.partition("=")
+        if not equals or not re.fullmatch(r"([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?", wanted):
+            raise Wrong("is no list of labels. Use LABEL=VALUE, with commas between.")
+        pairs.append((parse_label_key(key), wanted))
+    return tuple(pairs)
+
+
+def parse_tolerations(value: str) -> tuple[Toleration, ...]:
+    """``KEY``, ``KEY=VALUE``, each with ``:EFFECT`` or without, with commas between them."""
+    found = []
+    for part in filter(None, (part.strip() for part in value.split(","))):
+        taint, _, effect = part.partition(":")
+        key, equals, wanted = taint.partition("=")
+        if effect not in ("", "NoSchedule", "PreferNoSchedule", "NoExecute"):
+            raise Wrong(f"has the effect {effect!r}. Use NoSchedule, PreferNoSchedule or NoExecute, or leave it out.")
+        found.append(Toleration(parse_label_key(key), wanted if equals else None, effect))
+    return tuple(found)
+
+
+def parse_instance_types(value: str) -> str:
+    path = str(parse_path(value))
+    if not os.path.isfile(path):
+        raise Wrong("is no file. Use a YAML file that is written as deployments/instance_types.yaml is.")
+    try:
+        read_instance_types(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as problem:
+        raise Wrong(f"cannot be read: {problem}.") from None
+    except InstanceTypesInvalid as problem:
+        raise Wrong(str(problem)) from None
+    return path
 
 
 def parse_region(value: str) -> str:

@@ -24,6 +24,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 SLIPWAY_DATA_DIR: Path = SLIPWAY.data_dir
 SLIPWAY_CLUSTER: str = SLIPWAY.cluster
 SLIPWAY_KUBERNETES = SLIPWAY.kubernetes
+SLIPWAY_INSTANCE_TYPES: str = SLIPWAY.instance_types
 SLIPWAY_REGION: str = SLIPWAY.region
 SLIPWAY_PUBLIC_URL: str | None = SLIPWAY.public_url
 SLIPWAY_ADDRESS: str = SLIPWAY.address

@@ -114,7 +114,8 @@ def usable_nodes(wanted: Wanted, nodes: Iterable[Capacity]) -> list[Capacity]:
 
 
 def rentable(wanted: Wanted) -> list[Machine]:
-    return [machine for machine in load_instance_types() if not wanted.recipe.is_unfit(machine.gpu_product)]
+    """Machines with a GPU that the engine runs on, from small to large."""
+    return [one for one in load_instance_types() if one.gpus and not wanted.recipe.is_unfit(one.gpu_product)]
 
 
 def fit(wanted: Wanted, machine: Machine, refusal: Refusal | None) -> Recommendation:

@@ -11,7 +11,23 @@ from typing import Literal
 PodAccess = Literal["pod", "proxy", "node"]
 
 #: Images that recipes name and no registry has under that name.
-OWN_IMAGES: Mapping[str, str] = {"chat-llm-webui": "kube.local/chat-llm:dev"}
+OWN_IMAGES: Mapping[str, str] = {
+    "chat-llm-webui": "kube.local/chat-llm:dev",
+    "vllm": "vllm/vllm-openai:v0.14.0",
+}
+
+#: How a folder of an object store gets into a pod. ``csi``: mounted by OSS's driver. ``copy``: copied before the start.
+#: ``auto``: by the driver where the cluster has it.
+OssMount = Literal["auto", "csi", "copy"]
+
+
+@dataclass(frozen=True, slots=True)
+class Toleration:
+    """A taint of nodes that instances may be on. ``value`` None: whatever it is; ``effect`` "": any."""
+
+    key: str
+    value: str | None = None
+    effect: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +42,21 @@ class KubernetesSettings:
     #: An image's name without registry and tag, to the image that stands for it.
     images: Mapping[str, str] = field(default_factory=lambda: dict(OWN_IMAGES))
     image_pull_secrets: tuple[str, ...] = ()
+    #: Slipway's own image, which copies and clones what an instance mounts.
+    tools_image: str = "kube.local/slipway:dev"
+    #: No container runs as root, also of images of which nothing is known.
+    non_root: bool = False
+    oss_mount: OssMount = "auto"
+    oss_endpoint: str = ""  # of documents that name none
+    oss_secret: str = ""  # a Secret of the namespace, with akId and akSecret
+    oss_claim: str = ""  # a PersistentVolumeClaim of the namespace that keeps copies; "": each instance has its own
+    node_selector: tuple[tuple[str, str], ...] = ()
+    tolerations: tuple[Toleration, ...] = ()
+    #: The node label whose value is the instance type; "": types say how much, and not where.
+    instance_type_label: str = ""
+    gpu_product_label: str = "nvidia.com/gpu.product"
+    #: The namespace of Slipway's own pods, which alone reach instances where ``pod_access`` is ``pod``.
+    gateway_namespace: str = "slipway"
     #: Client-side limit of requests to the API server, and how many may come at once (gateway.md §4).
     requests_a_second: float = 50.0
     burst: int = 100
