@@ -11,12 +11,16 @@ import json
 
 from deployments.clusters.base import Workload
 from deployments.clusters.kubernetes.names import SERVICE, SPEC_HASH, object_name, own_labels
-from deployments.clusters.kubernetes.rendering.access import render_secret, render_service
+from deployments.clusters.kubernetes.rendering.access import render_network_policy, render_service
 from deployments.clusters.kubernetes.rendering.facts import ClusterFacts, Manifest
+from deployments.clusters.kubernetes.rendering.refusals import refuse
+from deployments.clusters.kubernetes.rendering.scaling import render_autoscaler, render_disruption_budget
+from deployments.clusters.kubernetes.rendering.secrets import render_secrets
+from deployments.clusters.kubernetes.rendering.storage import render_volumes
 from deployments.clusters.kubernetes.rendering.workload import render_deployment
 from deployments.clusters.kubernetes.settings import KubernetesSettings
 
-__all__ = ["ClusterFacts", "Manifest", "render"]
+__all__ = ["ClusterFacts", "Manifest", "refuse", "render"]
 
 #: Kinds that lie in no namespace.
 CLUSTER_KINDS = ("PersistentVolume",)
@@ -26,9 +30,13 @@ def render(workload: Workload, settings: KubernetesSettings, facts: ClusterFacts
     """Every object of a service that the cluster can run (``refuse`` says of which it cannot)."""
     name = object_name(workload.service_name, workload.service_uid)
     manifests = (
-        render_secret(name, facts),
+        *render_secrets(name, workload.spec, settings, facts),
+        *render_volumes(name, workload, settings, facts),
+        render_network_policy(name, workload, settings),
         render_service(name, workload, settings),
         render_deployment(name, workload, settings, facts),
+        render_disruption_budget(name, workload, settings),
+        render_autoscaler(name, workload),
     )
     return tuple(marked(manifest, workload, settings) for manifest in manifests if manifest is not None)
 
