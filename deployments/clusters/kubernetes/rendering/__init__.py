@@ -59,6 +59,11 @@ def marked(manifest: Manifest, workload: Workload, settings: KubernetesSettings)
 
 
 def spec_hash(manifest: Manifest) -> str:
-    """SHA-256 of the manifest in one fixed spelling."""
+    """SHA-256 of the manifest in one fixed spelling. The number of instances is no part of it: what an autoscaler does
+    changes nothing that is ours.
+    """
+    spec = manifest.get("spec")
+    if isinstance(spec, dict) and "replicas" in spec:
+        manifest = {**manifest, "spec": {key: value for key, value in spec.items() if key != "replicas"}}
     text = json.dumps(manifest, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -48,5 +48,7 @@ class ClusterFacts:
     #: Values of the GPU product label over all nodes; empty where nodes carry no such label.
     gpu_products: frozenset[str] = frozenset()
     replace: bool = False
+    #: How many instances the service's autoscaler has made; None where there is none, or not yet.
+    scaled_to: int | None = None
     #: The service's own token, kept in its Secret; "" where it is not known.
     token: str = field(default="", repr=False)

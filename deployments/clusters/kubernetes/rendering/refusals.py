@@ -46,12 +46,16 @@ def sources(spec: ServiceSpec, settings: KubernetesSettings) -> Iterator[Refusal
     for place, mount in enumerate(spec.mounts):
         field = f"storage[{place}]"
         if mount.dataset is not None:
-            message = say("%(field)s: a dataset is known to Alibaba Cloud alone, and cannot be mounted here.", field=field)
+            message = say(
+                "%(field)s: a dataset is known to Alibaba Cloud alone, and cannot be mounted here.", field=field
+            )
             cure = say("Mount the dataset's own folder: oss://BUCKET/FOLDER/, or its file server as nfs.")
             yield Refusal("dataset_unsupported", message, cure, f"{field}.dataset")
         elif mount.oss is not None and not endpoint_of(mount.oss, settings):
             message = say("%(field)s.oss has no endpoint, and none is set for this Slipway.", field=field)
-            cure = say("Write the object store's address into endpoint, or let whoever runs Slipway set SLIPWAY_OSS_ENDPOINT.")
+            cure = say(
+                "Write the object store's address into endpoint, or let whoever runs Slipway set SLIPWAY_OSS_ENDPOINT."
+            )
             yield Refusal("oss_endpoint_missing", message, cure, f"{field}.oss.endpoint")
 
 
@@ -61,8 +65,8 @@ def machines(spec: ServiceSpec) -> Iterator[Refusal]:
     if types and not machines_of(spec):
         message = say("cloud.computing names the instance type %(type)s, which is not known here.", type=types[0])
         cure = say(
-            "Choose one of docs/models.md, leave cloud.computing out and set metadata.cpu, memory and gpu, or let whoever "
-            "runs Slipway add it to the file of SLIPWAY_INSTANCE_TYPES."
+            "Choose one of docs/models.md, leave cloud.computing out and set metadata.cpu, memory and gpu, or let "
+            "whoever runs Slipway add it to the file of SLIPWAY_INSTANCE_TYPES."
         )
         yield Refusal("instance_type_unknown", message, cure, "cloud.computing")
 
@@ -77,7 +81,9 @@ def gpus(spec: ServiceSpec, facts: ClusterFacts) -> Iterator[Refusal]:
         message = say("%(field)s asks for a part of a GPU, and no node of this cluster shares its GPUs.", field=field)
         yield Refusal("gpu_sharing_unsupported", message, say("Ask for whole GPUs with metadata.gpu."), field)
     elif spec.gpu > 1:
-        message = say("%(field)s asks for a part of a GPU, and metadata.gpu for %(count)s.", field=field, count=spec.gpu)
+        message = say(
+            "%(field)s asks for a part of a GPU, and metadata.gpu for %(count)s.", field=field, count=spec.gpu
+        )
         cure = say("Set metadata.gpu to 0 for the part, or leave the part out.")
         yield Refusal("gpu_sharing_unsupported", message, cure, "metadata.gpu")
 
@@ -91,9 +97,16 @@ def scaling(spec: ServiceSpec) -> Iterator[Refusal]:
     missing = {"cpu": metadata.cpu is None and not knows, "memory": metadata.memory is None and not knows}
     for metric in autoscaler.working:
         if missing[metric]:
-            message = say("autoscaler scales by %(metric)s, and metadata.%(metric)s does not say how much one instance has.", metric=metric)
+            message = say(
+                "autoscaler scales by %(metric)s, and metadata.%(metric)s does not say how much one instance has.",
+                metric=metric,
+            )
             cure = say("Set metadata.%(metric)s.", metric=metric)
             yield Refusal("autoscaler_unmeasured", message, cure, f"metadata.{metric}")
     if "cpu" in autoscaler.working and metadata.qos == "BestEffort":
-        message = say("autoscaler scales by cpu, and metadata.qos BestEffort reserves none that it could be a share of.")
-        yield Refusal("autoscaler_unmeasured", message, say("Leave metadata.qos out, or scale by memory."), "metadata.qos")
+        message = say(
+            "autoscaler scales by cpu, and metadata.qos BestEffort reserves none that it could be a share of."
+        )
+        yield Refusal(
+            "autoscaler_unmeasured", message, say("Leave metadata.qos out, or scale by memory."), "metadata.qos"
+        )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from deployments.clusters.base import Workload
 from deployments.clusters.kubernetes.names import MAIN_CONTAINER, own_labels
-from deployments.clusters.kubernetes.rendering.facts import Manifest
+from deployments.clusters.kubernetes.rendering.facts import ClusterFacts, Manifest
 from deployments.clusters.kubernetes.settings import KubernetesSettings
 from deployments.spec.autoscaling import SCALE_DOWN_SECONDS, Autoscaler, Window
 
@@ -54,6 +54,15 @@ def bounds(autoscaler: Autoscaler, instances: int) -> tuple[int, int]:
     """At least one instance: from none, nothing could be measured."""
     least = max(1, autoscaler.min)
     return least, max(least, autoscaler.max or max(least, instances))
+
+
+def scaled_replicas(workload: Workload, facts: ClusterFacts) -> int:
+    """What the autoscaler has chosen, within its bounds. Leaving the number out would set it to one: who applies a
+    manifest gives up what it no longer names.
+    """
+    autoscaler = workload.spec.parsed.autoscaler or Autoscaler()
+    least, most = bounds(autoscaler, workload.instances)
+    return min(most, max(least, workload.instances if facts.scaled_to is None else facts.scaled_to))
 
 
 def window(asked: Window, usual: int) -> Manifest:

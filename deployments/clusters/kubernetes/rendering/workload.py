@@ -18,7 +18,7 @@ from deployments.clusters.kubernetes.rendering.placement import render_placement
 from deployments.clusters.kubernetes.rendering.probes import startup_seconds
 from deployments.clusters.kubernetes.rendering.programs import install_command, packages_path
 from deployments.clusters.kubernetes.rendering.resources import init_resources, resources_of, shared_memory
-from deployments.clusters.kubernetes.rendering.scaling import is_scaled
+from deployments.clusters.kubernetes.rendering.scaling import is_scaled, scaled_replicas
 from deployments.clusters.kubernetes.rendering.secrets import registry_secret_name
 from deployments.clusters.kubernetes.rendering.security import pod_security
 from deployments.clusters.kubernetes.rendering.storage import render_storage, uses_driver
@@ -50,7 +50,7 @@ def render_deployment(name: str, workload: Workload, settings: KubernetesSetting
         },
     }
     if is_scaled(workload):
-        del spec["replicas"]  # the autoscaler's
+        spec["replicas"] = scaled_replicas(workload, facts)
     return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}, "spec": spec}
 
 

@@ -6,11 +6,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import yaml
 
 from deployments.clusters.kubernetes.rendering import ClusterFacts, Manifest, render
 from deployments.clusters.kubernetes.rendering.texts import literal, with_exec
 from tests.deployments.clusters.kubernetes.cases import CASES, SETTINGS, Case
 from tests.deployments.clusters.kubernetes.golden import FOLDER, path_of, rendered_text
+from tests.kube import KubeCluster
 
 
 def document(container: dict[str, Any] | None = None, **parts: Any) -> dict[str, Any]:
@@ -41,6 +43,17 @@ def main_of(case: Case | dict[str, Any]) -> Manifest:
 @pytest.mark.parametrize("name", CASES)
 def test_manifests_are_as_they_were(name: str) -> None:
     assert rendered_text(CASES[name]) == path_of(name).read_text(encoding="utf-8"), "see golden.py"
+
+
+@pytest.mark.kubernetes
+@pytest.mark.parametrize("name", CASES)
+def test_the_api_server_takes_every_manifest_whole(name: str, kube: KubeCluster, namespace: str) -> None:
+    case = CASES[name]
+    manifests = render(*case.build(namespace))
+    text = yaml.safe_dump_all(manifests)
+    words = ("apply", "--server-side", "--dry-run=server", "--validate=strict", "--field-manager=slipway", "-f", "-")
+    said = kube.kubectl(*words, stdin=text)
+    assert said.count("serverside-applied (server dry run)") == len(manifests), said
 
 
 def test_no_manifest_is_kept_that_nothing_renders() -> None:
