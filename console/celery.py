@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging.config
 import os
-from pathlib import Path
 from typing import Any
 
 from celery import Celery, beat, bootsteps
 from celery.signals import beat_init, setup_logging
 from django.conf import settings
+
+from deployments.pulse import pulse_file
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
 
@@ -17,15 +18,8 @@ app = Celery("slipway")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks(["deployments", "inference_gateway"])
 
-#: How often worker and beat touch a file of their own (``pulse_file``) while their loops turn.
+#: How often the worker's loop touches its file.
 PULSE_SECONDS = 10.0
-
-
-def pulse_file(part: str) -> Path:
-    """Whose age tells a platform whether that part hangs (k8s/base looks at it; the supervisor asks ``/readyz``)."""
-    folder = Path(settings.SLIPWAY_DATA_DIR)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return folder / f"{part}.pulse"
 
 
 class Pulse(bootsteps.StartStopStep):

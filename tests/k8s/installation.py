@@ -1,0 +1,137 @@
+"""Slipway installed in a cluster by ``k8s/``, in namespaces that nobody else has."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from console.environment import REPOSITORY
+from k8s.make_secrets import render
+from tests.kube import KubeCluster
+
+Manifest = dict[str, Any]
+#: Of these there is one in a cluster, whatever the namespace.
+CLUSTER_KINDS = ("ClusterRole", "ClusterRoleBinding", "PersistentVolume")
+
+
+def kustomize(cluster: KubeCluster, folder: str) -> list[Manifest]:
+    """What ``kubectl apply -k FOLDER`` would apply, in order."""
+    text = cluster.kubectl("kustomize", str(REPOSITORY / "k8s" / folder))
+    return [manifest for manifest in yaml.safe_load_all(text) if manifest]
+
+
+def rename(manifests: list[Manifest], namespace: str) -> list[Manifest]:
+    """The same in ``namespace`` and ``namespace-services``; what belongs to no namespace gets names of its own."""
+    text = json.dumps(manifests)
+    text = re.sub(r'"namespace": "slipway(-services)?"', rf'"namespace": "{namespace}\1"', text)
+    text = text.replace('"SLIPWAY_NAMESPACE": "slipway-services"', f'"SLIPWAY_NAMESPACE": "{namespace}-services"')
+    renamed: list[Manifest] = json.loads(text)
+    for manifest in renamed:
+        metadata = manifest["metadata"]
+        if manifest["kind"] == "Namespace":
+            metadata["name"] = metadata["name"].replace("slipway", namespace, 1)
+        elif manifest["kind"] in CLUSTER_KINDS:
+            metadata["name"] = f"{namespace}-{metadata['name']}"
+        if manifest["kind"] == "ClusterRoleBinding":
+            manifest["roleRef"]["name"] = f"{namespace}-{manifest['roleRef']['name']}"
+    return renamed
+
+
+@dataclass(frozen=True)
+class Installation:
+    """``namespace`` is the platform's; services run in ``services``."""
+
+    cluster: KubeCluster
+    namespace: str
+    secrets: Manifest
+
+    @property
+    def services(self) -> str:
+        return f"{self.namespace}-services"
+
+    @property
+    def admin_password(self) -> str:
+        found = [item for item in self.secrets["items"] if item["metadata"]["name"] == "slipway-admin"]
+        return str(found[0]["stringData"]["SLIPWAY_ADMIN_PASSWORD"])
+
+    def kubectl(self, *words: str) -> str:
+        return self.cluster.kubectl("--namespace", self.namespace, *words)
+
+    def wait_until_ready(self, seconds: int = 240) -> None:
+        """Every Deployment and the database are as wanted. Raises AssertionError with what was seen."""
+        for kind, name in self.workloads():
+            done = self.cluster.try_kubectl(
+                *("--namespace", self.namespace, "rollout", "status", f"{kind}/{name}", f"--timeout={seconds}s")
+            )
+            assert done.returncode == 0, f"{kind} {name}: {done.stderr}\n{self.describe()}"
+
+    def workloads(self) -> list[tuple[str, str]]:
+        found = self.cluster.get("--namespace", self.namespace, "statefulsets,deployments")
+        return [(one["kind"].lower(), one["metadata"]["name"]) for one in found["items"]]
+
+    def address(self, service: str) -> str:
+        """Of one of its Services: cluster addresses answer on this machine."""
+        return f"http://{self.kubectl('get', 'service', service, '--output=jsonpath={.spec.clusterIP}')}"
+
+    def describe(self) -> str:
+        """Pods, last events and last log lines, for the report of a test that failed."""
+        pods = self.kubectl("get", "pods", "--output=wide")
+        events = self.kubectl("get", "events", "--sort-by=.lastTimestamp", "--output=custom-columns=W:.message")
+        logs = [
+            self.cluster.try_kubectl(
+                *(
+                    "--namespace",
+                    self.namespace,
+                    "logs",
+                    "--all-containers",
+                    "--tail=15",
+                    "--prefix",
+                    f"deployment/{name}",
+                )
+            ).stdout
+            for kind, name in self.workloads()
+            if kind == "deployment"
+        ]
+        return "\n".join((pods, *events.splitlines()[-15:], *logs))
+
+
+@contextmanager
+def installed(cluster: KubeCluster, folder: str = "overlays/local") -> Iterator[Installation]:
+    """Install as docs/kubernetes.md says, and remove everything afterwards. Needs root for the database's folder."""
+    namespace = f"test-{uuid.uuid4().hex[:8]}"
+    data = Path(tempfile.mkdtemp(prefix="slipway-postgres-"))
+    manifests = rename(kustomize(cluster, folder), namespace)
+    for manifest in manifests:
+        if manifest["kind"] == "PersistentVolume":
+            manifest["spec"]["local"]["path"] = str(data)
+            manifest["spec"]["claimRef"] = {"namespace": namespace, "name": "data-slipway-postgres-0"}
+    secrets = json.loads(json.dumps(render(namespace, None, None)))
+    try:
+        for step in ([one for one in manifests if one["kind"] == "Namespace"], secrets["items"], manifests):
+            _apply(cluster, step)
+        yield Installation(cluster, namespace, secrets)
+    finally:
+        cluster.try_kubectl(
+            "delete", "namespace", namespace, f"{namespace}-services", "--ignore-not-found", "--timeout=110s"
+        )
+        for manifest in manifests:
+            if manifest["kind"] in CLUSTER_KINDS:
+                cluster.try_kubectl(
+                    "delete", manifest["kind"], manifest["metadata"]["name"], "--ignore-not-found", "--wait=false"
+                )
+        shutil.rmtree(data, ignore_errors=True)
+
+
+def _apply(cluster: KubeCluster, manifests: list[Manifest]) -> None:
+    text = yaml.safe_dump_all(manifests)
+    cluster.kubectl("apply", "--server-side", "--validate=strict", "--filename=-", stdin=text)
