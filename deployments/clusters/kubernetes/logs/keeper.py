@@ -7,6 +7,7 @@ first that end, that somebody looks at, that are not ready, and then the newest.
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -30,6 +31,10 @@ logger = logging.getLogger(__name__)
 
 #: A stream that says nothing is opened again after this: the connection may be dead.
 SILENCE_SECONDS = 30.0
+#: The same where others wait for a stream: one that is to end for them does so with its next line, or then.
+CROWDED_SILENCE_SECONDS = 10.0
+#: From the end of one stream to the next of the same container it counts as followed.
+BETWEEN_STREAMS_SECONDS = 2.0
 LOOK_SECONDS = 0.5
 WRITE_SECONDS = 0.5
 ASKED_LOOK_SECONDS = 2.0
@@ -60,7 +65,8 @@ class Target:
     #: Set to end a stream in favour of another.
     yield_: threading.Event = field(default_factory=threading.Event)
     reading: Segment | None = None
-    next_try_at: float = 0.0  # monotonic
+    followed_at: float = -math.inf  # monotonic, as the next
+    next_try_at: float = 0.0
     pauses: int = 0
 
     @property
@@ -103,6 +109,7 @@ class LogKeeper:
         self._wake = threading.Event()
         self._nodes: dict[str, tuple[int, float]] = {}  # failures, and when to try again
         self._captured: set[str] = set()
+        self._is_crowded = False
         self._asked_at = self._pruned_at = time.monotonic()
 
     def note_pod(self, service_uid: str, pod: Manifest, is_there: bool) -> None:
@@ -192,8 +199,9 @@ class LogKeeper:
             if target.is_gone:
                 self.forget(target)
             return
-        followed = target.is_following or (target.record.is_followed and target.next_try_at < now + 1.0)
-        target.record.note(is_followed=followed and target.next_segment() is not None)
+        if target.is_following:
+            target.followed_at = now
+        target.record.note(is_followed=now - target.followed_at < BETWEEN_STREAMS_SECONDS)
         if target.is_gone and target.reading is None:
             target.record.note(has_ended=True)
 
@@ -206,6 +214,7 @@ class LogKeeper:
     def start_reads(self, waiting: Sequence[Target], targets: Sequence[Target]) -> None:
         streams = [one for one in targets if one.is_following]
         short = sum(one.reading is not None and one.reading.is_over for one in targets)
+        self._is_crowded = False
         for target in waiting:
             segment = target.next_segment()
             assert segment is not None
@@ -214,6 +223,7 @@ class LogKeeper:
                     continue
                 short += 1
             elif len(streams) >= self.most_streams:
+                self._is_crowded = True
                 self.make_room(target, streams)
                 continue
             else:
@@ -266,7 +276,8 @@ class LogKeeper:
             query["follow"] = "true"
         if written_at:
             query["sinceTime"] = since_time(written_at)
-        with self.connection.read_pod_log(target.name, query, read_seconds=SILENCE_SECONDS) as lines:
+        silence = CROWDED_SILENCE_SECONDS if self._is_crowded else SILENCE_SECONDS
+        with self.connection.read_pod_log(target.name, query, read_seconds=silence) as lines:
             for line in lines:
                 record.take(line, self.stop)
                 if self.stop.is_set() or target.yield_.is_set():

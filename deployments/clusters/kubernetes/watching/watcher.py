@@ -110,7 +110,8 @@ class Watcher:
                 close_old_connections()
 
     def lose(self) -> None:
-        logger.error("the lease is lost: this watcher ends")
+        if not self.is_lost:
+            logger.error("the lease is lost: this watcher ends")
         self.is_lost = True
         self.stop.set()
 
