@@ -81,6 +81,7 @@ def test_readiness_lists_every_check(slipway: SlipwayProcess) -> None:
         "database": True,
         "valkey": True,
         "worker": True,
+        "watcher": True,
         "services": True,
     }
 
