@@ -23,8 +23,11 @@ def _is_ready(programs: Path, port: int) -> bool:
 
 
 @contextmanager
-def temporary_postgres(pg_ctl: Path) -> Iterator[str]:
-    """The URL of an empty database ``slipway``. As root it runs as ``postgres``, for it refuses to be root's."""
+def temporary_postgres(pg_ctl: Path, connections: int = 100) -> Iterator[str]:
+    """The URL of an empty database ``slipway``. As root it runs as ``postgres``, for it refuses to be root's.
+
+    It takes as many ``connections`` as PostgreSQL does by itself: one Slipway must do with those.
+    """
     folder = Path(tempfile.mkdtemp(prefix="slipway-postgres-"))
     owner = "postgres" if os.getuid() == 0 else None
     if owner is not None:
@@ -33,7 +36,20 @@ def temporary_postgres(pg_ctl: Path) -> Iterator[str]:
     initdb = (programs / "initdb", "-D", data, "-U", "slipway", "--auth=trust", "--no-sync", "-E", "UTF8")
     subprocess.run(initdb, cwd=folder, user=owner, check=True, capture_output=True)
     server = subprocess.Popen(
-        (programs / "postgres", "-D", data, "-p", str(port), "-h", "127.0.0.1", "-k", folder, "-F"),
+        (
+            programs / "postgres",
+            "-D",
+            data,
+            "-p",
+            str(port),
+            "-h",
+            "127.0.0.1",
+            "-k",
+            folder,
+            "-F",
+            "-N",
+            str(connections),
+        ),
         cwd=folder,
         user=owner,
         stdin=subprocess.DEVNULL,

@@ -27,8 +27,8 @@ from tests.postgres import temporary_postgres
 from tests.programs import find_program
 from tests.waiting import wait_until
 
-#: Enough for every Slipway of a run.
-DATABASES = 2048
+#: Enough for every Slipway of a run, and for those that run at once.
+DATABASES, CONNECTIONS = 2048, 400
 _TAKEN = "slipway:tests:taken:{}"
 _numbers = itertools.count(1)
 
@@ -110,7 +110,7 @@ def main(command: list[str]) -> int:
     if pg_ctl is None:
         print("PostgreSQL is not installed (Debian: apt-get install postgresql)", file=sys.stderr)
         return 1
-    with temporary_postgres(pg_ctl) as database, temporary_redis() as broker:
+    with temporary_postgres(pg_ctl, CONNECTIONS) as database, temporary_redis() as broker:
         variables = {**os.environ, "TEST_DATABASE_URL": database, "TEST_REDIS_URL": broker}
         return subprocess.run(command, env=variables, check=False).returncode
 
