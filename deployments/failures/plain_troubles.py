@@ -175,6 +175,11 @@ PLAIN: Mapping[str, Callable[[Values, bool], Worded]] = {
         say("The object store refused access to the files."), say("Correct its key, or the mount."), MOUNTS
     ),
     "FilesMissing": plain(say("There are no files at %(name)s."), say("Upload them, or correct the mount."), MOUNTS),
+    "CopyTooLarge": plain(
+        say("%(need)s GiB are to be copied to the instance, and %(free)s GiB are free there."),
+        say("Use a smaller model, or let an administrator name a volume to copy to."),
+        MOUNTS,
+    ),
     "StorageAway": plain(
         say("The object store does not answer."), say("It is tried again by itself. Correct the endpoint."), MOUNTS
     ),

@@ -256,6 +256,11 @@ PLATFORM_CAUSES: Mapping[str, Meaning] = {
     "BucketMissing": Meaning(PREPARING, "the bucket does not exist", "correct the mount"),
     "StorageDenied": Meaning(PREPARING, "the object store refused access", "correct its key, or the mount"),
     "FilesMissing": Meaning(PREPARING, "there are no files at the mount's path", "upload them, or correct the mount"),
+    "CopyTooLarge": Meaning(
+        PREPARING,
+        "the files to copy are larger than what is free on the node",
+        "use a smaller model, or a volume to copy to (`SLIPWAY_OSS_CLAIM`)",
+    ),
     "StorageAway": Meaning(PREPARING, "the object store does not answer", "wait; correct the endpoint"),
     "RepositoryMissing": Meaning(PREPARING, "the Git repository or its branch does not exist", "correct the mount"),
     "RepositoryDenied": Meaning(PREPARING, "the Git server refused access", "correct name and password"),

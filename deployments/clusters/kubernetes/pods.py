@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from deployments.clusters.base import InstanceObservation, InstancePhase, ProgramExit, ServiceObservation
 from deployments.clusters.kubernetes.ends import last_exit_of, last_words_of
 from deployments.clusters.kubernetes.names import RESTART, REVISION
-from deployments.clusters.kubernetes.preparing import failure_of
+from deployments.clusters.kubernetes.preparing import failure_of, preparation_words
 from deployments.clusters.kubernetes.reaching import Way
 from deployments.clusters.kubernetes.reading import (
     Json,
@@ -41,7 +41,7 @@ from deployments.clusters.kubernetes.troubles import (
 )
 from deployments.clusters.overview import NodeFields
 from deployments.stages import Stage
-from deployments.words import Sentence, say
+from deployments.words import say
 
 #: The kubelet's waits between two starts: 10 s, doubled up to 5 minutes.
 FIRST_BACKOFF, LONGEST_BACKOFF = timedelta(seconds=10), timedelta(minutes=5)
@@ -237,11 +237,6 @@ def is_pulling(container: str, own: Sequence[Json]) -> bool:
     about = [event["reason"] for event in own if field_path(event).endswith(f"{{{container}}}")]
     said = [reason for reason in about if reason in ("Pulling", "Pulled", "Failed", "BackOff")]
     return bool(said) and said[-1] == "Pulling"
-
-
-def preparation_words(container: Json) -> Sentence:
-    """What an init container does; ours are named for it (``rendering``)."""
-    return say("Preparing: %(what)s.", what=str(container["name"]))
 
 
 def stage_of_program(pod: Json, own: Sequence[Json]) -> tuple[Stage, str]:

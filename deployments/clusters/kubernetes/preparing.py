@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 
 from deployments.clusters.base import Trouble
 from deployments.clusters.kubernetes.reading import Json, container_status, main_container, state_of
+from deployments.clusters.kubernetes.rendering.storage import CLONER, COPIER
+from deployments.words import Sentence, say
 
 #: Ends of a preparation, or of a container beside the program, before it counts as one that will not work.
 TRIES = 3
@@ -20,14 +22,16 @@ SIGNS: Sequence[tuple[str, re.Pattern[str]]] = tuple(
     for cause, text in (
         ("RequirementMissing", r"No matching distribution found for (?P<name>[^\s;(]+)"),
         ("RequirementMissing", r"Could not find a version that satisfies the requirement (?P<name>[^\s;(]+)"),
-        ("RepositoryDenied", r"Authentication failed|could not read (?:Username|Password)"
-                             r"|Permission denied \(publickey"),
-        ("RepositoryMissing", r"repository '?\S*'? ?not found|Remote branch \S+ not found|not a git repository"
-                              r"|couldn't find remote ref|unable to access '|does not appear to be a git"),
-        ("BucketMissing", r"NoSuchBucket(?:.*?bucket[ :'\"]+(?P<name>[a-z0-9][a-z0-9.-]{1,61}))?"),
-        ("StorageDenied", r"AccessDenied|InvalidAccessKeyId|SignatureDoesNotMatch|Forbidden|NoCredentials"),
-        ("FilesMissing", r"NoSuchKey|no files? (?:at|under|in) (?P<name>\S+)"),
-        ("StorageAway", r"EndpointConnectionError|ConnectTimeout|ReadTimeout|Could not connect|ConnectionClosed"),
+        # git's own words
+        ("RepositoryDenied", r"Authentication failed|could not read (?:Username|Password)|error: 403"),
+        ("RepositoryMissing", r"repository '?\S*'? ?not found|couldn't find remote ref|unable to access '"
+                              r"|did not match any file|unable to read tree|not our ref|does not appear to be a git"),
+        # The copier's: S3's codes.
+        ("BucketMissing", r"NoSuchBucket(?:: there is no bucket (?P<name>\S+))?"),
+        ("StorageDenied", r"AccessDenied|InvalidAccessKeyId|SignatureDoesNotMatch|Forbidden"),
+        ("FilesMissing", r"NoSuchKey(?:: there are no files under (?P<name>\S+))?"),
+        ("CopyTooLarge", r"NoSpace: (?P<need>[\d.]+) GiB are to be copied, and (?P<free>[\d.]+) GiB"),
+        ("StorageAway", r"EndpointConnectionError|ConnectTimeout|ReadTimeout|ConnectionClosed|SlowDown|InternalError"),
     )
 )  # fmt: skip
 
@@ -50,6 +54,20 @@ def preparation_trouble(
     return None
 
 
+def preparation_words(container: Json) -> Sentence:
+    """What an init container does (``rendering``): ours are known by their program."""
+    words = [*(container.get("command") or ()), *(container.get("args") or ())]
+    options = dict(word.lstrip("-").split("=", 1) for word in words if word.startswith("--") and "=" in word)
+    if COPIER in words:
+        source = f"oss://{options.get('bucket', '')}/{options.get('prefix', '')}"
+        return say("Copying the files of %(source)s.", source=source)
+    if CLONER in words:
+        return say("Cloning %(source)s.", source=options.get("repo", ""))
+    if str(container["name"]).startswith("requirements"):
+        return say("Installing Python packages.")
+    return say("Preparing: %(what)s.", what=str(container["name"]))
+
+
 def failure_of(status: Json) -> Json | None:
     """How a container's program failed last, where it has not ended well since."""
     state, details = state_of(status)
@@ -67,9 +85,9 @@ def explained(
             match = pattern.search(line)
             if match is None:
                 continue
-            named = match.groupdict().get("name") or ""
+            named = {key: value or "" for key, value in match.groupdict().items()}
             is_waiting = cause == "StorageAway" and (since is None or now - since < PATIENCE)
-            return Trouble(cause, {"name": named}, since, is_waiting=is_waiting)
+            return Trouble(cause, named, since, is_waiting=is_waiting)
     values = {"step": name, "code": str(failed.get("exitCode") or 0)}
     return Trouble("PreparationFails", values, since, is_waiting=ends < TRIES)
 

@@ -12,7 +12,9 @@ from deployments.clusters.kubernetes.admission import refusal
 from deployments.clusters.kubernetes.ends import cause_of_no_start
 from deployments.clusters.kubernetes.fates import fate
 from deployments.clusters.kubernetes.pods import View, observe_service
+from deployments.clusters.kubernetes.preparing import preparation_words
 from deployments.clusters.kubernetes.pulling import pull_trouble
+from deployments.clusters.kubernetes.rendering.storage import CLONER, COPIER
 from deployments.clusters.kubernetes.troubles import configuration_trouble
 from deployments.clusters.kubernetes.volumes import mount_reason
 from deployments.failures import explain_trouble
@@ -262,11 +264,14 @@ def test_an_instance_that_made_room_for_another_says_so() -> None:
     ("words", "cause", "is_waiting"),
     [
         ("ERROR: No matching distribution found for torchh==9", "RequirementMissing", False),
-        ("botocore.errorfactory.NoSuchBucket: The specified bucket does not exist", "BucketMissing", False),
-        ("ClientError: An error occurred (AccessDenied) when calling ListObjectsV2", "StorageDenied", False),
-        ("EndpointConnectionError: Could not connect to the endpoint URL", "StorageAway", True),
+        ("slipway: NoSuchBucket: there is no bucket weights", "BucketMissing", False),
+        ("slipway: AccessDenied: the object store does not let oss://b/p/ be read", "StorageDenied", False),
+        ("slipway: NoSuchKey: there are no files under oss://b/p/", "FilesMissing", False),
+        ("slipway: NoSpace: 19.4 GiB are to be copied, and 3.0 GiB are free", "CopyTooLarge", False),
+        ('slipway: EndpointConnectionError: Could not connect to the endpoint URL: "http://x"', "StorageAway", True),
         ("fatal: Authentication failed for 'https://git.example/x.git/'", "RepositoryDenied", False),
-        ("fatal: Remote branch main2 not found in upstream origin", "RepositoryMissing", False),
+        ("fatal: couldn't find remote ref main2", "RepositoryMissing", False),
+        ("fatal: repository 'https://git.example/x.git/' not found", "RepositoryMissing", False),
         ("something of its own", "PreparationFails", True),
     ],
 )
@@ -289,3 +294,18 @@ def test_a_mount_s_reason_is_the_program_s_without_paths() -> None:
         "Output: mount.nfs: Connection timed out for 10.0.0.9:/x on /var/lib/kubelet/pods/x/volumes/v\n"
     )
     assert mount_reason(message).startswith("Connection timed out")
+
+
+@pytest.mark.parametrize(
+    ("container", "words"),
+    [
+        ({"name": "storage-0", "command": ["python", "-m", COPIER], "args": ["--bucket=b", "--prefix=p"]},
+         "Copying the files of oss://b/p."),
+        ({"name": "storage-1", "command": ["python", "-m", CLONER], "args": ["--repo=https://git.example/x"]},
+         "Cloning https://git.example/x."),
+        ({"name": "requirements", "command": ["/bin/sh"]}, "Installing Python packages."),
+        ({"name": "of-others"}, "Preparing: of-others."),
+    ],
+)  # fmt: skip
+def test_a_step_says_what_is_being_prepared(container: dict[str, Any], words: str) -> None:
+    assert preparation_words(container) == words
