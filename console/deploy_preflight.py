@@ -17,7 +17,7 @@ from deployments.preflight import NO_UID, ObjectChange, preflight
 from deployments.spec import ServiceSpec
 from deployments.spec.text import YAML, write_text
 
-CHECK_STORAGE = "check-storage"
+CHECK_ACCESS = "check-access"
 LOOKS = {
     "ok": ("circle-check", "ok"),
     "waits": ("triangle-alert", "warn"),
@@ -53,7 +53,7 @@ def preflight_context(
     """``checks``, ``manifests`` and what heads them; nothing while there is no valid document."""
     if spec is None:
         return {}
-    found = preflight(spec, service, with_storage=act == CHECK_STORAGE)
+    found = preflight(spec, service, with_access=act == CHECK_ACCESS)
     manifests = [manifest_row(one) for one in found.objects]
     # What the cluster refuses outright stands above already, at what has to change.
     checks = [one for one in found.checks if (one.key, one.state) != ("cluster", "fails")]
@@ -61,7 +61,7 @@ def preflight_context(
         "checks": [CheckRow(one, *LOOKS[one.state]) for one in checks],
         "manifests": manifests,
         "changed_manifests": sum(one.act != "keep" for one in manifests),
-        "may_check_storage": any(mount.oss is not None for mount in spec.mounts),
+        "may_check_access": found.needs_access,
         "names_end_later": any(NO_UID[-12:] in one.name for one in manifests),
         "waits": any(one.state == "waits" for one in found.checks),
     }

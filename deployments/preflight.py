@@ -17,8 +17,8 @@ from deployments.spec import ServiceSpec
 
 #: Ends the names of a service's objects until it is created and has a uid of its own.
 NO_UID = "eas-m-xxxxxxxxxxxx"
-#: In manifests a variable's value may be a secret whatever its name is.
-MANIFEST_SECRETS = re.compile(r"(.*\.)?env(\[\d+\]\.value|\.[^.]*)|(stringData|data)\..*")
+#: A backend masks them itself, and names those that change.
+NO_SECRETS = re.compile(r"(?!)")
 #: Say what an object was made of and nothing of what it does.
 BOOKKEEPING = re.compile(r"metadata\.annotations\.slipway\.dev/spec-hash")
 
@@ -41,10 +41,11 @@ class ObjectChange:
 
 @dataclass(frozen=True, slots=True)
 class Preflight:
-    """``checks`` begins with what the cluster refuses outright."""
+    """``checks`` begins with what the cluster refuses outright. ``needs_access``: there is more to ask about."""
 
     objects: tuple[ObjectChange, ...]
     checks: tuple[Check, ...]
+    needs_access: bool = False
 
     @property
     def would_run(self) -> bool:
@@ -52,8 +53,10 @@ class Preflight:
         return all(check.state in ("ok", "unknown") for check in self.checks)
 
 
-def preflight(spec: ServiceSpec, service: Service | None, *, with_storage: bool = False) -> Preflight:
-    """Ask the cluster. ``with_storage`` also looks whether what is mounted can be reached, which takes seconds."""
+def preflight(spec: ServiceSpec, service: Service | None, *, with_access: bool = False) -> Preflight:
+    """Ask the cluster. ``with_access`` also looks whether what it needs from elsewhere is within reach, which takes
+    seconds.
+    """
     cluster = get_cluster()
     refusal = cluster.refuse(spec)
     checks: tuple[Check, ...] = ()
@@ -63,10 +66,10 @@ def preflight(spec: ServiceSpec, service: Service | None, *, with_storage: bool 
     try:
         preview = cluster.preview(workload_of(spec, service))
         checks += preview.checks if refusal is None else ()
-        checks += cluster.check_storage(spec) if with_storage else ()
+        checks += cluster.check_access(spec) if with_access else ()
     except ClusterError as error:
         checks += (Check("cluster", "unknown", error.message, error.cure, error.code),)
-    return Preflight(tuple(map(changes_of, preview.objects)), checks)
+    return Preflight(tuple(map(changes_of, preview.objects)), checks, preview.needs_access)
 
 
 def workload_of(spec: ServiceSpec, service: Service | None) -> Workload:
@@ -83,8 +86,6 @@ def workload_of(spec: ServiceSpec, service: Service | None) -> Workload:
 def changes_of(one: ObjectPreview) -> ObjectChange:
     if one.wanted is None or one.live is None:
         return ObjectChange(one, ())
-    found = [
-        change for change in compare(one.live, one.wanted, MANIFEST_SECRETS) if not BOOKKEEPING.fullmatch(change.path)
-    ]
+    found = [change for change in compare(one.live, one.wanted, NO_SECRETS) if not BOOKKEEPING.fullmatch(change.path)]
     secret = [Change(path, "", "", is_secret=True) for path in one.changed_secrets]
     return ObjectChange(one, (*found, *(one for one in secret if one.path not in {change.path for change in found})))

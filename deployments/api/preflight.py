@@ -72,19 +72,19 @@ class PreflightView(APIView):
     @extend_schema(
         operation_id="PreflightService",
         request=ServiceDocument,
-        parameters=parameters(OpenApiTypes.BOOL, "Storage"),
+        parameters=parameters(OpenApiTypes.BOOL, "Access"),
         responses=answers(PreflightAnswer, validates=True),
     )
     def post(self, request: Request) -> Response:
         """What the cluster would be told to do with a service document, and what stands in its way.
 
-        A service of its name that the caller may change is what it is compared with. ``Storage=false`` leaves out
-        whether what is mounted can be reached, which may take seconds.
+        A service of its name that the caller may change is what it is compared with. ``Access=false`` leaves out
+        whether what is mounted, and pull secrets, can be reached, which may take seconds.
         """
         spec = with_engine_label(ServiceSpec.parse(read_document(request)))
         service = existing(request, spec)
-        with_storage = query.flag(request, "Storage") is not False
-        found = preflight(spec, service, with_storage=with_storage)
+        with_access = query.flag(request, "Access") is not False
+        found = preflight(spec, service, with_access=with_access)
         return Response(
             PreflightAnswer(
                 ServiceName=spec.name,

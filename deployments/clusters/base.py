@@ -274,8 +274,10 @@ class Cluster(Protocol):
         nobody over a network. ``service_uid`` may be of a service that does not exist yet.
         """
 
-    def check_storage(self, spec: ServiceSpec) -> tuple[Check, ...]:
-        """Whether what ``spec`` mounts can be reached from here: one answer for each OSS path, within seconds."""
+    def check_access(self, spec: ServiceSpec) -> tuple[Check, ...]:
+        """Whether what ``spec`` needs from elsewhere can be reached from here, within seconds: one answer for each OSS
+        path and each image pull secret.
+        """
 
     def overview(self) -> ClusterOverview:
         """The cluster as a whole, as it was last seen. Asks nobody over a network, and never raises for its state."""

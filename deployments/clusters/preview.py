@@ -47,10 +47,11 @@ class ObjectPreview:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """Everything known without changing anything."""
+    """Everything known without changing anything. ``needs_access``: ``check_access`` has something to look at."""
 
     objects: tuple[ObjectPreview, ...] = ()
     checks: tuple[Check, ...] = ()
+    needs_access: bool = False
 
 
 def mask_value(name: str, value: str) -> str:

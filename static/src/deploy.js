@@ -316,7 +316,7 @@ document.addEventListener("submit", (event) => {
   }
   event.preventDefault();
   const act = button?.value || "preview";
-  if (act !== "preview" && act !== "deploy" && act !== "check-storage") {
+  if (act !== "preview" && act !== "deploy" && act !== "check-access") {
     markDirty();
   }
   ask(act);

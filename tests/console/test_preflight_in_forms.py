@@ -47,19 +47,19 @@ def test_a_document_with_a_mistake_has_no_manifest(operator: Client) -> None:
 def test_storage_is_looked_at_when_somebody_asks(operator: Client) -> None:
     form = custom(operator, mounts=[("oss", "oss://form-bucket/weights/", "/model_dir")])
     page = operator.post(ADDRESS, form | {"act": "preview"}).content.decode()
-    assert 'value="check-storage"' in page
+    assert 'value="check-access"' in page
     assert "is not there" not in page
-    page = operator.post(ADDRESS, form | {"act": "check-storage"}).content.decode()
+    page = operator.post(ADDRESS, form | {"act": "check-access"}).content.decode()
     assert "oss://form-bucket/weights/ is not there." in page
     folder = Path(settings.SLIPWAY_DATA_DIR) / "oss" / "form-bucket" / "weights"
     folder.mkdir(parents=True)
-    assert "is empty" in operator.post(ADDRESS, form | {"act": "check-storage"}).content.decode()
+    assert "is empty" in operator.post(ADDRESS, form | {"act": "check-access"}).content.decode()
     (folder / "config.json").write_text("{}")
-    assert "can be read" in operator.post(ADDRESS, form | {"act": "check-storage"}).content.decode()
+    assert "can be read" in operator.post(ADDRESS, form | {"act": "check-access"}).content.decode()
 
 
 def test_without_mounts_there_is_nothing_to_look_at(operator: Client) -> None:
-    assert 'value="check-storage"' not in operator.get(ADDRESS).content.decode()
+    assert 'value="check-access"' not in operator.get(ADDRESS).content.decode()
 
 
 def test_an_update_shows_it_too(operator: Client, make_service: ServiceMaker) -> None:

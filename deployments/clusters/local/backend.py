@@ -173,7 +173,7 @@ class LocalCluster:
         folder = self.service_folder(workload.service_uid)
         return preview_process(workload, folder, self.oss_folder, self.base_environment)
 
-    def check_storage(self, spec: ServiceSpec) -> tuple[Check, ...]:
+    def check_access(self, spec: ServiceSpec) -> tuple[Check, ...]:
         return check_folders(spec, self.oss_folder)
 
     def overview(self) -> ClusterOverview:

@@ -37,7 +37,8 @@ def preview_process(workload: Workload, folder: Path, oss_folder: Path, environm
         changed = hidden_changes(wanted["env"], live["env"])
     one = ObjectPreview(f"Process/{workload.service_name}", masked(wanted), live and masked(live), changed)
     told = say("Nothing is reserved on this machine: it starts at once.")
-    return Preview((one,), (Check("capacity", "ok", told),))
+    mounts = any(mount.oss is not None for mount in workload.spec.mounts)
+    return Preview((one,), (Check("capacity", "ok", told),), needs_access=mounts)
 
 
 def newest(folder: Path) -> tuple[Launch, Path] | None:

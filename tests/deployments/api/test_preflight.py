@@ -67,7 +67,7 @@ def test_mounted_storage_is_looked_at_unless_told_otherwise(owner: Api) -> None:
     assert not answer["WouldRun"]
     assert [check["Code"] for check in answer["Checks"]] == ["", "storage_missing"]
     assert answer["Checks"][1]["Values"] == {"path": "oss://preflight-bucket/weights/"}
-    _, answer = owner.request("POST", "preflight", document, query={"Storage": "false"})
+    _, answer = owner.request("POST", "preflight", document, query={"Access": "false"})
     assert [check["Check"] for check in answer["Checks"]] == ["capacity"]
     folder = Path(settings.SLIPWAY_DATA_DIR) / "oss" / "preflight-bucket" / "weights"
     folder.mkdir(parents=True)
