@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import base64
 import json
-import re
 from collections.abc import Iterator
 
 from deployments.clusters.kubernetes.rendering.facts import ClusterFacts, Manifest
 from deployments.clusters.kubernetes.rendering.images import real_image
 from deployments.clusters.kubernetes.settings import KubernetesSettings
+from deployments.clusters.preview import SECRET_NAME
 from deployments.spec import ServiceSpec
 
 TOKEN_KEY = "token"
-_SECRET_NAME = re.compile(
-    r"TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|(API|ACCESS|PRIVATE|LICENSE)_?KEY|_KEY$", re.IGNORECASE
-)
 #: Where a login to Docker's own registry is kept.
 DOCKER_HUB = "https://index.docker.io/v1/"
 
 
 def is_secret_name(name: str) -> bool:
     """Whether a variable of that name most likely holds something that others must not see."""
-    return _SECRET_NAME.search(name) is not None
+    return SECRET_NAME.search(name) is not None
 
 
 def variable_key(container: int, name: str) -> str:

@@ -1,0 +1,174 @@
+"""The program that clones a repository, against git's own server."""
+
+from __future__ import annotations
+
+import base64
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from http.server import CGIHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from console.environment import REPOSITORY
+
+PASSWORD = "a-git-password"
+
+
+def git(folder: Path, *words: str) -> str:
+    identity = ["-c", "user.name=Test", "-c", "user.email=test@example.org"]
+    done = subprocess.run(["git", *identity, "-C", str(folder), *words], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+@dataclass(frozen=True)
+class Repository:
+    url: str
+    private_url: str
+    first: str  # commits of main, and of the branch other
+    second: str
+    aside: str
+    work: Path
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Repository]:
+    root = tmp_path_factory.mktemp("git")
+    backend = Path(git(root, "--exec-path")) / "git-http-backend"
+    if not backend.exists():
+        pytest.skip("git has no git-http-backend here")
+    work = root / "work"
+    git(root, "init", "--quiet", "--initial-branch=main", str(work))
+    commits = []
+    for branch, text in (("main", "one"), ("main", "two"), ("other", "aside")):
+        if branch != "main":
+            git(work, "checkout", "--quiet", "-b", branch)
+        (work / "model.txt").write_text(text)
+        git(work, "add", ".")
+        git(work, "commit", "--quiet", "-m", text)
+        commits.append(git(work, "rev-parse", "HEAD"))
+    git(work, "checkout", "--quiet", "main")
+    git(work, "tag", "v1", commits[0])
+    (root / "cgi-bin").mkdir()
+    shutil.copy(backend, root / "cgi-bin" / "git-http-backend")
+    git(root, "clone", "--quiet", "--bare", str(work), str(root / "model.git"))
+
+    class Handler(CGIHTTPRequestHandler):
+        have_fork = False  # threads of a test run do not survive one
+
+        def is_cgi(self) -> bool:
+            is_private = self.path.startswith("/private/")
+            if is_private:
+                wanted = "Basic " + base64.b64encode(f"robot:{PASSWORD}".encode()).decode()
+                if self.headers.get("Authorization") != wanted:
+                    self.refuse(401)
+                del self.headers["Authorization"]
+            self.path = self.path.removeprefix("/private")
+            if not self.path.startswith("/model.git/"):
+                self.refuse(404)
+            self.cgi_info = ("/cgi-bin", f"git-http-backend{self.path}")
+            return True
+
+        def refuse(self, status: int) -> NoReturn:
+            self.send_response(status)
+            self.send_header("WWW-Authenticate", 'Basic realm="git"')
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            raise ConnectionAbortedError
+
+        def translate_path(self, path: str) -> str:
+            return str(root / path.lstrip("/"))
+
+        def handle(self) -> None:
+            try:
+                super().handle()
+            except ConnectionAbortedError:
+                self.close_connection = True
+
+        def log_message(self, *_: object) -> None: ...
+
+    os.environ["GIT_PROJECT_ROOT"], os.environ["GIT_HTTP_EXPORT_ALL"] = str(root), "1"
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    address = f"http://127.0.0.1:{server.server_port}"
+    first, second, aside = commits
+    yield Repository(f"{address}/model.git", f"{address}/private/model.git", first, second, aside, work)
+    server.shutdown()
+    server.server_close()
+    del os.environ["GIT_PROJECT_ROOT"], os.environ["GIT_HTTP_EXPORT_ALL"]
+
+
+def clone(url: str, target: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "deployments.clusters.kubernetes.cloner", f"--repo={url}", f"--target={target}"]
+    environment = {"PATH": os.environ["PATH"], "TMPDIR": str(target.parent), **variables}
+    return subprocess.run(
+        [*command, *words], cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+def test_the_newest_commit_of_the_main_branch_is_there(repository: Repository, tmp_path: Path) -> None:
+    done = clone(repository.url, tmp_path / "in")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "in/model.txt").read_text() == "two"
+    assert (tmp_path / "in/model.txt").stat().st_mode & 0o777 == 0o666
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (("--branch=other",), "aside"),
+        (("--branch=v1",), "one"),
+        (("--commit={first}",), "one"),
+        (("--commit={short}",), "one"),
+        (("--branch=other", "--commit={short}"), "one"),
+        (("--commit={aside_short}",), "aside"),
+    ],
+)
+def test_a_branch_a_tag_and_a_commit_are_found(
+    repository: Repository, tmp_path: Path, words: tuple[str, ...], text: str
+) -> None:
+    known = {"first": repository.first, "short": repository.first[:8], "aside_short": repository.aside[:8]}
+    done = clone(repository.url, tmp_path / "in", *(word.format(**known) for word in words))
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "in/model.txt").read_text() == text
+
+
+def test_running_it_again_brings_the_folder_to_what_is_wanted(repository: Repository, tmp_path: Path) -> None:
+    clone(repository.url, tmp_path / "in")
+    (tmp_path / "in/model.txt").write_text("changed by hand")
+    (tmp_path / "in/extra").write_text("left behind")
+    assert clone(repository.url, tmp_path / "in", "--branch=other").returncode == 0
+    assert (tmp_path / "in/model.txt").read_text() == "aside"
+    assert not (tmp_path / "in/extra").exists()
+
+
+def test_a_private_repository_takes_the_password_and_shows_it_nowhere(repository: Repository, tmp_path: Path) -> None:
+    refused = clone(repository.private_url, tmp_path / "in", GIT_USERNAME="robot", GIT_PASSWORD="wrong")
+    assert refused.returncode == 1
+    assert "Authentication failed" in refused.stderr
+    done = clone(repository.private_url, tmp_path / "in", GIT_USERNAME="robot", GIT_PASSWORD=PASSWORD)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "in/model.txt").read_text() == "two"
+    kept = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
+    assert PASSWORD.encode() not in b"".join(kept)
+    assert PASSWORD not in done.stdout + done.stderr
+
+
+def test_a_repository_and_a_branch_that_are_not_there_are_told(repository: Repository, tmp_path: Path) -> None:
+    assert "not found" in clone(repository.url.replace("model", "absent"), tmp_path / "a").stderr
+    failed = clone(repository.url, tmp_path / "b", "--branch=absent")
+    assert failed.returncode == 1
+    assert "couldn't find remote ref absent" in failed.stderr
+    assert failed.stdout.splitlines()[-1] == "slipway: the repository could not be cloned."
+
+
+def test_an_address_that_runs_programs_is_refused(tmp_path: Path) -> None:
+    failed = clone("ext::sh -c touch% " + str(tmp_path / "ran"), tmp_path / "in")
+    assert failed.returncode == 1
+    assert not (tmp_path / "ran").exists()
