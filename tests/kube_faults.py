@@ -23,7 +23,8 @@ class Fault:
     """What happens to one request.
 
     ``status`` answers it without asking anybody; with ``after`` the API server has done it already, and only the answer
-    is another. ``cut_at`` ends the answer after so many bytes, ``stall_seconds`` says nothing for so long first.
+    is another. ``cut_at`` ends the answer after so many bytes, ``edit`` changes its body, and ``stall_seconds`` says
+    nothing for so long first. A watch or a followed log passes nothing on, and stays open, while ``mute`` is set.
     """
 
     status: int | None = None
@@ -32,6 +33,8 @@ class Fault:
     after: bool = False
     cut_at: int | None = None
     stall_seconds: float = 0.0
+    edit: Callable[[bytes], bytes] = bytes
+    mute: threading.Event = field(default_factory=threading.Event)
 
 
 #: Decides by method and path (with query) of a request; None: it goes through.
@@ -101,7 +104,7 @@ class Handler(BaseHTTPRequestHandler):
                 reply.read()
                 self.answer(fault.status, fault.headers, fault.body)
             elif "watch=true" in self.path or "follow=true" in self.path:
-                self.pass_on_as_it_comes(reply)
+                self.pass_on_as_it_comes(reply, fault.mute)
             else:
                 self.pass_on(reply, fault)
         finally:
@@ -118,7 +121,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def pass_on(self, reply: http.client.HTTPResponse, fault: Fault) -> None:
-        body = reply.read()
+        body = fault.edit(reply.read())
         self.send_response(reply.status)
         for name in ("Content-Type", "Retry-After"):
             if reply.headers.get(name):
@@ -128,12 +131,14 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body if fault.cut_at is None else body[: fault.cut_at])
         self.close_connection = fault.cut_at is not None
 
-    def pass_on_as_it_comes(self, reply: http.client.HTTPResponse) -> None:
+    def pass_on_as_it_comes(self, reply: http.client.HTTPResponse, mute: threading.Event) -> None:
         self.send_response(reply.status)
         self.send_header("Connection", "close")
         self.end_headers()
         try:
             while part := reply.read1(65_536):
+                while mute.is_set():
+                    time.sleep(0.05)
                 self.wfile.write(part)
                 self.wfile.flush()
         except OSError:

@@ -251,8 +251,16 @@ def read_list(body: bytes) -> Manifest | None:
     found = read_object(body)
     if found is None or not str(found.get("kind")).endswith("List") or "items" not in found:
         return None
-    metadata = found.get("metadata")
-    return found if isinstance(metadata, dict) and metadata.get("resourceVersion") else None
+    metadata, items = found.get("metadata"), found["items"] or ()
+    if not isinstance(metadata, dict) or not metadata.get("resourceVersion") or not all(map(is_object, items)):
+        return None
+    is_short = bool(metadata.get("remainingItemCount")) and not metadata.get("continue")
+    return None if is_short else found
+
+
+def is_object(item: object) -> bool:
+    metadata = item.get("metadata") if isinstance(item, dict) else None
+    return isinstance(metadata, dict) and bool(metadata.get("name") and metadata.get("uid"))
 
 
 def read_event(line: bytes, kind: Kind, asked: Asked) -> Manifest:
