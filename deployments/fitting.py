@@ -20,6 +20,9 @@ from deployments.words import in_digits, number
 
 CPU_HEADROOM = 1.5  # over the arithmetic, because a local instance above its memory is killed
 MAX_CPU_CORES = 8
+#: Of a node that sets cores aside: two instances, and the one that an update adds, find room beside others.
+RESERVED_SHARE = 0.25
+LEAST_CPU_CORES = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +159,9 @@ def share_of(wanted: Wanted, machine: Machine, gpus: int, bar: MemoryBar) -> tup
     if gpus:  # weights pass through the machine's memory on their way to the GPU
         memory_mib = max(16 * 1024, math.ceil(bar.weights_gib * 1.2 + 8) * 1024)
         return min(machine.cpu_cores, MAX_CPU_CORES * gpus), min(machine.memory_mib, memory_mib)
-    cores = max(2, math.ceil(wanted.size.parameters / 1e9))
+    cores: float = max(2, math.ceil(wanted.size.parameters / 1e9))
+    if machine.reserves:
+        cores = min(cores, max(LEAST_CPU_CORES, machine.cpu_cores * RESERVED_SHARE))
     memory_mib = math.ceil(bar.needed_gib * CPU_HEADROOM * 2) * 512
     return min(machine.cpu_cores, cores, MAX_CPU_CORES), min(machine.memory_mib, memory_mib)
 

@@ -30,6 +30,7 @@ class Machine:
     gpu_memory_gib: float = 0.0  # of one card
     instance_type: str = ""
     node_labels: tuple[tuple[str, str], ...] = ()  # of the nodes that are of that type
+    reserves: bool = False  # see ``Capacity``
 
     @property
     def has_bfloat16(self) -> bool:
@@ -38,7 +39,15 @@ class Machine:
 
 def machine_of(node: Capacity) -> Machine:
     """A node of the cluster as a machine."""
-    return Machine(node.node, node.cpu_cores, node.memory_mib, node.gpus, node.gpu_product, node.gpu_memory_gib)
+    return Machine(
+        node.node,
+        node.cpu_cores,
+        node.memory_mib,
+        node.gpus,
+        node.gpu_product,
+        node.gpu_memory_gib,
+        reserves=node.reserves,
+    )
 
 
 @functools.cache

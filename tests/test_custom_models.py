@@ -12,13 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import openai
 import pytest
-import websocket
 
 from deployments.interpreters import TRANSFORMERS, VLLM
+from tests.chatting import CAPITAL, ask_over_everything
 from tests.extras import EXTRA_SETTINGS, convert_bundled_model, why_missing
-from tests.inference_gateway.runtime_process import receive_round
 from tests.slipway_client import PASSWORD, SlipwayClient
 from tests.slipway_process import SlipwayProcess
 from tests.static_files import build_static_files
@@ -27,7 +25,6 @@ pytestmark = [pytest.mark.supervisor, pytest.mark.timeout(1200)]
 needs_transformers = pytest.mark.skipif(bool(why_missing(TRANSFORMERS)), reason=why_missing(TRANSFORMERS))
 needs_vllm = pytest.mark.skipif(bool(why_missing(VLLM)), reason=why_missing(VLLM))
 
-CAPITAL = "What is the capital of France?"
 START_SECONDS = 400
 
 
@@ -83,33 +80,6 @@ def deploy(person: httpx.Client, name: str, **fields: str) -> httpx.Response:
         "act": "deploy",
     }
     return fill_in(person, "/deploy/llm", **{**form, **fields})
-
-
-def address_of(client: SlipwayClient, name: str) -> tuple[str, str]:
-    """The service's address and token."""
-    described = client.describe(name)
-    return f"{client.slipway.address}/api/predict/{name}", str(described["AccessToken"])
-
-
-def ask_over_everything(client: SlipwayClient, name: str) -> None:
-    address, token = address_of(client, name)
-    asked = {"prompt": CAPITAL, "temperature": 0, "max_new_tokens": 12}
-    whole = httpx.post(address, json={**asked, "use_stream_chat": False}, headers={"Authorization": token}, timeout=120)
-    assert whole.status_code == 200, whole.text
-    assert "Paris" in whole.json()["response"]
-    streamed = httpx.post(address, json=asked, headers={"Authorization": token}, timeout=120)
-    frames = [json.loads(frame) for frame in streamed.content.split(b"\0") if frame]
-    assert frames[-1]["history"] == [[CAPITAL, whole.json()["response"]]]
-    with openai.OpenAI(base_url=f"{address}/v1", api_key=token, timeout=120) as sdk:
-        messages: Any = [{"role": "user", "content": CAPITAL}]
-        answer = sdk.chat.completions.create(model="default", messages=messages, temperature=0, max_tokens=12)
-        assert "Paris" in (answer.choices[0].message.content or "")
-    dialogue = websocket.create_connection(
-        address.replace("http", "ws", 1), header={"Authorization": token}, timeout=120
-    )
-    dialogue.send(json.dumps(asked))
-    assert "Paris" in receive_round(dialogue)
-    dialogue.close()
 
 
 def change_to_export(client: SlipwayClient, name: str, command: str) -> None:

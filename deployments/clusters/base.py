@@ -218,6 +218,7 @@ class Capacity:
     images: tuple[str, ...] = field(default_factory=tuple)  # engines that can run here: "chat-llm", "vllm", …
     absent: Mapping[str, Refusal] = field(default_factory=dict)  # engines that cannot, with the cure
     downloads: bool = False  # instances here fetch open-source weights from a hub by themselves
+    reserves: bool = False  # what an instance asks for is set aside for it, used or not
 
 
 class Cluster(Protocol):

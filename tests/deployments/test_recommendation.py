@@ -75,6 +75,14 @@ def test_the_bundled_model_gets_two_cores_and_two_gib_on_a_laptop() -> None:
     assert (found.context_tokens, found.users) == (8192, 4)
 
 
+def test_where_cores_are_set_aside_two_instances_and_an_update_find_room_on_one_node() -> None:
+    for cores in (2, 4, 32):
+        node = Capacity("node", cores, 32768, images=ALL, downloads=True, reserves=True)
+        assert 3 * recommend(want_model(model("SmolLM2-135M-Instruct"), "none"), (node,)).cpu <= 0.75 * cores
+    tiny = Capacity("tiny", 0.5, 8192, images=ALL, reserves=True)
+    assert recommend(want_model(model("SmolLM2-135M-Instruct"), "none"), (tiny,)).cpu == 0.25
+
+
 def test_the_bundled_model_never_takes_a_gpu() -> None:
     found = recommend(want_model(model("SmolLM2-135M-Instruct"), "none"), (A10_NODE,))
     assert found.gpu == 0
