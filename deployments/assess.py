@@ -214,7 +214,8 @@ def find_failure(wanted: Wanted, unready: Sequence[Seen], now: datetime) -> Verd
             return ended_for_good(one, wanted.program)
         since = max(filter(None, (instance.started_at, wanted.progress_since)))
         waited = (now - since).total_seconds()
-        allowed = wanted.startup_seconds + (PLATFORM_GRACE_SECONDS if instance.is_ready is False else 0)
+        allowed = max(wanted.startup_seconds, instance.startup_seconds)
+        allowed += PLATFORM_GRACE_SECONDS if instance.is_ready is False else 0
         if instance.phase is InstancePhase.RUNNING and waited > allowed:
             cause = explain_silence(one.stage, waited, wanted.program, one.step)
             return failed("NeverReady", cause.what, cause, one)

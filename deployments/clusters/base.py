@@ -126,6 +126,8 @@ class InstanceObservation:
     folders: tuple[tuple[str, str], ...] = ()
     #: The platform's own verdict on the instance's checks; None where it has none, and Slipway asks by itself.
     is_ready: bool | None = None
+    #: How long the platform's own startup check lets the program take; 0 where it has none.
+    startup_seconds: float = 0.0
     #: Where HTTP reaches it, without a slash at the end, where that is not ``http://host:port``.
     base_url: str = ""
     #: The same for Slipway's own question whether it answers, where ``base_url`` may lead to a neighbour.

@@ -278,6 +278,12 @@ def test_a_liveness_check_that_fails_once_is_only_started_again() -> None:
     assert assess(wanted(status=Status.WAITING), [trying], NOW).status == Status.WAITING
 
 
+def test_a_platform_that_gives_large_weights_more_time_is_waited_for() -> None:
+    loading = seen(started_at=NOW - timedelta(seconds=640), is_ready=False, startup_seconds=1800.0)
+    since = NOW - timedelta(seconds=650)
+    assert assess(wanted(progress_since=since), [loading], NOW).status == Status.WAITING
+
+
 def test_the_platform_s_own_startup_check_comes_before_ours() -> None:
     late = seen(started_at=NOW - timedelta(seconds=610), is_ready=False)
     since = NOW - timedelta(seconds=620)

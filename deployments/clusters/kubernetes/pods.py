@@ -137,6 +137,7 @@ def observe_pod(
         log_tail=(log_tail or last_words_of(status)) if last_exit else failed_words(pod),
         folders=mounted_folders(main),
         is_ready=is_ready,
+        startup_seconds=startup_seconds(main),
         node=str(pod["spec"].get("nodeName") or ""),
         gpus=gpus_of(pod),
         stage=stage,
@@ -187,6 +188,15 @@ def retry_at(status: Json, last_exit: ProgramExit | None) -> datetime | None:
         starts = min(int(status.get("restartCount") or 0), 10)
         wait = min(FIRST_BACKOFF * 2 ** (starts - 1), LONGEST_BACKOFF) if starts else timedelta()
     return last_exit.finished_at + wait
+
+
+def startup_seconds(container: Json) -> float:
+    """What the startup probe allows before the kubelet ends the program."""
+    probe = container.get("startupProbe")
+    if not probe:
+        return 0.0
+    times = int(probe.get("periodSeconds") or 10) * int(probe.get("failureThreshold") or 3)
+    return float(int(probe.get("initialDelaySeconds") or 0) + times)
 
 
 def gpus_of(pod: Json) -> int:

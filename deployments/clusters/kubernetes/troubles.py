@@ -26,7 +26,7 @@ from deployments.clusters.kubernetes.reading import (
     status_of,
 )
 from deployments.clusters.kubernetes.scheduling import SHORTAGES, scheduling_trouble
-from deployments.clusters.kubernetes.volumes import claim_trouble, mount_trouble
+from deployments.clusters.kubernetes.volumes import claim_trouble, mount_trouble, pending_claim
 from deployments.clusters.overview import NodeFields
 
 #: For so long the end of an instance, for another one or by its node, explains why the next one is not there yet.
@@ -82,7 +82,8 @@ def trouble_without_node(pod: Json, around: Surroundings, own: Sequence[Json]) -
     grows = any(event.get("reason") == "TriggeredScaleUp" for event in own)
     trouble = scheduling_trouble(pod, around.nodes, grows=grows)
     if trouble is not None and trouble.cause == "VolumePending":
-        return claim_trouble(pod, around.manifests, around.events, trouble.since) or trouble
+        found = claim_trouble(pod, around.manifests, around.events, trouble.since)
+        return found or pending_claim(pod, trouble.since)
     return trouble
 
 

@@ -35,6 +35,11 @@ def claim_trouble(
     return None
 
 
+def pending_claim(pod: Json, since: datetime | None) -> Trouble:
+    """Claims that the cluster holds back, of which nothing else is known: an administrator's."""
+    return Trouble("VolumePending", {"claim": ", ".join(claims_of(pod))}, since, is_waiting=True)
+
+
 def unbound(claim: Json, events: Sequence[Json], since: datetime | None) -> Trouble:
     name, spec = name_of(claim), claim["spec"]
     messages = [
@@ -71,9 +76,10 @@ def mount_trouble(pod: Json, own: Sequence[Json], now: datetime) -> Trouble | No
     named = re.search(r'for volume "([^"]+)"', message)
     volume = named[1] if named else ""
     node = str(pod["spec"].get("nodeName") or "")
-    driver = re.search(r"driver name (\S+) not found in the list of registered CSI drivers", message)
+    driver = re.search(r"driver name (\S+) not found in the list|CSINode \S+ does not contain driver (\S+)", message)
     if driver:
-        return Trouble("DriverMissing", {"source": source_of(pod, volume), "driver": driver[1], "node": node}, since)
+        name = driver[1] or driver[2]
+        return Trouble("DriverMissing", {"source": source_of(pod, volume), "driver": name, "node": node}, since)
     is_young = since is None or now - since < PATIENCE
     values = {"source": source_of(pod, volume), "reason": mount_reason(message)}
     return Trouble("MountFails", values, since, is_waiting=is_young)

@@ -106,6 +106,14 @@ def test_a_program_that_never_began_is_no_signal() -> None:
     assert (end.exit_code, end.reason, end.started_at) == (137, "StartError", None)
 
 
+def test_the_time_that_the_startup_probe_allows_is_known() -> None:
+    thing = pod(main=RUNNING)
+    thing["spec"]["containers"][0]["startupProbe"] = {
+        "initialDelaySeconds": 15, "periodSeconds": 10, "failureThreshold": 60,
+    }  # fmt: skip
+    assert look(thing).startup_seconds == 615
+
+
 def test_gpus_of_every_container_count() -> None:
     thing = pod(main=RUNNING)
     thing["spec"]["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] = "2"
