@@ -12,32 +12,8 @@ from deployments.clusters.kubernetes.rendering import ClusterFacts, Manifest, re
 from deployments.clusters.kubernetes.rendering.texts import literal, with_exec
 from tests.deployments.clusters.kubernetes.cases import CASES, SETTINGS, Case
 from tests.deployments.clusters.kubernetes.golden import FOLDER, path_of, rendered_text
+from tests.deployments.clusters.kubernetes.rendered import document, rendered
 from tests.kube import KubeCluster
-
-
-def document(container: dict[str, Any] | None = None, **parts: Any) -> dict[str, Any]:
-    metadata = {"name": "tiny", "instance": 1} | parts.pop("metadata", {})
-    first = {"image": "tools:1", "script": "exec sleep 1000"} | (container or {})
-    return {
-        "metadata": metadata,
-        "containers": [{key: value for key, value in first.items() if value is not None}],
-    } | parts
-
-
-def rendered(case: Case | dict[str, Any], kind: str = "Deployment") -> Manifest:
-    case = case if isinstance(case, Case) else Case(case)
-    (found,) = (one for one in render(*case.build()) if one["kind"] == kind)
-    return found
-
-
-def pod_of(case: Case | dict[str, Any]) -> Manifest:
-    pod: Manifest = rendered(case)["spec"]["template"]["spec"]
-    return pod
-
-
-def main_of(case: Case | dict[str, Any]) -> Manifest:
-    container: Manifest = pod_of(case)["containers"][0]
-    return container
 
 
 @pytest.mark.parametrize("name", CASES)
