@@ -6,7 +6,31 @@ Nothing here is wanted state: all of it can be deleted and comes back with the n
 
 from __future__ import annotations
 
+import secrets
+
 from django.db import models
+
+
+def new_mark() -> str:
+    return secrets.token_hex(6)
+
+
+class ClusterMark(models.Model):
+    """The one row whose ``mark`` is on every object that is written for this database.
+
+    Two Slipways that by mistake share a namespace and a name see each other's objects, and neither has rows for the
+    other's: only what carries the own mark is an orphan. A restored database keeps its mark.
+    """
+
+    mark = models.CharField(max_length=32, default=new_mark, editable=False)
+
+    def __str__(self) -> str:
+        return self.mark
+
+    @classmethod
+    def get(cls) -> str:
+        """Made at its first use."""
+        return cls.objects.get_or_create(pk=1)[0].mark
 
 
 class ClusterView(models.Model):

@@ -16,7 +16,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from deployments.chronicle import Notice, ServiceEvent, StartStep
-from deployments.cluster_models import ClusterState, ClusterView
+from deployments.cluster_models import ClusterMark, ClusterState, ClusterView
 from deployments.log_models import KeptLog, LogChunk
 from deployments.person_models import OneTimePassword, SignIn
 from deployments.spec import ServiceSpec, SpecInvalid
@@ -25,6 +25,7 @@ from deployments.words import read_sentence
 __all__ = [
     "AccessKey",
     "AuditEntry",
+    "ClusterMark",
     "ClusterState",
     "ClusterView",
     "Desired",

@@ -20,8 +20,13 @@ def get_cluster() -> Cluster:
     from deployments.clusters.local.backend import LocalCluster
     from deployments.engines import is_recipe_command
 
+    if settings.SLIPWAY_CLUSTER == "kubernetes":
+        # Late: the client and its TLS are not for those who run everything here.
+        from deployments.clusters.kubernetes.backend import KubernetesCluster
+
+        return KubernetesCluster(settings.SLIPWAY_KUBERNETES)
     if settings.SLIPWAY_CLUSTER != "local":
-        raise ImproperlyConfigured(f"SLIPWAY_CLUSTER is {settings.SLIPWAY_CLUSTER!r}; this version runs local.")
+        raise ImproperlyConfigured(f"SLIPWAY_CLUSTER is {settings.SLIPWAY_CLUSTER!r}; choose local or kubernetes.")
     return LocalCluster(
         settings.SLIPWAY_DATA_DIR,
         commands_policy="any" if settings.SLIPWAY_LOCAL_COMMANDS == "any" else "recipes",

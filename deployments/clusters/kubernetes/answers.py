@@ -52,6 +52,10 @@ def error_of(code: int, body: bytes, asked: Asked) -> ClusterError:
         return refused(text, status, asked)
     if code == 404:
         return missing(text, asked)
+    if code == 409 and "FieldManagerConflict" in reasons_of(status):
+        message = say("Somebody else has set values of %(object)s: %(text)s", object=asked.object, text=text)
+        cure = say("See who else changes it, and keep one of the two from it.")
+        return ClusterError("field_conflict", message, cure, needs_person=True)
     if code == 409:
         message = say("Somebody else changed %(object)s at the same moment.", object=asked.object)
         return ClusterError("conflict", message, say("Slipway tries again by itself."))
@@ -95,8 +99,7 @@ def refused(text: str, status: Mapping[str, Any], asked: Asked) -> ClusterError:
             say("Ask an administrator of the cluster for a larger quota, or stop another service."),
             needs_person=True,
         )
-    causes = {cause.get("reason") for cause in details_of(status).get("causes") or () if isinstance(cause, dict)}
-    if "NamespaceTerminating" in causes:
+    if "NamespaceTerminating" in reasons_of(status):
         return ClusterError(
             "namespace_terminating",
             say("Namespace %(namespace)s is being removed.", namespace=asked.namespace),
@@ -141,8 +144,7 @@ def missing(text: str, asked: Asked) -> ClusterError:
 
 def invalid(text: str, status: Mapping[str, Any], asked: Asked) -> ClusterError:
     """400 and 422: what was sent is wrong, and stays wrong until the service's document changes."""
-    causes = [cause for cause in details_of(status).get("causes") or () if isinstance(cause, dict)]
-    fields = ", ".join(dict.fromkeys(str(cause["field"]) for cause in causes if cause.get("field")))
+    fields = ", ".join(dict.fromkeys(str(cause["field"]) for cause in causes_of(status) if cause.get("field")))
     message = (
         say("Kubernetes refuses %(field)s of %(object)s: %(text)s", field=fields, object=asked.object, text=text)
         if fields
@@ -152,9 +154,14 @@ def invalid(text: str, status: Mapping[str, Any], asked: Asked) -> ClusterError:
     return ClusterError("invalid", message, cure, needs_person=True)
 
 
-def details_of(status: Mapping[str, Any]) -> Mapping[str, Any]:
+def causes_of(status: Mapping[str, Any]) -> list[dict[str, Any]]:
     details = status.get("details")
-    return details if isinstance(details, dict) else {}
+    causes = details.get("causes") if isinstance(details, dict) else None
+    return [cause for cause in causes or () if isinstance(cause, dict)]
+
+
+def reasons_of(status: Mapping[str, Any]) -> frozenset[str]:
+    return frozenset(str(cause.get("reason")) for cause in causes_of(status))
 
 
 def retry_after_seconds(value: str | None) -> float | None:

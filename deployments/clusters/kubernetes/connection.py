@@ -71,6 +71,12 @@ class Connection:
         return self.settings.namespace
 
     @property
+    def _manager(self) -> str:
+        """Where two Slipways happen to name an object alike, the API server tells whose values are whose."""
+        installation = self.settings.installation
+        return FIELD_MANAGER if installation == FIELD_MANAGER else f"{FIELD_MANAGER}-{installation}"
+
+    @property
     def counts(self) -> Mapping[str, int]:
         """Requests sent so far by verb: get, list, watch, apply, patch, delete, log."""
         return self._sender.counts
@@ -127,10 +133,14 @@ class Connection:
             if not following:
                 return Listed(tuple(items), answer["metadata"]["resourceVersion"])
 
-    def apply(self, manifest: Mapping[str, Any], *, is_dry_run: bool = False) -> Manifest:
-        """Server-side apply: give the object these values, whoever set others; returns what it is then."""
+    def apply(self, manifest: Mapping[str, Any], *, force: bool = True, is_dry_run: bool = False) -> Manifest:
+        """Server-side apply: give the object these values and return what it is then.
+
+        By ``force`` whoever set others; without it, where somebody else did, raises ``ClusterError``
+        ``field_conflict`` and changes nothing.
+        """
         kind, name = kind_of(manifest), manifest["metadata"]["name"]
-        query = {"fieldManager": FIELD_MANAGER, "force": "true", "fieldValidation": "Strict"}
+        query = {"fieldManager": self._manager, "fieldValidation": "Strict", "force": "true" if force else "false"}
         request = Request(
             self._asked("patch", kind, name),
             "apply",
@@ -143,6 +153,11 @@ class Connection:
         )
         return with_kind(self._sender.fetch(request, read_object), kind)
 
+    def has_applied(self, found: Mapping[str, Any]) -> bool:
+        """Whether this Slipway has applied an object before, which must not be ``store.trimmed``."""
+        entries = found["metadata"].get("managedFields") or ()
+        return any((one.get("manager"), one.get("operation")) == (self._manager, "Apply") for one in entries)
+
     def patch(self, kind: Kind, name: str, change: Mapping[str, Any]) -> Manifest | None:
         """Merge ``change`` into one object and return it; None where there is none."""
         request = Request(
@@ -150,7 +165,7 @@ class Connection:
             "patch",
             kind.path(self.namespace, name),
             "PATCH",
-            {"fieldManager": FIELD_MANAGER},
+            {"fieldManager": self._manager},
             MERGE_TYPE,
             change,
             again=PASSING | {409, 410},

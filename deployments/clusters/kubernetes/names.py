@@ -19,6 +19,8 @@ SERVICE = "slipway.dev/service"
 REVISION = "slipway.dev/revision"
 RESTART = "slipway.dev/restart"
 SPEC_HASH = "slipway.dev/spec-hash"
+#: Which database an object was written for: another Slipway of the same settings must not take it for its orphan.
+OWNER = "slipway.dev/owner"
 FIELD_MANAGER = "slipway"
 #: The container that answers requests, in every pod the first.
 MAIN_CONTAINER = "main"

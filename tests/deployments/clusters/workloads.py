@@ -34,6 +34,7 @@ def spec_of(script: str = SLEEPER, instances: int = 1, **parts: Any) -> ServiceS
 def workload(spec: ServiceSpec | str, *, uid: str = "u1", revision: int = 1, **fields: Any) -> Workload:
     spec = spec_of(spec) if isinstance(spec, str) else spec
     fields.setdefault("instances", spec.instances)
+    fields.setdefault("restart_token", "0")
     return Workload(service_uid=uid, service_name=spec.name, revision=revision, spec=spec, **fields)
 
 

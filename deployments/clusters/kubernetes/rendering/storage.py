@@ -101,8 +101,11 @@ def render_volumes(
 
 
 def volume_name(name: str, place: int, oss: Oss, settings: KubernetesSettings) -> str:
-    """A volume cannot be edited, so another folder is another name."""
-    source = "\0".join((oss.path, endpoint_of(oss, settings), str(oss.read_only), settings.oss_secret))
+    """A volume cannot be edited, so another folder is another name. It lies in no namespace, so another Slipway's copy
+    of the service has another name, too.
+    """
+    whose = (settings.namespace, settings.installation)
+    source = "\0".join((oss.path, endpoint_of(oss, settings), str(oss.read_only), settings.oss_secret, *whose))
     return f"{name}-{place}-{hashlib.sha256(source.encode()).hexdigest()[:8]}"
 
 
