@@ -26,6 +26,7 @@ from deployments.clusters.base import (
     Workload,
 )
 from deployments.clusters.kubernetes import removing
+from deployments.clusters.kubernetes.access import Folder, check_folders, check_pull_secrets, find_access_keys
 from deployments.clusters.kubernetes.capacity import capacity_of
 from deployments.clusters.kubernetes.circumstances import lasting_facts, scaled_to
 from deployments.clusters.kubernetes.comparing import differences
@@ -41,6 +42,7 @@ from deployments.clusters.kubernetes.previewing import preview_objects
 from deployments.clusters.kubernetes.reaching import Way, way_to
 from deployments.clusters.kubernetes.reading import is_ending, main_status, name_of
 from deployments.clusters.kubernetes.rendering import refuse, render
+from deployments.clusters.kubernetes.rendering.storage import endpoint_of
 from deployments.clusters.kubernetes.rollout import is_through, must_replace
 from deployments.clusters.kubernetes.settings import KubernetesSettings
 from deployments.clusters.kubernetes.store import find_view, remember, trimmed
@@ -172,12 +174,25 @@ class KubernetesCluster:
         except ClusterError as problem:
             return Preview(checks=(Check("cluster", "fails", problem.message, problem.cure, problem.code),))
         surplus = surplus_of(workload, wanted, known)
-        return Preview(preview_objects([trimmed(one) for one in wanted], known.manifests, surplus))
+        objects = preview_objects([trimmed(one) for one in wanted], known.manifests, surplus)
+        has_folders = any(mount.oss is not None for mount in workload.spec.mounts)
+        return Preview(objects, needs_access=has_folders or bool(self.settings.image_pull_secrets))
 
-    def check_storage(self, spec: ServiceSpec) -> tuple[Check, ...]:
-        """See ``Cluster.check_storage``. The pods' way to a store is not this process's: nobody here can say."""
-        message = say("Whether pods reach it shows when an instance starts.")
-        return tuple(Check("storage", "unknown", message) for mount in spec.mounts if mount.oss is not None)
+    def check_access(self, spec: ServiceSpec) -> tuple[Check, ...]:
+        """See ``Cluster.check_access``."""
+        secrets = check_pull_secrets(self.settings.image_pull_secrets, self.connection)
+        folders = [
+            Folder(oss.path, oss.bucket, oss.prefix, endpoint_of(oss, self.settings))
+            for mount in spec.mounts
+            if (oss := mount.oss) is not None
+        ]
+        if not folders:
+            return secrets
+        try:
+            keys = find_access_keys(self.settings.oss_secret, self.connection)
+        except ClusterError as error:
+            return (*secrets, Check("storage", "unknown", error.message, error.cure, error.code))
+        return (*secrets, *check_folders(folders, keys))
 
     def overview(self) -> ClusterOverview:
         """See ``Cluster.overview``."""
