@@ -40,11 +40,11 @@ class Badge:
     tone: str
 
 
-def badge_of(service: Service, ready: int, now: datetime) -> Badge:
-    """The badge of a service of which ``ready`` instances answer."""
+def badge_of(service: Service, ready: int, now: datetime, heard_at: datetime | None = None) -> Badge:
+    """The badge of a service of which ``ready`` instances answer. ``heard_at`` is ``Cluster.heard_at``."""
     status = Status(service.status)
-    if is_silent(service, now):
-        seen = relative_words(service.observed_at or service.created_at, now)
+    if is_silent(service, now, heard_at):
+        seen = relative_words(seen_at(service, now, heard_at), now)
         return Badge(UNKNOWN, gettext("Unknown, seen %(ago)s") % {"ago": seen}, "circle-help", "unknown")
     if status == Status.RUNNING and ready < service.wanted_instances:
         word = gettext("Running %(ready)s/%(wanted)s") % {
@@ -56,13 +56,25 @@ def badge_of(service: Service, ready: int, now: datetime) -> Badge:
     return Badge(status, status_word(status), icon, tone)
 
 
-def is_silent(service: Service, now: datetime) -> bool:
+def is_silent(service: Service, now: datetime, heard_at: datetime | None = None) -> bool:
     """Whether nobody has been able to look for half a minute. Stopped services are looked at rarely, and rest."""
     if service.status == Status.STOPPED:
         return False
     # What was asked a moment ago cannot have been seen yet, so silence counts from the later of the two.
-    since = max(service.observed_at or service.created_at, service.progress_since)
+    since = max(seen_at(service, now, heard_at), service.progress_since)
     return now - since > SILENT_AFTER
+
+
+def seen_at(service: Service, now: datetime, heard_at: datetime | None) -> datetime:
+    """When the cluster last told how the service is.
+
+    A platform that tells by itself had nothing to tell since the last look, unless a look is due that nobody takes.
+    """
+    looked_at = service.observed_at or service.created_at
+    is_overdue = now - service.next_check_at > SILENT_AFTER
+    if heard_at is None or service.observed_at is None or is_overdue:
+        return looked_at
+    return max(looked_at, heard_at)
 
 
 def step_of(service: Service) -> str:

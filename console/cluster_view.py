@@ -1,8 +1,8 @@
-"""How a cluster looks on its page: amounts in words, bars of what is taken, badges of health. No I/O."""
+"""How a cluster looks on its page: amounts in words, bars of what is taken, badges of health."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -10,8 +10,9 @@ from typing import Any
 from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
 
-from console.badges import Badge
+from console.badges import UNKNOWN, Badge
 from console.templatetags.slipway import relative_words
+from deployments.clusters import get_cluster
 from deployments.clusters.overview import (
     Amounts,
     ClusterOverview,
@@ -48,6 +49,14 @@ class NodeRow:
     taints: tuple[str, ...]
     version: str
     instances: int
+
+
+def cluster_notice(badges: Iterable[Badge]) -> ClusterOverview | None:
+    """The cluster, where it is why a badge does not know: asked only then."""
+    if not any(badge.status == UNKNOWN for badge in badges):
+        return None
+    overview = get_cluster().overview()
+    return overview if overview.health != "ok" else None
 
 
 def cluster_context(overview: ClusterOverview, now: datetime) -> dict[str, Any]:

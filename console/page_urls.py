@@ -84,6 +84,7 @@ urlpatterns = [
     path("services/<str:name>", service_pages.overview, name="service"),
     path("services/<str:name>/events", service_pages.events, name="service-events"),
     path("services/<str:name>/events/raw", service_pages.events_raw, name="service-events-raw"),
+    path("services/<str:name>/events/cluster", service_pages.events_of_cluster, name="service-events-cluster"),
     path("services/<str:name>/versions", service_versions.versions, name="service-versions"),
     path("services/<str:name>/versions/compare", service_versions.compare_versions, name="service-compare"),
     path("services/<str:name>/versions/<int:number>", service_versions.version, name="service-version"),

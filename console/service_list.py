@@ -19,6 +19,7 @@ from django.utils.translation import gettext_lazy
 from console.badges import Badge, badge_of, step_of
 from console.service_columns import ALL, DEFAULT, encode_columns, parse_columns, resources_words
 from deployments.accounts import workspaces_to_change
+from deployments.clusters import get_cluster
 from deployments.models import Desired, Instance, Service, ServiceQuerySet, Status
 from deployments.spec import ENGINE_LABEL, LLM_ENGINES
 from deployments.status import IN_MOTION
@@ -211,10 +212,11 @@ class ServiceList:
             .annotate(number=Count("pk"))
         )
         changeable = self.changeable_workspaces
+        heard_at = get_cluster().heard_at()
         return [
             Row(
                 service=service,
-                badge=badge_of(service, ready.get(service.pk, 0), self.now),
+                badge=badge_of(service, ready.get(service.pk, 0), self.now, heard_at),
                 step=step_of(service),
                 ready=ready.get(service.pk, 0),
                 engine=engine_words(service),

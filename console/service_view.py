@@ -13,8 +13,10 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from console.badges import badge_of, step_of
+from console.cluster_view import cluster_notice
 from console.service_list import Row, engine_words
 from deployments.accounts import may_change
+from deployments.clusters import get_cluster
 from deployments.models import Instance, Service
 
 
@@ -42,7 +44,7 @@ def row_of(user: User, service: Service, instances: Sequence[Instance], now: dat
     ready = sum(is_ready(instance) for instance in instances)
     return Row(
         service=service,
-        badge=badge_of(service, ready, now),
+        badge=badge_of(service, ready, now, get_cluster().heard_at()),
         step=step_of(service),
         ready=ready,
         engine=engine_words(service),
@@ -66,6 +68,7 @@ def page_of(user: User, service: Service, tab: str) -> dict[str, Any]:
         "name": service.name,
         "row": row,
         "badge": row.badge,
+        "cluster_notice": cluster_notice([row.badge]),
         "instances": instances,
         "tabs": tabs_of(service, changeable=row.may_change),
         "tab": tab,

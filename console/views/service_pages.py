@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from django.conf import settings
 from django.core.paginator import Paginator
 from django.core.serializers.json import DjangoJSONEncoder
 from django.http import Http404, HttpResponse
 from django.shortcuts import render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from console.access import SignedInRequest, get_service, signed_in
@@ -18,7 +20,8 @@ from console.failure_card import card_of, find_card
 from console.service_view import document_text, is_ready, page_of
 from console.start_timeline import Timeline, scheduled_only, timelines_of
 from deployments.accounts import require_change
-from deployments.models import Instance, Service, ServiceEvent, Status
+from deployments.clusters.kubernetes.event_lines import event_lines
+from deployments.models import ClusterView, Instance, Service, ServiceEvent, Status
 from deployments.status_words import exit_word, phase_word
 from deployments.words import in_digits, number
 
@@ -43,6 +46,7 @@ def overview(request: SignedInRequest, name: str) -> HttpResponse:
         "starting": starting_of(service, context["instances"], context["now"]),
         "events": events,
         "instance_rows": [instance_row(one) for one in context["instances"]],
+        "has_cluster_events": settings.SLIPWAY_CLUSTER == "kubernetes",
         "has_nodes": any(one.node for one in context["instances"]),
         "has_gpus": any(one.gpus for one in context["instances"]),
         "document": document_text(service.document) if row.may_change else "",
@@ -69,6 +73,7 @@ def events(request: SignedInRequest, name: str) -> HttpResponse:
         "told": [(event, card_of(service, event) if event.cause or event.cure else None) for event in page],
         "timelines": timelines_of(service, context["instances"], context["now"]) if is_first else [],
         "only_warnings": only_warnings,
+        "has_cluster_events": settings.SLIPWAY_CLUSTER == "kubernetes",
         "query_string": "type=Warning" if only_warnings else "",
     }
     return render(request, "console/service/events.html", context)
@@ -90,6 +95,20 @@ def events_raw(request: SignedInRequest, name: str) -> HttpResponse:
     newest = rows.values(*columns)[:RAW_EVENTS]
     lines = [json.dumps(row, cls=DjangoJSONEncoder, ensure_ascii=False) for row in newest]
     return HttpResponse("\n".join(lines), content_type="text/plain; charset=utf-8")
+
+
+@require_safe
+@signed_in
+def events_of_cluster(request: SignedInRequest, name: str) -> HttpResponse:
+    """Kubernetes' own events about the service's objects, a line each, the newest first, as kubectl would list them;
+    of one instance with ``?instance=``. They are kept after the objects are gone.
+    """
+    service = get_service(request, name)
+    require_change(request.user, service.workspace, service.name)
+    row = ClusterView.objects.filter(service_uid=service.uid).only("events").first()
+    lines = event_lines(row.events if row is not None else (), request.GET.get("instance", ""))
+    text = "\n".join(lines) or _("Kubernetes has told of nothing yet.")
+    return HttpResponse(text, content_type="text/plain; charset=utf-8")
 
 
 def instance_row(instance: Instance) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from django.views.decorators.http import require_safe
 
 from console.access import SignedInRequest, signed_in
 from console.bundled import find_bundled
+from console.cluster_view import cluster_notice
 from console.page_context import LIVE_HEADER
 from console.service_columns import ALL, NAME, Column
 from console.service_list import PAGE_SIZES, ListQuery, ServiceList
@@ -27,11 +28,13 @@ def services(request: SignedInRequest) -> HttpResponse:
     listing = ServiceList(request.user, query, timezone.now())
     wanted = live_names(request)
     workspaces = workspaces_of(request.user)
+    rows = listing.rows(wanted)
     context = {
         "section": "services",
         "query": query,
         "listing": listing,
-        "rows": listing.rows(wanted),
+        "rows": rows,
+        "cluster_notice": cluster_notice(row.badge for row in rows),
         "page": listing.page,
         "order": " ".join(name for _, name in listing.page.object_list),
         "filters": listing.filters,

@@ -285,5 +285,10 @@ class Cluster(Protocol):
     def overview(self) -> ClusterOverview:
         """The cluster as a whole, as it was last seen. Asks nobody over a network, and never raises for its state."""
 
+    def heard_at(self) -> datetime | None:
+        """When the platform last told of all services by itself, so that one nobody had to look at is not silent; None
+        where only looking tells.
+        """
+
     def orphans(self, wanted: Iterable[str]) -> tuple[str, ...]:
         """Service uids this Slipway owns in the cluster that are not in ``wanted``."""

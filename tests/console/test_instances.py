@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.test import Client
 from django.utils import timezone
 
-from deployments.models import AuditEntry, Instance, Service, ServiceEvent, Status
+from deployments.models import AuditEntry, ClusterView, Instance, Service, ServiceEvent, Status
 from tests.console.conftest import ServiceMaker
 
 RESTART = "/services/chat_a/instances/chat-a-0/restart"
@@ -68,3 +70,28 @@ def test_a_stopped_service_has_none_to_restart(operator: Client, make_service: S
     answer = operator.post(RESTART)
     assert answer.status_code == 409
     assert "Start it instead" in answer.content.decode()
+
+
+def event(name: str, reason: str, at: str | None, **other: Any) -> dict[str, Any]:
+    about = {"kind": "Pod", "name": name}
+    return {"involvedObject": about, "reason": reason, "type": "Warning", "lastTimestamp": at, "message": "m", **other}
+
+
+def test_kubernetes_own_events_are_kept_as_it_told_them(
+    operator: Client, viewer: Client, make_service: ServiceMaker
+) -> None:
+    service = make_service("chat_a")
+    assert "told of nothing" in operator.get("/services/chat_a/events/cluster").content.decode()
+    events = [
+        event("chat-a-0", "FailedScheduling", "2026-11-21T10:00:00Z", count=3, firstTimestamp="2026-11-21T09:59:00Z"),
+        event("chat-a-1", "Pulling", "2026-11-21T10:00:05Z", message="Pulling image\n chat-llm:3.0"),
+        event("chat-a-0", "Scheduled", None, eventTime="2026-11-21T10:00:01.000000Z"),
+    ]
+    ClusterView.objects.create(service_uid=service.uid, events=events, changed_at=timezone.now())
+    lines = operator.get("/services/chat_a/events/cluster").content.decode().splitlines()
+    assert [line.split()[2] for line in lines] == ["Pulling", "Scheduled", "FailedScheduling"]
+    assert lines[0].endswith("Pod/chat-a-1  Pulling image chat-llm:3.0")
+    assert lines[2].endswith("(x3 since 2026-11-21T09:59:00Z)")
+    one = operator.get("/services/chat_a/events/cluster?instance=chat-a-1").content.decode()
+    assert len(one.splitlines()) == 1
+    assert viewer.get("/services/chat_a/events/cluster").status_code == 403

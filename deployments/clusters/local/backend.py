@@ -18,6 +18,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -178,6 +179,9 @@ class LocalCluster:
 
     def overview(self) -> ClusterOverview:
         return machine_overview(self.machine_capacity())
+
+    def heard_at(self) -> datetime | None:
+        return None
 
     def orphans(self, wanted: Iterable[str]) -> tuple[str, ...]:
         known = set(wanted)
