@@ -120,7 +120,7 @@ def test_the_settings_are_settings(rendered: dict[str, list[Manifest]], folder: 
     made = subprocess.run(
         (sys.executable, "-m", "k8s.make_secrets"), cwd=REPOSITORY, capture_output=True, text=True, check=True
     )
-    variables: dict[str, str] = {}
+    variables = {"SLIPWAY_GATEWAY_NAMESPACE": "slipway"}  # of the pod's own, by the downward API
     for one in (*rendered[folder], *json.loads(made.stdout)["items"]):
         if one["kind"] == "ConfigMap":
             variables |= one["data"]
@@ -165,6 +165,16 @@ def test_the_local_overlay_runs_the_images_that_make_images_builds(rendered: dic
         for container in (*spec["containers"], *spec.get("initContainers", ()))
     }
     assert images == {Image.read(name).reference for name in ("slipway", "postgres")}
+
+
+def test_the_production_example_clones_and_copies_with_the_image_that_it_runs(
+    rendered: dict[str, list[Manifest]],
+) -> None:
+    manifests = rendered["overlays/production"]
+    settings = next(one for one in manifests if one["kind"] == "ConfigMap")["data"]
+    assert {container["image"] for _, spec in pod_specs(manifests) for container in spec["containers"]} == {
+        settings["SLIPWAY_TOOLS_IMAGE"]
+    }
 
 
 def test_with_stores_of_ones_own_none_is_left_over(rendered: dict[str, list[Manifest]]) -> None:

@@ -25,6 +25,7 @@ from deployments.clusters.kubernetes.watching.surroundings import Surroundings
 from deployments.clusters.kubernetes.watching.watched import EVENTS, OF_CLUSTER, OF_SERVICES, Watched
 from deployments.clusters.kubernetes.watching.writing import forget_views, look_again, write_changes
 from deployments.models import ClusterState, ClusterView
+from deployments.pulse import pulse_file
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +57,7 @@ class Watcher:
         self.told_changes = -1
         self.compared_at = 0.0  # monotonic: when all rows were last compared with what is known
         self.is_lost = False
+        self.pulse = pulse_file("watcher")
 
     def run(self) -> bool:
         """Watch until told to stop. False where the lease was lost."""
@@ -86,6 +88,7 @@ class Watcher:
         """False: told to stop while waiting."""
         has_told = False
         while not self.stop.is_set():
+            self.pulse.touch()
             try:
                 if self.lease.claim(timezone.now()):
                     return True
@@ -163,6 +166,7 @@ class Watcher:
         """Until told to stop."""
         failures = 0
         while not self.stop.is_set():
+            self.pulse.touch()
             self.knowledge.wait(QUIET_SECONDS, timeout_seconds=1.0)
             # A view without one kind would say that a service has lost all its objects of that kind.
             if self.knowledge.listed_at(NEEDED) is None:
