@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ REPOSITORY = HERE.parent.parent
 NAMES = ("slipway", "chat-llm", "postgres")
 #: Programs of Debian's packages that the builder uses.
 PROGRAMS = {"debootstrap": "debootstrap", "unshare": "util-linux", "chroot": "coreutils", "ctr": "containerd"}
+#: Of each stage, what the builds of so many versions made is kept, as long as it was used within a week.
+KEPT_VERSIONS = 4
 KEPT_SECONDS = 7 * 24 * 3600
 #: A change of the builder itself that old stages do not have is told by another number.
 FORMAT = 1
@@ -73,7 +76,7 @@ class Image:
                     origin = keys[step.origin] if step.origin else ""
                     contents = [] if step.origin else [self.context.digest(source) for source in step.sources]
                     digest.update(f"{origin}{contents}".encode())
-            keys[stage.name] = digest.hexdigest()[:20]
+            keys[stage.name] = f"{stage.name}-{digest.hexdigest()[:20]}"
         return keys
 
 
@@ -115,9 +118,13 @@ class Cellar:
         os.rename(draft, self.folder / key)
 
     def prune(self, now: float) -> None:
-        """Forget what no build has used for a week."""
-        for entry in self.folder.iterdir():
-            if entry.is_dir() and now - entry.stat().st_mtime > KEPT_SECONDS:
+        """Forget what no build has used for a week, and of each stage all but the last few."""
+        entries = sorted((one for one in self.folder.iterdir() if one.is_dir()), key=lambda one: -one.stat().st_mtime)
+        kept: Counter[str] = Counter()
+        for entry in entries:
+            stage = entry.name.rpartition("-")[0]
+            kept[stage] += 1
+            if kept[stage] > KEPT_VERSIONS or now - entry.stat().st_mtime > KEPT_SECONDS:
                 shutil.rmtree(entry)
 
 

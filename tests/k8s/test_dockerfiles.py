@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from console.environment import REPOSITORY
-from k8s.images.build import NAMES, Image, main
+from k8s.images.build import KEPT_SECONDS, NAMES, Cellar, Image, main
 from k8s.images.context import Context, NotInContext
 from k8s.images.dockerfile import Copy, DockerfileInvalid, Run, parse
 
@@ -132,3 +132,16 @@ def test_without_a_test_cluster_the_dockerfiles_are_named(
     assert main([]) == 1
     said = capsys.readouterr().err
     assert all(f"k8s/images/{name}/Dockerfile" in said for name in NAMES)
+
+
+def test_old_stages_are_forgotten_and_the_newest_of_each_are_kept(tmp_path: Path) -> None:
+    for age, name in enumerate(("made-9", "made-8", "made-7", "made-6", "made-5", "other-1", "debian-bookworm-1")):
+        (tmp_path / name / "root").mkdir(parents=True)
+        os.utime(tmp_path / name, (1_000_000 - age, 1_000_000 - age))
+    cellar = Cellar(tmp_path)
+    cellar.prune(now=1_000_000)
+    kept = ["debian-bookworm-1", "made-6", "made-7", "made-8", "made-9", "other-1"]
+    assert sorted(one.name for one in tmp_path.iterdir()) == kept
+    assert cellar.has("other-1")  # which counts as used, now
+    cellar.prune(now=1_000_001 + KEPT_SECONDS)
+    assert [one.name for one in tmp_path.iterdir()] == ["other-1"]
