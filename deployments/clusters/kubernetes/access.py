@@ -7,20 +7,17 @@ cannot be reached from here may well be from a node: that is said as unknown, ne
 from __future__ import annotations
 
 import base64
-import re
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-import boto3
-from botocore import UNSIGNED
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from deployments.clusters.base import ClusterError
 from deployments.clusters.kubernetes.connection import Connection
 from deployments.clusters.kubernetes.kinds import SECRET, Manifest
+from deployments.clusters.kubernetes.object_store import connect
 from deployments.clusters.preview import Check
 from deployments.words import join, say
 
@@ -156,23 +153,7 @@ def refused(folder: Folder, code: str, values: dict[str, str]) -> Check:
 
 def store_of(endpoint: str, keys: AccessKeys) -> Any:
     """A client that gives up within seconds. Raises ``ValueError`` for an endpoint that is no address."""
-    config = Config(
-        connect_timeout=LIMIT_SECONDS,
-        read_timeout=LIMIT_SECONDS,
-        retries={"total_max_attempts": 1},
-        signature_version="s3v4" if keys.key_id else UNSIGNED,
-        # Alibaba Cloud takes the bucket in the host alone; other stores seldom have names of their own for buckets.
-        s3={"addressing_style": "virtual" if ".aliyuncs.com" in endpoint else "path"},
-    )
-    address = endpoint if re.match(r"https?://", endpoint) else f"https://{endpoint}"
-    return boto3.session.Session().client(
-        "s3",
-        endpoint_url=address,
-        region_name="us-east-1",
-        aws_access_key_id=keys.key_id or None,
-        aws_secret_access_key=keys.secret or None,
-        config=config,
-    )
+    return connect(endpoint, keys.key_id, keys.secret, timeout_seconds=LIMIT_SECONDS, attempts=1)
 
 
 def reason_of(error: Exception) -> str:
