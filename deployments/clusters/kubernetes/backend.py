@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from django.utils import timezone
@@ -32,6 +33,7 @@ from deployments.clusters.kubernetes.circumstances import lasting_facts, scaled_
 from deployments.clusters.kubernetes.comparing import differences
 from deployments.clusters.kubernetes.connection import Connection, get_connection
 from deployments.clusters.kubernetes.credentials import is_in_cluster
+from deployments.clusters.kubernetes.foreseeing import foresee
 from deployments.clusters.kubernetes.kinds import DEPLOYMENT, KINDS, NAMESPACE, POD, SERVICE, Manifest, key_of, kind_of
 from deployments.clusters.kubernetes.logs import reading as logs
 from deployments.clusters.kubernetes.looking import Known, Looker
@@ -176,7 +178,9 @@ class KubernetesCluster:
         surplus = surplus_of(workload, wanted, known)
         objects = preview_objects([trimmed(one) for one in wanted], known.manifests, surplus)
         has_folders = any(mount.oss is not None for mount in workload.spec.mounts)
-        return Preview(objects, needs_access=has_folders or bool(self.settings.image_pull_secrets))
+        deployment = next(one for one in wanted if one["kind"] == DEPLOYMENT.name)
+        checks = foresee(workload, deployment, known.find(DEPLOYMENT), known.pods.values(), self._looker.state())
+        return Preview(objects, checks, needs_access=has_folders or bool(self.settings.image_pull_secrets))
 
     def check_access(self, spec: ServiceSpec) -> tuple[Check, ...]:
         """See ``Cluster.check_access``."""
@@ -197,6 +201,11 @@ class KubernetesCluster:
     def overview(self) -> ClusterOverview:
         """See ``Cluster.overview``."""
         return overview_of(self._looker.state(), self._reached(), timezone.now())
+
+    def heard_at(self) -> datetime | None:
+        """See ``Cluster.heard_at``."""
+        state = self._looker.state()
+        return state.answered_at if state is not None and state.listed_at is not None else None
 
     def _reached(self) -> Reached:
         try:

@@ -5,14 +5,17 @@ A pod that cannot be placed is explained afterwards by ``scheduling`` in the sam
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Literal
 
-from deployments.clusters.base import Trouble
+from deployments.cluster_models import ClusterState
+from deployments.clusters.base import Trouble, Workload
 from deployments.clusters.kubernetes.admission import quota_trouble
+from deployments.clusters.kubernetes.comparing import differences
 from deployments.clusters.kubernetes.quantities import quantity
-from deployments.clusters.kubernetes.reading import Json
+from deployments.clusters.kubernetes.reading import Json, is_ending, status_of
 from deployments.clusters.kubernetes.scheduling import (
     Need,
     container_requests,
@@ -29,6 +32,37 @@ from deployments.clusters.overview import NodeFields, QuotaFields
 from deployments.clusters.preview import Check, State
 from deployments.failures import explain_trouble
 from deployments.words import say, say_plural
+
+
+def foresee(
+    workload: Workload, wanted: Json, live: Json | None, pods: Iterable[Json], state: ClusterState | None
+) -> tuple[Check, ...]:
+    """Room and quotas for what applying the Deployment ``wanted`` in place of ``live`` would need at once."""
+    spec = wanted["spec"]["template"]["spec"]
+    nodes, quotas = (state.nodes, state.quotas) if state is not None else ((), ())
+    staying = [pod for pod in pods if not is_ending(pod) and status_of(pod).get("phase") in ("Pending", "Running")]
+    growth = max(0, workload.instances - len(staying))
+    is_rolled = bool(staying) and live is not None and is_other(wanted, live)
+    count = growth + (surge_of(wanted, workload.instances) if is_rolled else 0)
+    room = room_check(spec, count, nodes)
+    if room.state == "waits" and is_rolled and not growth and workload.spec.unavailable:
+        told = say("No node has room for an additional instance now, so an old one ends before each new one starts.")
+        room = Check("capacity", "ok", told, code="Replaces", values=room.values)
+    return (room, *quota_checks(spec, count, quotas))
+
+
+def is_other(wanted: Json, live: Json) -> bool:
+    """Whether the pods would be made anew."""
+    return bool(differences(wanted["spec"]["template"], live["spec"]["template"]))
+
+
+def surge_of(deployment: Json, instances: int) -> int:
+    """How many pods an update may have more than wanted; a share of them is rounded up, as Kubernetes does."""
+    rolling = (deployment["spec"].get("strategy") or {}).get("rollingUpdate") or {}
+    surge = rolling.get("maxSurge", 1)
+    if isinstance(surge, str):
+        return math.ceil(int(surge.rstrip("%")) * instances / 100)
+    return int(surge)
 
 
 def room_check(spec: Json, count: int, nodes: Sequence[NodeFields]) -> Check:

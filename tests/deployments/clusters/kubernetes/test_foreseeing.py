@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from deployments.clusters.kubernetes.foreseeing import quota_checks, room_check
+from deployments.cluster_models import ClusterState
+from deployments.clusters.base import Workload
+from deployments.clusters.kubernetes.foreseeing import foresee, quota_checks, room_check
 from deployments.clusters.overview import Amounts, NodeFields, QuotaFields
+from deployments.spec import ServiceSpec
 
 
 def node(name: str, *, gpus: int = 0, free: Amounts | None = None, **other: Any) -> NodeFields:
@@ -127,3 +130,75 @@ def test_more_than_the_whole_quota_needs_a_person() -> None:
 
 def test_a_quota_of_other_things_is_not_spoken_of() -> None:
     assert quota_checks(pod(), 1, [QuotaFields(name="x", hard={"count/services": "5"}, used={})]) == ()
+
+
+# What an update needs at once
+
+
+def workload(instances: int, unavailable: int = 1) -> Workload:
+    metadata = {
+        "name": "chat", "instance": instances,
+        "rolling_strategy": {"max_surge": 1, "max_unavailable": unavailable},
+    }  # fmt: skip
+    spec = ServiceSpec.parse({"metadata": metadata, "containers": [{"image": "a:1", "script": "serve", "port": 8000}]})
+    return Workload("u1", "chat", 2, spec, instances)
+
+
+def deployment(image: str, surge: int | str = 1, gpus: int = 2) -> dict[str, Any]:
+    template = {"spec": pod(gpus=gpus)}
+    template["spec"]["containers"][0]["image"] = image
+    return {"kind": "Deployment", "spec": {"template": template, "strategy": {"rollingUpdate": {"maxSurge": surge}}}}
+
+
+def pods(count: int) -> list[dict[str, Any]]:
+    return [{"metadata": {"name": f"p{number}"}, "status": {"phase": "Running"}} for number in range(count)]
+
+
+def state(free_gpus: int) -> ClusterState:
+    return ClusterState(nodes=[node("a", gpus=4, free=amounts(gpu=free_gpus))], quotas=[QUOTA])
+
+
+def test_the_first_start_needs_room_for_every_instance() -> None:
+    [room, quota] = foresee(workload(2), deployment("a:1", gpus=1), None, [], state(2))
+    assert (room.state, room.values["instances"]) == ("ok", 2)
+    assert (quota.state, quota.values["instances"]) == ("waits", 2)
+
+
+def test_an_update_needs_room_for_the_surge_alone() -> None:
+    [room, _] = foresee(workload(3), deployment("a:2"), deployment("a:1"), pods(3), state(2))
+    assert (room.state, room.values["instances"]) == ("ok", 1)
+    [room, _] = foresee(workload(3), deployment("a:2", "50%"), deployment("a:1"), pods(3), state(4))
+    assert room.values["instances"] == 2
+
+
+def test_without_room_for_the_surge_old_ones_go_first_where_they_may() -> None:
+    new, old = deployment("a:2"), deployment("a:1")
+    assert foresee(workload(2), new, old, pods(2), state(0))[0].code == "Replaces"
+    [room, _] = foresee(workload(2, unavailable=0), new, old, pods(2), state(0))
+    assert (room.state, room.code) == ("waits", "GpuShort")
+
+
+def test_another_number_needs_room_for_those_that_are_more() -> None:
+    same = deployment("a:1")
+    assert foresee(workload(5), same, same, pods(3), state(4))[0].values["instances"] == 2
+    [room] = foresee(workload(2), same, same, pods(3), state(0))
+    assert (room.state, room.values["instances"]) == ("ok", 0)
+
+
+def test_a_stopped_service_starts_all_of_them() -> None:
+    same = deployment("a:1", gpus=1)
+    [room, _] = foresee(workload(2), same, same, [], state(2))
+    assert room.values["instances"] == 2
+
+
+def test_pods_that_end_or_have_ended_are_not_counted_on() -> None:
+    same = deployment("a:1", gpus=1)
+    ending, done = pods(2)
+    ending["metadata"]["deletionTimestamp"] = "2026-11-21T10:00:00Z"
+    done["status"]["phase"] = "Failed"
+    assert foresee(workload(2), same, same, [ending, done], state(2))[0].values["instances"] == 2
+
+
+def test_before_anybody_has_watched_nothing_is_foreseen() -> None:
+    [room] = foresee(workload(1), deployment("a:1"), None, [], None)
+    assert room.state == "unknown"
