@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import signal
 import time
 from collections.abc import Iterator
@@ -22,6 +24,7 @@ from tests.deployments.clusters.kubernetes.watcher_process import (
     watching,
 )
 from tests.kube import KubeCluster, require_image
+from tests.kube_faults import Fault, fault_proxy
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.kubernetes, pytest.mark.django_db(transaction=True)]
@@ -137,6 +140,50 @@ def test_a_pod_whose_checks_fail_leaves_routing(kube: KubeCluster, namespace: st
 
 def is_ready(pod: dict[str, dict[str, list[dict[str, str]]]]) -> bool:
     return any(one["type"] == "Ready" and one["status"] == "True" for one in pod["status"].get("conditions", ()))
+
+
+@pytest.mark.parametrize(("status", "code"), [(401, "unauthorized"), (503, "server_error")])
+def test_the_cluster_s_health_is_told_and_nothing_is_taken_for_gone(
+    kube: KubeCluster, namespace: str, tmp_path: Path, status: int, code: str
+) -> None:
+    require_image(kube)
+    create(kube, namespace, deployment("eas-m-one", LIVES))
+    with fault_proxy(kube.kubeconfig, tmp_path) as proxy, watching(proxy.kubeconfig, namespace, tmp_path) as watcher:
+        name = wait_until(lambda: running_pod("eas-m-one"), "its pod runs")
+        proxy.choose = lambda method, path: Fault(status)
+        began_at = timezone.now()
+
+        def failing() -> ClusterState | None:
+            state = watcher.state()
+            return state if state and state.health == "failing" else None
+
+        state = wait_until(failing, "it is failing", 60)
+        assert state.code == code
+        assert str(status) in state.message
+        assert state.health_since is not None
+        assert state.health_since > began_at
+        assert state.watcher_until is not None
+        assert state.watcher_until > timezone.now(), "the watcher goes on trying"
+        assert running_pod("eas-m-one") == name
+
+        proxy.choose = lambda method, path: None
+        healthy = watcher.wait_fresh()
+        assert (healthy.health, healthy.code, healthy.message) == ("ok", "", "")
+
+
+def test_who_may_not_see_nodes_watches_services_all_the_same(kube: KubeCluster, namespace: str, tmp_path: Path) -> None:
+    require_image(kube)
+    refusal = {"kind": "Status", "code": 403, "message": 'User "u" cannot list resource "nodes" at the cluster scope'}
+    hidden = re.compile(r"/api/v1/(nodes|pods|persistentvolumes)|/apis/storage")
+    create(kube, namespace, deployment("eas-m-one", LIVES))
+    with fault_proxy(kube.kubeconfig, tmp_path) as proxy:
+        proxy.choose = lambda method, path: (
+            Fault(403, body=json.dumps(refusal).encode()) if hidden.match(path) else None
+        )
+        with watching(proxy.kubeconfig, namespace, tmp_path) as watcher:
+            wait_until(lambda: running_pod("eas-m-one"), "its pod runs")
+            state = watcher.wait_fresh()
+            assert (state.health, state.nodes, state.storage_drivers) == ("ok", [], [])
 
 
 def test_a_killed_watcher_is_followed_by_one_that_finds_what_was_missed(
