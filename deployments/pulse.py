@@ -1,6 +1,6 @@
 """A file for each part that has a loop and no port: touched while the loop turns, so that its age tells who hangs.
 
-A platform's probe looks at it (k8s/base); the supervisor asks ``/readyz`` instead.
+A platform's probe looks at it (k8s/base). The supervisor looks at the watcher's, and asks ``/readyz`` for the others.
 """
 
 from __future__ import annotations

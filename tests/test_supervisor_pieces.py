@@ -6,6 +6,7 @@ import json
 import os
 import sqlite3
 import subprocess
+import time
 from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
@@ -22,6 +23,7 @@ from console.supervisor.leftovers import PartsRecord
 from console.supervisor.parts import LARGEST_LOG_BYTES, rotate
 from console.supervisor.preparation import expected_migrations, is_prepared
 from console.supervisor.probe import NOT_ANSWERING, parse_answer
+from console.supervisor.supervisor import pulse_age_seconds
 from deployments.models import Membership, Role
 from tests.slipway_process import is_gone
 from tests.waiting import wait_until
@@ -138,3 +140,11 @@ def test_readyz_is_503_with_the_reason_until_a_worker_has_swept(client: Client) 
 
 def test_healthz_needs_nothing(client: Client) -> None:
     assert client.get("/healthz").json() == {"status": "ok"}
+
+
+def test_a_pulse_is_as_old_as_its_last_touch_and_one_that_never_was_is_oldest(tmp_path: Path) -> None:
+    pulse = tmp_path / "watcher.pulse"
+    assert pulse_age_seconds(pulse) == float("inf")
+    pulse.touch()
+    os.utime(pulse, (time.time() - 100, time.time() - 100))
+    assert 100 <= pulse_age_seconds(pulse) < 130

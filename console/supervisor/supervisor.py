@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import select
 import signal
@@ -18,6 +19,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -37,6 +39,8 @@ MOST_FAILURES_AT_START = 3
 OLDEST_HEARTBEAT_SECONDS = 20.0
 #: A server that answers nothing for this long hangs.
 LONGEST_SILENCE_SECONDS = 30.0
+#: The watcher's loop turns about once a second.
+LONGEST_STANDSTILL_SECONDS = 60.0
 INSTANCE_GRACE_SECONDS = 30.0
 ROTATION_SECONDS = 60.0
 PROBE_TIMEOUT_SECONDS = 5.0
@@ -251,6 +255,12 @@ class Supervisor:
         if now - max(self._answered_at, server.started_at) > LONGEST_SILENCE_SECONDS:
             self._journal.note(f"the server gave no answer for {LONGEST_SILENCE_SECONDS:.0f} s: it is killed")
             server.kill()
+        watcher = self._parts.get("watcher")
+        if watcher is not None and now - watcher.started_at > LONGEST_STANDSTILL_SECONDS:
+            age = pulse_age_seconds(self._environment.data_dir / "watcher.pulse")
+            if age > LONGEST_STANDSTILL_SECONDS:
+                self._journal.note(f"the watcher has stood still for {age:.0f} s: it is killed")
+                watcher.kill()
 
     # -- stop
 
@@ -288,6 +298,14 @@ class Supervisor:
                 return
             progress.tell("waiting for the services' instances to end")
             self._sleep(0.05)
+
+
+def pulse_age_seconds(path: Path) -> float:
+    """How long ago a part last touched its file (``deployments.pulse``); for ever where there is none."""
+    try:
+        return time.time() - path.stat().st_mtime
+    except FileNotFoundError:
+        return math.inf
 
 
 class Progress:
