@@ -21,4 +21,5 @@ def capacity_of(node: NodeFields) -> Capacity:
         gpu_memory_gib=round(node["gpu_memory_mib"] / 1024, 1),
         images=ENGINES,
         downloads=True,
+        reserves=True,
     )
