@@ -35,6 +35,9 @@ logger = logging.getLogger(__name__)
 STOPPED_CHECK_SECONDS = 300.0
 CLAIM_SECONDS = 5.0  # a look that a sweep has asked for is asked for again after this
 DELETE_PATIENCE_SECONDS = 120.0
+#: How soon a cluster is asked again that could not do it, at the latest.
+ERROR_CHECK_SECONDS = 10.0
+TELL_AFTER_SILENCE = timedelta(seconds=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +75,24 @@ def reconcile_claimed(service: Service, cluster: Cluster) -> Step:
             return reconcile_deletion(service, cluster)
         return reconcile_instances(service, cluster)
     except ClusterError as error:
-        logger.warning("service %s: %s: %s", service.name, error.code, error.message)
-        transition(service, Verdict(Status(service.status), error.code, error.message, error.cure))
-        note_checked(service, cluster.pace.running_seconds, observed=False)
-        return Step(claimed=True)
+        return tell_cluster_error(service, error, cluster)
     except SpecInvalid as error:
         if service.desired == Desired.STOPPED or service.wanted_instances == 0:
             return reconcile_stop(service, cluster)
         return tell_refused(service, error, cluster)
+
+
+def tell_cluster_error(service: Service, error: ClusterError, cluster: Cluster) -> Step:
+    """What passes by itself is told to who waits for something, to others once it has lasted: what was seen last holds.
+
+    ``observed_at`` stays, so that pages show the age of what they say.
+    """
+    logger.warning("service %s: %s: %s", service.name, error.code, error.message)
+    silence = timezone.now() - (service.observed_at or service.created_at)
+    if error.needs_person or service.status in IN_MOTION or silence > TELL_AFTER_SILENCE:
+        transition(service, Verdict(Status(service.status), error.code, error.message, error.cure))
+    note_checked(service, min(cluster.pace.running_seconds, ERROR_CHECK_SECONDS), observed=False)
+    return Step(claimed=True)
 
 
 def tell_refused(service: Service, error: SpecInvalid, cluster: Cluster) -> Step:
@@ -110,7 +123,8 @@ def reconcile_instances(service: Service, cluster: Cluster) -> Step:
     assert revision is not None
     before = cluster.observe(service.uid)
     instances = service.wanted_instances if service.desired == Desired.RUNNING else 0
-    cluster.apply(
+    refusal = try_to_apply(
+        cluster,
         Workload(
             service_uid=service.uid,
             service_name=service.name,
@@ -119,13 +133,15 @@ def reconcile_instances(service: Service, cluster: Cluster) -> Step:
             instances=instances,
             restart_token=str(service.restart_number),
             ready=ready_names(service, before.instances),
-        )
+        ),
     )
     after = cluster.observe(service.uid)
     known, rows_changed = look_at(service, spec, after.instances)
     program = program_of(spec, cluster)
     wanted = replace(wanted_of(service, startup_seconds(spec)), program=program, trouble=after.trouble)
     verdict = assess(wanted, known, timezone.now())
+    if refusal is not None and instances:
+        verdict = refused_by_cluster(refusal, known)
     was, was_reason = service.status, service.reason
     changed = transition(service, verdict)
     if verdict.status == Status.RUNNING and verdict.reason == "RUNNING":
@@ -140,6 +156,24 @@ def reconcile_instances(service: Service, cluster: Cluster) -> Step:
     if not moving or service.status == Status.FAILED:
         return Step(claimed=True)
     return Step(claimed=True, again_in_seconds=again_seconds(cluster.pace, known, after.trouble))
+
+
+def try_to_apply(cluster: Cluster, workload: Workload) -> ClusterError | None:
+    """What the cluster will not take until a person changes something; what runs is looked at all the same."""
+    try:
+        cluster.apply(workload)
+    except ClusterError as error:
+        if not error.needs_person:
+            raise
+        logger.warning("service %s: %s: %s", workload.service_name, error.code, error.message)
+        return error
+    return None
+
+
+def refused_by_cluster(error: ClusterError, known: Sequence[Seen]) -> Verdict:
+    """The service is as its cluster left it: serving as before, or not at all."""
+    serving = any(one.ready for one in known)
+    return Verdict(Status.RUNNING if serving else Status.FAILED, error.code, error.message, error.cure)
 
 
 def again_seconds(pace: Pace, known: Sequence[Seen], trouble: Trouble | None) -> float | None:

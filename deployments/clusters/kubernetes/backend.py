@@ -82,6 +82,8 @@ class KubernetesCluster:
         """See ``Cluster.apply``. Writes what differs, and removes what is rendered no more."""
         uid = workload.service_uid
         known = self._looker.look(uid)
+        if workload.instances == 0:  # first, so that nothing that is refused keeps a service from being stopped
+            self._scale_to_none(uid, known)
         wanted = self._render(workload, known)
         for manifest in wanted:
             self._write(manifest, known, uid)
@@ -103,9 +105,11 @@ class KubernetesCluster:
         return observe_service(view, timezone.now(), self._reach(known))
 
     def stop(self, service_uid: str) -> None:
-        """See ``Cluster.stop``. Only the number of instances is changed: that takes no rendering."""
-        known = self._looker.look(service_uid)
-        for found in known.manifests.values():
+        """See ``Cluster.stop``. Only the number of instances is changed: that takes no spec."""
+        self._scale_to_none(service_uid, self._looker.look(service_uid))
+
+    def _scale_to_none(self, service_uid: str, known: Known) -> None:
+        for found in list(known.manifests.values()):
             if found["kind"] == DEPLOYMENT.name and found["spec"].get("replicas") != 0 and not is_ending(found):
                 answer = self.connection.patch(DEPLOYMENT, name_of(found), {"spec": {"replicas": 0}})
                 if answer is not None:
