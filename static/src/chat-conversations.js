@@ -44,8 +44,10 @@ export class Conversations {
     if (this.wanted) {
       return; // what a search found stays until it is cleared
     }
-    const response = await fetch(`${this.base}/list?current=${current ?? ""}`, { headers: { "X-Requested-With": "fetch" } });
-    if (response.ok && !this.panel.querySelector(".conversation-rename, .conversation.is-deleted")) {
+    const address = `${this.base}/list?current=${current ?? ""}`;
+    // Where the server cannot be reached the list stays as it is.
+    const response = await fetch(address, { headers: { "X-Requested-With": "fetch" } }).catch(() => null);
+    if (response?.ok && !this.panel.querySelector(".conversation-rename, .conversation.is-deleted")) {
       const fresh = this.list.cloneNode();
       fresh.innerHTML = await response.text(); // our own server's, escaped there
       morph(this.list, fresh); // an open menu stays open, and the focus where it is
@@ -81,8 +83,8 @@ export class Conversations {
     }
     event.preventDefault();
     if (button.dataset.act === "older") {
-      const response = await fetch(button.href);
-      if (response.ok) {
+      const response = await fetch(button.href).catch(() => null);
+      if (response?.ok) {
         const more = document.createElement("template");
         more.innerHTML = await response.text();
         button.replaceWith(more.content);

@@ -299,8 +299,8 @@ class ChatPage {
 
   // The session has ended: the sign-in form over the page, and then on with what was under way.
   async #signIn() {
-    const response = await fetch(location.href, { headers: { "X-Slipway-Live": "all" } });
-    if (response.status === 401) {
+    const response = await fetch(location.href, { headers: { "X-Slipway-Live": "all" } }).catch(() => null);
+    if (response?.status === 401) {
       askToSignIn(await response.text());
     } else {
       this.socket.connect();

@@ -69,7 +69,7 @@ async function ask(act) {
   renewTokens();
   const body = fieldsToSend(act);
   form().setAttribute("aria-busy", "true");
-  let response;
+  let response, text;
   try {
     response = await fetch(form().getAttribute("action"), {
       method: "POST",
@@ -77,6 +77,7 @@ async function ask(act) {
       headers: { "X-Slipway-Live": "all" },
       signal: running.signal,
     });
+    text = await response.text(); // a newer question, or a lost connection, may end this too
   } catch (error) {
     if (error.name !== "AbortError") {
       form().removeAttribute("aria-busy");
@@ -84,11 +85,10 @@ async function ask(act) {
     }
     return;
   }
-  await take(response, act, sent);
+  await take(response, text, act, sent);
 }
 
-async function take(response, act, sent) {
-  const text = await response.text();
+async function take(response, text, act, sent) {
   form().removeAttribute("aria-busy");
   if (response.status === 401) {
     pendingAct = act;
@@ -184,9 +184,9 @@ async function restoreDraft() {
     method: "POST",
     body,
     headers: { "X-Slipway-Live": "all" },
-  });
-  if (response.ok && sent === typed) {
-    await take(response, "preview", sent);
+  }).catch(() => null);
+  if (response?.ok && sent === typed) {
+    await take(response, await response.text(), "preview", sent);
     showDraftNotice(form(), startOver);
   }
 }

@@ -84,11 +84,19 @@ def context(chromium: Browser, slipway: SlipwayProcess) -> Iterator[BrowserConte
 
 
 @pytest.fixture
-def page(context: BrowserContext) -> Page:
+def page(context: BrowserContext) -> Iterator[Page]:
     """A tab whose errors fail the test."""
     tab = context.new_page()
-    tab.on("pageerror", lambda error: pytest.fail(f"the page threw: {error}"))
-    return tab
+    thrown = errors_of(tab)
+    yield tab
+    assert not thrown
+
+
+def errors_of(tab: Page) -> list[str]:
+    """What the tab's scripts throw, for the test's end: a callback that raises would end Playwright for every test."""
+    thrown: list[str] = []
+    tab.on("pageerror", lambda error: thrown.append(f"{tab.url} threw {error}"))
+    return thrown
 
 
 @pytest.fixture(scope="module")

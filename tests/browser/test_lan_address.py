@@ -9,7 +9,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.browser.conftest import PASSWORD, PATIENCE_MS, sign_in
+from tests.browser.conftest import PASSWORD, PATIENCE_MS, errors_of, sign_in
 from tests.slipway_process import SlipwayProcess
 from tests.static_files import build_static_files
 
@@ -48,11 +48,12 @@ def lan(chromium: Browser, open_slipway: SlipwayProcess, token: str) -> Iterator
     profile = chromium.new_context(base_url=f"http://{LAN_HOST}:{open_slipway.port}")
     profile.set_default_timeout(PATIENCE_MS)
     tab = profile.new_page()
-    tab.on("pageerror", lambda error: pytest.fail(f"the page threw: {error}"))
+    thrown = errors_of(tab)
     sign_in(tab)
     assert tab.evaluate("[isSecureContext, navigator.clipboard === undefined].join()") == "false,true"
     yield tab
     profile.close()
+    assert not thrown
 
 
 def pasted(tab: Page) -> str:

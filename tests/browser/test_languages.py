@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from console.catalogs import LOCALE
 from deployments.languages import ENGLISH, Language, catalog_compiled, offered_languages
-from tests.browser.conftest import PATIENCE_MS, shorten_answers, wait_status
+from tests.browser.conftest import PATIENCE_MS, errors_of, shorten_answers, wait_status
 from tests.browser.persons import OWN_PASSWORD, create_owner
 from tests.slipway_process import SlipwayProcess
 from tests.waiting import noticed_ms, wait_until
@@ -41,9 +41,10 @@ def tab(chromium: Browser, slipway: SlipwayProcess) -> Iterator[Page]:
     profile = chromium.new_context(base_url=slipway.address, viewport={"width": 1280, "height": 800}, locale="en-US")
     profile.set_default_timeout(PATIENCE_MS)
     page = profile.new_page()
-    page.on("pageerror", lambda error: pytest.fail(f"the page threw: {error}"))
+    thrown = errors_of(page)
     yield page
     profile.close()
+    assert not thrown
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ import pytest
 from console.environment import REPOSITORY
 from tests.slipway_client import PASSWORD
 from tests.slipway_process import SlipwayProcess, process_environment
+from tests.waiting import stretch
 
 pytestmark = [pytest.mark.supervisor, pytest.mark.timeout(300)]
 COMMAND = (sys.executable, "-m", "console.cli")
@@ -66,7 +67,7 @@ class Terminal:
 
     def until(self, pattern: str, timeout_seconds: float = 60.0) -> str:
         """What appeared up to and with the pattern."""
-        deadline = time.monotonic() + timeout_seconds
+        deadline = time.monotonic() + timeout_seconds * stretch()
         while not (found := re.search(pattern, self.read)):
             assert time.monotonic() < deadline, f"{pattern} did not appear in {self.read!r}"
             if select.select([self.handle], [], [], 0.2)[0]:
@@ -79,7 +80,7 @@ class Terminal:
 
     def end(self) -> int:
         """Wait for its end; the exit code."""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 30 * stretch()
         while time.monotonic() < deadline:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
             if pid:
@@ -252,7 +253,9 @@ def test_a_dialogue_in_a_terminal(person: Person) -> None:
     terminal.until("Stopped")
     terminal.until(">>> ")
     # At the prompt it only empties the line.
-    terminal.type("not to be sent\x03")
+    terminal.type("not to be sent")
+    terminal.until("not to be sent")
+    terminal.type("\x03")
     terminal.until("Ctrl-D leaves")
     terminal.until(">>> ")
     terminal.type("/nothing\n")
