@@ -265,6 +265,7 @@ def show(request: SignedInRequest, page: Page, shown: Shown, **extra: Any) -> Ht
         "reason": request.POST.get("reason", ""),
         "is_dirty": request.method == "POST",
         "has_editor": True,
+        "is_local": settings.SLIPWAY_CLUSTER == "local",
         "command": custom.run_of(document),
         "document": write_text(document, JSON) if document is not None and draft.view == FORM else "",
         "refusal": get_cluster().refuse(reading.spec) if reading.spec is not None else None,

@@ -32,7 +32,7 @@ from deployments.clusters.kubernetes.capacity import capacity_of
 from deployments.clusters.kubernetes.circumstances import lasting_facts, scaled_to
 from deployments.clusters.kubernetes.comparing import differences
 from deployments.clusters.kubernetes.connection import Connection, get_connection
-from deployments.clusters.kubernetes.credentials import is_in_cluster
+from deployments.clusters.kubernetes.credentials import context_of, is_in_cluster
 from deployments.clusters.kubernetes.foreseeing import foresee
 from deployments.clusters.kubernetes.kinds import DEPLOYMENT, KINDS, NAMESPACE, POD, SERVICE, Manifest, key_of, kind_of
 from deployments.clusters.kubernetes.logs import reading as logs
@@ -220,7 +220,7 @@ class KubernetesCluster:
         return Reached(
             way="in-cluster" if in_cluster else "kubeconfig",
             server=server,
-            context=self.settings.context,
+            context="" if in_cluster else context_of(self.settings),
             file="" if in_cluster else self.settings.kubeconfig,
             namespace=self.settings.namespace,
             installation=self.settings.installation,

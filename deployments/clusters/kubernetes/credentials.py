@@ -71,6 +71,17 @@ def load_client(settings: KubernetesSettings) -> Client:
     return Client(configuration, RESTClientObject(configuration).pool_manager)
 
 
+def context_of(settings: KubernetesSettings) -> str:
+    """The context of the kubeconfig that is used, "" where the file cannot be read."""
+    if settings.context:
+        return settings.context
+    try:
+        _, current = loaders.list_kube_config_contexts(settings.kubeconfig or None)
+    except (loaders.ConfigException, OSError, ValueError, TypeError, KeyError, yaml.YAMLError):
+        return ""
+    return str(current.get("name") or "")
+
+
 def is_in_cluster(settings: KubernetesSettings) -> bool:
     """Whether a pod's service account is to be used: only where nobody named a file."""
     return not settings.kubeconfig and "KUBECONFIG" not in os.environ and "KUBERNETES_SERVICE_HOST" in os.environ
