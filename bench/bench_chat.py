@@ -154,7 +154,7 @@ def measure_frames(page: Page, tokens: int, rate: int) -> None:
     most = max(map(len, of_frame.values()))
     print(f"frames  over 8 ms: {sum(one > 8 for one in frames)}; paints in one frame: {most} at most")
     computed_each = computed.stop(page)
-    print(f"frames  of the processor: {summary(computed_each, "ms")}")
+    print(f"frames  of the processor: {summary(computed_each, 'ms')}")
     print(f"frames  over 8 ms of the processor: {sum(one > 8 for one in computed_each)} of {len(computed_each)}")
 
 
