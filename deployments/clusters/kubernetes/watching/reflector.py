@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 WATCH_SECONDS = (25, 35)
 RESYNC_SECONDS = 300.0
-PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 30.0
+PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 10.0
 #: What is not needed and not allowed is asked for this often.
 FORBIDDEN_PAUSE_SECONDS = 300.0
 #: A watch that ends sooner and brought nothing is no progress.

@@ -8,7 +8,9 @@ import signal
 import time
 from collections.abc import Iterator
 from datetime import timedelta
+from http.client import HTTPResponse
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 from django.utils import timezone
@@ -30,8 +32,19 @@ from tests.waiting import wait_until
 pytestmark = [pytest.mark.kubernetes, pytest.mark.django_db(transaction=True)]
 
 LIVES = "trap 'exit 0' TERM; while true; do sleep 0.2; done"
-#: Takes five seconds to end.
-LINGERS = "trap 'sleep 5; exit 0' TERM; while true; do sleep 0.2; done"
+#: Answers with a line ten times a second, six seconds long, and ends eight seconds after it is asked to.
+STREAMS = """exec python3 -u -c '
+import http.server, os, signal, threading, time
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        for number in range(60):
+            self.wfile.write(b"%d\\n" % number)
+            time.sleep(0.1)
+signal.signal(signal.SIGTERM, lambda *_: threading.Timer(8, os._exit, (0,)).start())
+http.server.ThreadingHTTPServer(("", 8000), Handler).serve_forever()
+'"""
 
 
 @pytest.fixture
@@ -102,14 +115,17 @@ def test_events_stay_after_what_they_were_about_is_gone(
     assert row.manifests == {}
 
 
-def test_a_pod_that_is_to_end_leaves_routing_within_a_second_while_it_still_runs(
+def test_a_pod_that_is_to_end_leaves_routing_within_a_second_while_it_goes_on_answering(
     kube: KubeCluster, namespace: str, watcher: WatcherProcess
 ) -> None:
     service = make_service("eas-m-one")
-    create(kube, namespace, deployment("eas-m-one", LINGERS, terminationGracePeriodSeconds=30))
+    create(kube, namespace, deployment("eas-m-one", STREAMS, terminationGracePeriodSeconds=30))
     name = wait_until(lambda: running_pod("eas-m-one"), "its pod runs")
+    address = f"http://{pods('eas-m-one')[name]['status']['podIP']}:8000/"
     now = timezone.now()
     Instance.objects.create(service=service, name=name, revision_number=1, phase="Running", ready_at=now, port=8000)
+    answer = wait_until(lambda: try_open(address), "it answers")
+    assert answer.readline() == b"0\n"
 
     kube.kubectl("delete", "-n", namespace, "pod", name, "--wait=false")
     asked_at = time.monotonic()
@@ -117,8 +133,15 @@ def test_a_pod_that_is_to_end_leaves_routing_within_a_second_while_it_still_runs
 
     assert time.monotonic() - asked_at < 1.0
     assert Instance.objects.get(name=name).phase == "Stopping"
-    (container,) = kube.get("-n", namespace, "pod", name)["status"]["containerStatuses"]
-    assert "running" in container["state"], "what it is answering goes on"
+    assert answer.read().split() == [str(number).encode() for number in range(1, 60)], "the stream goes on to its end"
+
+
+def try_open(address: str) -> HTTPResponse | None:
+    try:
+        found: HTTPResponse = urlopen(address, timeout=10)
+    except OSError:
+        return None
+    return found
 
 
 def test_a_pod_whose_checks_fail_leaves_routing(kube: KubeCluster, namespace: str, watcher: WatcherProcess) -> None:
