@@ -193,6 +193,10 @@ def refuse_memory(wanted: Wanted, nodes: Sequence[Capacity]) -> Refusal | None:
         return None
     if tries:
         nearest = min(tries, key=lambda one: one.bar.shortfall_gib)
+        if nearest.gpu and not nearest.machine.gpu_memory_gib:
+            message = _("Needs %(needed)s GiB of GPU memory, and the nodes do not say how much their GPUs have.")
+            cure = _("Label the nodes with nvidia.com/gpu.memory, in MiB, as NVIDIA's GPU feature discovery does.")
+            return Refusal("gpu_memory_unknown", message % {"needed": number(nearest.bar.needed_gib, 1)}, cure)
         if nearest.gpu:
             message = _("Needs %(needed)s GiB of GPU memory; %(machine)s has %(total)s GiB, %(short)s GiB short.")
         else:

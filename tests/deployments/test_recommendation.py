@@ -22,6 +22,7 @@ LAPTOP_WITH_VLLM = (Capacity("laptop", 8, 32768, images=("chat-llm", "vllm")),)
 ALL = ("chat-llm", "vllm", "bladellm")
 A10_NODE = Capacity("gpu-1", 32, 122880, 2, "NVIDIA A10", 22.5, ALL, downloads=True)
 T4_NODE = Capacity("gpu-2", 8, 31744, 1, "Tesla T4", 15.0, ALL, downloads=True)
+UNLABELLED_NODE = Capacity("gpu-3", 32, 122880, 2, images=ALL, downloads=True)
 CPU_NODE = Capacity("cpu-1", 8, 32768, images=ALL, downloads=True)
 
 
@@ -176,6 +177,7 @@ def test_the_most_a_machine_holds_is_what_still_fits() -> None:
         ("Qwen2-7b", "none", (CPU_NODE,), "gpu_missing"),
         ("Qwen2-7b", "vllm", (A10_NODE,), None),
         ("Qwen2-72b", "none", (A10_NODE,), "gpu_memory_short"),
+        ("Qwen2-7b", "none", (UNLABELLED_NODE,), "gpu_memory_unknown"),
         ("Qwen1.5-1.8b", "bladellm", (T4_NODE,), "gpu_unfit"),
         ("Qwen1.5-1.8b", "bladellm", (A10_NODE,), None),
     ],
