@@ -29,6 +29,8 @@ CRASHES_ARE_A_LOOP = 3
 STARTUP_SECONDS = 600.0
 #: What ends by itself is told as a trouble only when it lasts: an old instance that ends frees its GPU a moment later.
 TELL_AFTER = timedelta(seconds=5)
+#: The kubelet's wait after the third end in ten minutes.
+HELD_BACK = timedelta(seconds=40)
 #: A platform that runs the checks itself ends the program by their rules; only where it does not is it told here.
 PLATFORM_GRACE_SECONDS = 30.0
 
@@ -224,9 +226,20 @@ def find_failure(wanted: Wanted, unready: Sequence[Seen], now: datetime) -> Verd
     return None
 
 
+def is_held_back(one: Seen) -> bool:
+    """Whether the platform waits long before the next start: it ended too often, even if it answered in between."""
+    end, at = one.instance.last_exit, one.instance.retry_at
+    return (
+        one.instance.phase is InstancePhase.BACKOFF
+        and end is not None
+        and at is not None
+        and (at - end.finished_at >= HELD_BACK)
+    )
+
+
 def is_over(one: Seen, end: ProgramExit) -> bool:
     """Whether the last end is one that the next start will not cure."""
-    if one.instance.phase is InstancePhase.FAILED or one.crashes >= CRASHES_ARE_A_LOOP:
+    if one.instance.phase is InstancePhase.FAILED or one.crashes >= CRASHES_ARE_A_LOOP or is_held_back(one):
         return True
     if end.cause == "ProbeFails":  # it had all the time that its startup check allows
         return end.values.get("kind") == "startup" and one.crashes > 0
@@ -243,7 +256,8 @@ def ended_for_good(one: Seen, program: Program) -> Verdict:
     if end.reason == "OOMKilled":
         return failed("OOMKilled", cause.what, cause, one)
     lived = (end.finished_at - end.started_at).total_seconds() if end.started_at else None
-    ends = ends_words(max(one.crashes, 1), end.exit_code, lived)
+    times = one.instance.restart_count + 1 if is_held_back(one) else max(one.crashes, 1)
+    ends = ends_words(times, end.exit_code, lived)
     return failed("CrashLoopBackOff", join(cause.what, ends), cause, one)
 
 

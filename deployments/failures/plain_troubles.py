@@ -189,6 +189,11 @@ PLAIN: Mapping[str, Callable[[Values, bool], Worded]] = {
     "RepositoryDenied": plain(
         say("The Git server refused access."), say("Correct the name and password of the mount."), MOUNTS
     ),
+    "PipMissing": plain(
+        say("The image has no pip, so no Python package can be installed in it."),
+        say("Use an image that has the packages, or one with Python and pip."),
+        IMAGE,
+    ),
     "RequirementMissing": plain(
         say("There is no Python package %(name)s to install."),
         say("Correct containers[0].prepare.pythonRequirements."),

@@ -264,6 +264,9 @@ PLATFORM_CAUSES: Mapping[str, Meaning] = {
     "StorageAway": Meaning(PREPARING, "the object store does not answer", "wait; correct the endpoint"),
     "RepositoryMissing": Meaning(PREPARING, "the Git repository or its branch does not exist", "correct the mount"),
     "RepositoryDenied": Meaning(PREPARING, "the Git server refused access", "correct name and password"),
+    "PipMissing": Meaning(
+        PREPARING, "the image has no pip, which installs packages", "use an image that has the packages, or pip"
+    ),
     "RequirementMissing": Meaning(
         PREPARING, "a Python package cannot be installed", "correct `containers[0].prepare.pythonRequirements`"
     ),

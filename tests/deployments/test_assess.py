@@ -291,3 +291,21 @@ def test_the_platform_s_own_startup_check_comes_before_ours() -> None:
     too_late = seen(started_at=NOW - timedelta(seconds=640), is_ready=False)
     verdict = assess(wanted(progress_since=NOW - timedelta(seconds=650)), [too_late], NOW)
     assert (verdict.status, verdict.reason) == (Status.FAILED, "NeverReady")
+
+
+def test_a_program_that_answers_between_its_ends_is_a_loop_once_it_is_held_back() -> None:
+    def ending(wait_seconds: int) -> Seen:
+        retry_at = NOW + timedelta(seconds=wait_seconds)
+        return seen(
+            phase=InstancePhase.BACKOFF,
+            crashes=1,
+            last_exit=ended(),
+            retry_at=retry_at,
+            restart_count=3,
+            is_ready=False,
+        )
+
+    assert assess(wanted(status=Status.WAITING), [ending(20)], NOW).status == Status.WAITING
+    verdict = assess(wanted(status=Status.WAITING), [ending(40)], NOW)
+    assert (verdict.status, verdict.reason) == (Status.FAILED, "CrashLoopBackOff")
+    assert "It exited 4 times" in verdict.message

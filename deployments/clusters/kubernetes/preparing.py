@@ -20,6 +20,7 @@ PATIENCE = timedelta(minutes=10)
 SIGNS: Sequence[tuple[str, re.Pattern[str]]] = tuple(
     (cause, re.compile(text, re.IGNORECASE))
     for cause, text in (
+        ("PipMissing", r"No module named pip\b|the image has no Python"),
         ("RequirementMissing", r"No matching distribution found for (?P<name>[^\s;(]+)"),
         ("RequirementMissing", r"Could not find a version that satisfies the requirement (?P<name>[^\s;(]+)"),
         # git's own words

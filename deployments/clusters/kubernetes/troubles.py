@@ -73,7 +73,7 @@ def pod_trouble(pod: Json, around: Surroundings, now: datetime) -> Trouble | Non
         node_trouble(pod, around.nodes)
         or container_trouble(pod, own, since, now)
         or preparation_trouble(pod, around.tails, since, now)
-        or (mount_trouble(pod, own, now) if has_not_begun(pod) else None)
+        or (mount_trouble(pod, own, around.manifests, now) if has_not_begun(pod) else None)
         or sidecar_trouble(pod, since)
     )
 

@@ -15,13 +15,20 @@ PATIENCE = timedelta(minutes=2)
 MOUNT_EVENTS = ("FailedMount", "FailedAttachVolume", "FailedMapVolume")
 #: Races of the kubelet with itself just after a pod's start.
 PASSING = re.compile(r"failed to sync|not registered|object has been modified|operation .* already exists")
+#: As the kubelet says it of a driver that is not on its node, and of one that nobody attaches volumes for.
+DRIVER_MISSING = re.compile(
+    r"driver name (\S+) not found in the list|CSINode \S+ does not contain driver (\S+)"
+    r"|external-attacher of (\S+) CSI driver"
+)
 
 
 def claims_of(pod: Json) -> Iterator[str]:
-    for volume in pod["spec"].get("volumes") or ():
-        claim = volume.get("persistentVolumeClaim")
-        if claim:
-            yield str(claim["claimName"])
+    for volume in claim_volumes(pod):
+        yield str(volume["persistentVolumeClaim"]["claimName"])
+
+
+def claim_volumes(pod: Json) -> list[Json]:
+    return [one for one in pod["spec"].get("volumes") or () if one.get("persistentVolumeClaim")]
 
 
 def claim_trouble(
@@ -58,7 +65,7 @@ def unbound(claim: Json, events: Sequence[Json], since: datetime | None) -> Trou
     return Trouble("VolumePending", {"claim": name}, since, is_waiting=True)
 
 
-def mount_trouble(pod: Json, own: Sequence[Json], now: datetime) -> Trouble | None:
+def mount_trouble(pod: Json, own: Sequence[Json], manifests: Mapping[str, Json], now: datetime) -> Trouble | None:
     """What the last failed mount of a pod says, whose containers wait for it."""
     failed = [event for event in own if event.get("reason") in MOUNT_EVENTS]
     telling = [event for event in failed if "timed out waiting for the condition" not in str(event.get("message"))]
@@ -76,24 +83,29 @@ def mount_trouble(pod: Json, own: Sequence[Json], now: datetime) -> Trouble | No
     named = re.search(r'for volume "([^"]+)"', message)
     volume = named[1] if named else ""
     node = str(pod["spec"].get("nodeName") or "")
-    driver = re.search(r"driver name (\S+) not found in the list|CSINode \S+ does not contain driver (\S+)", message)
+    driver = DRIVER_MISSING.search(message)
     if driver:
-        name = driver[1] or driver[2]
-        return Trouble("DriverMissing", {"source": source_of(pod, volume), "driver": name, "node": node}, since)
+        name = next(part for part in driver.groups() if part)
+        return Trouble(
+            "DriverMissing", {"source": source_of(pod, volume, manifests), "driver": name, "node": node}, since
+        )
     is_young = since is None or now - since < PATIENCE
-    values = {"source": source_of(pod, volume), "reason": mount_reason(message)}
+    values = {"source": source_of(pod, volume, manifests), "reason": mount_reason(message)}
     return Trouble("MountFails", values, since, is_waiting=is_young)
 
 
-def source_of(pod: Json, volume: str) -> str:
-    """A volume as people know it: what it is of, else where it is mounted."""
+def source_of(pod: Json, volume: str, manifests: Mapping[str, Json]) -> str:
+    """A volume as people know it: what it is of, else where it is mounted. The kubelet names the pod's volume while it
+    mounts, and the cluster's while that is attached.
+    """
+    claims = {str(one["name"]): one["persistentVolumeClaim"]["claimName"] for one in claim_volumes(pod)}
+    there = manifests.get(f"PersistentVolume/{claims.get(volume, volume)}")
+    made_for = ((there or {}).get("spec") or {}).get("csi", {}).get("volumeAttributes") or {}
+    if made_for.get("bucket"):
+        return f"oss://{made_for['bucket']}{made_for.get('path') or '/'}"
     for one in pod["spec"].get("volumes") or ():
-        if one["name"] != volume:
-            continue
-        if "nfs" in one:
+        if one["name"] == volume and "nfs" in one:
             return f"nfs://{one['nfs']['server']}{one['nfs']['path']}"
-        if "persistentVolumeClaim" in one:
-            break
     for container in pod["spec"]["containers"]:
         for mount in container.get("volumeMounts") or ():
             if mount["name"] == volume:

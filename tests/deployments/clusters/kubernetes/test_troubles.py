@@ -264,6 +264,7 @@ def test_an_instance_that_made_room_for_another_says_so() -> None:
     ("words", "cause", "is_waiting"),
     [
         ("ERROR: No matching distribution found for torchh==9", "RequirementMissing", False),
+        ("/opt/venv/bin/python3: No module named pip", "PipMissing", False),
         ("slipway: NoSuchBucket: there is no bucket weights", "BucketMissing", False),
         ("slipway: AccessDenied: the object store does not let oss://b/p/ be read", "StorageDenied", False),
         ("slipway: NoSuchKey: there are no files under oss://b/p/", "FilesMissing", False),
@@ -285,6 +286,33 @@ def test_why_a_preparation_fails_is_read_from_its_last_words(words: str, cause: 
     (seen,) = look(failing).instances
     assert (seen.trouble.cause, seen.trouble.is_waiting) == (cause, is_waiting)
     assert seen.log_tail[-1] == words
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        'MountVolume.MountDevice failed for volume "v" : kubernetes.io/csi: attacher.MountDevice failed to create '
+        "newCsiDriverClient: driver name oss.example not found in the list of registered CSI drivers",
+        'AttachVolume.Attach failed for volume "v" : CSINode node-1 does not contain driver oss.example',
+        'AttachVolume.Attach failed for volume "v" : timed out waiting for external-attacher of oss.example CSI driver '
+        "to attach volume v",
+    ],
+)
+def test_a_storage_driver_that_the_node_does_not_have_is_named(message: str) -> None:
+    waiting = pod(phase="Pending", main={"state": {"waiting": {"reason": "ContainerCreating"}}})
+    (seen,) = look(waiting, events=[event("FailedMount", message)]).instances
+    assert (seen.trouble.cause, seen.trouble.values["driver"]) == ("DriverMissing", "oss.example")
+
+
+def test_a_folder_of_an_object_store_is_named_as_the_document_does() -> None:
+    message = 'AttachVolume.Attach failed for volume "chat-0" : timed out waiting for the driver'
+    claimed = {"name": "storage-0", "persistentVolumeClaim": {"claimName": "chat-0"}}
+    waiting = pod(phase="Pending", main={"state": {"waiting": {"reason": "ContainerCreating"}}}, volumes=[claimed])
+    volume = {"metadata": {"name": "chat-0"}, "spec": {"csi": {"volumeAttributes": {"bucket": "b", "path": "/qwen/"}}}}
+    view = View("eas-m-1", {"chat-1": waiting}, {"PersistentVolume/chat-0": volume}, [event("FailedMount", message)])
+    (seen,) = observe_service(view, NOW).instances
+    assert seen.trouble is not None
+    assert seen.trouble.values["source"] == "oss://b/qwen/"
 
 
 def test_a_mount_s_reason_is_the_program_s_without_paths() -> None:
