@@ -34,3 +34,20 @@ def pod_of(case: Case | dict[str, Any]) -> Manifest:
 def main_of(case: Case | dict[str, Any]) -> Manifest:
     container: Manifest = pod_of(case)["containers"][0]
     return container
+
+
+def expand(text: str, variables: dict[str, str]) -> str:
+    """What Kubernetes makes of a container's text: ``$(NAME)`` where the name is known, and ``$$`` is ``$``."""
+    out, at = "", 0
+    while at < len(text):
+        here, following = text[at], text[at + 1 : at + 2]
+        if here != "$" or not following:
+            out, at = out + here, at + 1
+        elif following == "$":
+            out, at = out + "$", at + 2
+        elif following == "(" and (end := text.find(")", at)) > 0:
+            name = text[at + 2 : end]
+            out, at = out + variables.get(name, f"$({name})"), end + 1
+        else:
+            out, at = out + here, at + 1
+    return out

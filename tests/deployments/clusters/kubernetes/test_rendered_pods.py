@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import subprocess
+import sys
+import zipfile
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,9 +17,10 @@ import pytest
 from deployments.clusters.kubernetes.rendering import ClusterFacts
 from deployments.clusters.kubernetes.rendering.facts import SHARED_GPUS, find_shared_gpu
 from deployments.clusters.kubernetes.rendering.images import pull_policy, real_image
+from deployments.clusters.kubernetes.rendering.programs import packages_path
 from deployments.clusters.kubernetes.settings import OWN_IMAGES, Toleration
 from tests.deployments.clusters.kubernetes.cases import BUNDLED, CASES, S3, SETTINGS, WITH_DRIVER, Case, llm
-from tests.deployments.clusters.kubernetes.rendered import document, main_of, objects, pod_of, rendered
+from tests.deployments.clusters.kubernetes.rendered import document, expand, main_of, objects, pod_of, rendered
 
 QWEN_72B = "Qwen/Qwen2-72B-Instruct"
 
@@ -269,6 +275,31 @@ def test_packages_are_installed_by_the_image_itself_before_the_start() -> None:
     container = pod["containers"][0]
     assert container["command"][-1] == 'export PATH="/opt/slipway-packages-0/bin:$PATH"\nexec gunicorn app:app'
     assert {"name": "PYTHONPATH", "value": "/opt/slipway-packages-0:/srv"} in container["env"]
+
+
+def test_packages_are_there_for_programs_and_commands(tmp_path: Path) -> None:
+    wheel = tmp_path / "tiny_tool-1.0-py3-none-any.whl"
+    info = "tiny_tool-1.0.dist-info"
+    with zipfile.ZipFile(wheel, "w") as made:
+        made.writestr("tiny_tool.py", "def main():\n    print('it runs')\n")
+        made.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: tiny-tool\nVersion: 1.0\n")
+        made.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        made.writestr(f"{info}/entry_points.txt", "[console_scripts]\ntiny-tool = tiny_tool:main\n")
+        made.writestr(f"{info}/RECORD", "")
+    wanted = document({"script": "tiny-tool", "prepare": {"pythonRequirements": ["--no-index", str(wheel)]}})
+    pod = pod_of(wanted)
+    folder = str(tmp_path / "packages")
+
+    def run(container: dict[str, Any]) -> subprocess.CompletedProcess[str]:
+        """As a kubelet would, with this folder for the container's."""
+        words = [expand(word, {}).replace(packages_path(0), folder) for word in container["command"]]
+        env = {one["name"]: one["value"].replace(packages_path(0), folder) for one in container["env"]}
+        environment = {"PATH": f"{Path(sys.executable).parent}:{os.defpath}", **env}
+        return subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+
+    installed = run(pod["initContainers"][0])
+    assert installed.returncode == 0, installed.stderr
+    assert run(pod["containers"][0]).stdout == "it runs\n"
 
 
 def test_a_folder_that_is_copied_is_read_only_and_one_that_is_mounted_as_the_document_says() -> None:

@@ -12,7 +12,7 @@ from deployments.clusters.kubernetes.rendering import ClusterFacts, Manifest, re
 from deployments.clusters.kubernetes.rendering.texts import literal, with_exec
 from tests.deployments.clusters.kubernetes.cases import CASES, SETTINGS, Case
 from tests.deployments.clusters.kubernetes.golden import FOLDER, path_of, rendered_text
-from tests.deployments.clusters.kubernetes.rendered import document, rendered
+from tests.deployments.clusters.kubernetes.rendered import document, expand, rendered
 from tests.kube import KubeCluster
 
 
@@ -101,23 +101,6 @@ def test_updates_add_first_and_replace_where_there_is_no_room(
 )
 def test_the_last_command_takes_the_place_of_its_shell_where_that_is_safe(script: str, run: str) -> None:
     assert with_exec(script) == run
-
-
-def expand(text: str, variables: dict[str, str]) -> str:
-    """What Kubernetes makes of a container's text: ``$(NAME)`` where the name is known, and ``$$`` is ``$``."""
-    out, at = "", 0
-    while at < len(text):
-        here, following = text[at], text[at + 1 : at + 2]
-        if here != "$" or not following:
-            out, at = out + here, at + 1
-        elif following == "$":
-            out, at = out + "$", at + 2
-        elif following == "(" and (end := text.find(")", at)) > 0:
-            name = text[at + 2 : end]
-            out, at = out + variables.get(name, f"$({name})"), end + 1
-        else:
-            out, at = out + here, at + 1
-    return out
 
 
 @pytest.mark.parametrize(

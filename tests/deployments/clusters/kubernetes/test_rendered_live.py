@@ -1,0 +1,128 @@
+"""What is rendered, run by a real kubelet: texts arrive as they were written, ends are heard, storage is filled."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import yaml
+
+from deployments.clusters.kubernetes.rendering import ClusterFacts, render
+from deployments.clusters.kubernetes.settings import KubernetesSettings
+from tests.deployments.clusters.kubernetes.cases import UID, Case
+from tests.deployments.clusters.kubernetes.rendered import document
+from tests.kube import IMAGE, KubeCluster, require_image
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.kubernetes
+
+POD = f"slipway.dev/service-uid={UID}"
+
+
+@dataclass(frozen=True)
+class Runner:
+    """Applies a service to a namespace of its own, and looks at its one pod."""
+
+    kube: KubeCluster
+    namespace: str
+
+    def apply(self, wanted: dict[str, Any], **settings: Any) -> None:
+        mine = KubernetesSettings(namespace=self.namespace, images={}, **settings)
+        manifests = render(*Case(wanted, mine, ClusterFacts(token="t")).build())
+        words = ("apply", "--server-side", "--force-conflicts", "--validate=strict", "-f", "-")
+        self.kube.kubectl(*words, stdin=yaml.safe_dump_all(manifests))
+
+    def pods(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.kube.get("pods", "-n", self.namespace, "-l", POD)["items"]
+        return found
+
+    def log(self, container: str = "main") -> str:
+        done = self.kube.try_kubectl("logs", "-n", self.namespace, "-l", POD, "-c", container, "--tail=-1")
+        return done.stdout
+
+    def wait_for_line(self, line: str, container: str = "main") -> None:
+        def told() -> bool:
+            return line in self.log(container).splitlines()
+
+        what = f"the line {line!r} in {self.log(container)!r}; {json.dumps([pod['status'] for pod in self.pods()])}"
+        wait_until(told, what, timeout_seconds=120)
+
+    def status(self) -> dict[str, Any]:
+        (pod,) = self.pods()
+        (found,) = (one for one in pod["status"].get("containerStatuses", ()) if one["name"] == "main")
+        return dict(found)
+
+
+@pytest.fixture
+def runner(kube: KubeCluster, namespace: str) -> Iterator[Runner]:
+    require_image(kube)
+    yield Runner(kube, namespace)
+    kube.try_kubectl("delete", "deployments", "-n", namespace, "--all", "--grace-period=0", "--force")
+
+
+def own(script: str, **parts: Any) -> dict[str, Any]:
+    """A script in the test's image, which listens nowhere."""
+    container = {"image": IMAGE, "script": script} | parts.pop("container", {})
+    metadata = {"eas.termination_grace_period": 100, "memory": 256} | parts.pop("metadata", {})
+    return document(container, metadata=metadata, **parts)
+
+
+def test_texts_and_variables_reach_the_program_as_they_were_written(runner: Runner) -> None:
+    script = """printf '%s|' '$(PORT)' '$$(PORT)' "$PORT" "$ODD" "$API_KEY" "$@"; echo; [ $$ = 1 ] && echo first"""
+    env = [{"name": "ODD", "value": "$(PORT) $$ ${X}"}, {"name": "API_KEY", "value": "$(PORT)"}]
+    runner.apply(own(f"{script}\nsleep 1000", container={"args": ["$(PORT)", "a b"], "env": env}))
+    runner.wait_for_line("$(PORT)|$$(PORT)|8000|$(PORT) $$ ${X}|$(PORT)|$(PORT)|a b|")
+    runner.wait_for_line("first")
+
+
+def test_the_last_command_of_a_script_hears_sigterm(runner: Runner) -> None:
+    script = "cd /srv/chat-llm\npython webui/webui_server.py --port=8000 --model-path=SmolLM2-135M-Instruct"
+    runner.apply(own(script, metadata={"memory": 2048}))
+    wait_until(lambda: len(runner.pods()) == 1 and runner.status()["ready"], "it answers", timeout_seconds=180)
+    runner.kube.kubectl("scale", "deployment", "-n", runner.namespace, "--all", "--replicas=0")
+    wait_until(lambda: not runner.pods(), "it ends long before its grace of 100 s", timeout_seconds=60)
+
+
+def test_a_program_that_ended_is_kept_for_whoever_looks_and_ends_when_it_is_told_to(runner: Runner) -> None:
+    runner.apply(own("echo here; exit 3", runtime={"enable_crash_block": True}))
+    runner.wait_for_line(
+        "slipway: the program ended with exit code 3. It is not started again (runtime.enable_crash_block)."
+    )
+    status = runner.status()
+    assert (status["ready"], status["restartCount"], list(status["state"])) == (False, 0, ["running"])
+    runner.kube.kubectl("scale", "deployment", "-n", runner.namespace, "--all", "--replicas=0")
+    wait_until(lambda: not runner.pods(), "it ends at once", timeout_seconds=60)
+
+
+def test_a_crash_block_hands_sigterm_on_and_ends_with_the_program(runner: Runner) -> None:
+    script = "trap 'echo heard; exit 0' TERM; echo up; while :; do sleep 1; done"
+    runner.apply(own(script, runtime={"enable_crash_block": True}))
+    runner.wait_for_line("up")
+    (pod,) = runner.pods()
+    runner.kube.kubectl("delete", "pod", "-n", runner.namespace, pod["metadata"]["name"], "--wait=true")
+    wait_until(lambda: len(runner.pods()) == 1, "another took its place", timeout_seconds=60)
+
+
+def test_slipways_image_runs_without_root_and_can_write_where_it_must(kube: KubeCluster, namespace: str) -> None:
+    require_image(kube)
+    runner = Runner(kube, namespace)
+    script = "id -u; touch /tmp/a && echo tmp; touch /dev/shm/b && echo shm; touch /c || echo closed\nsleep 1000"
+    runner.apply(
+        own(script, storage=[{"mount_path": "/scratch", "empty_dir": {"medium": "memory", "size_limit": 0.01}}])
+    )
+    for line in ("10001", "tmp", "shm", "closed"):
+        runner.wait_for_line(line)
+
+
+def test_instances_are_added_by_what_the_container_that_answers_uses(runner: Runner) -> None:
+    script = "exec python3 -c 'import time; held = b\"x\" * 150_000_000; time.sleep(1000)'"
+    autoscaler = {"min": 1, "max": 2, "strategies": {"memory": 10}}
+    side = {"image": IMAGE, "script": "exec sleep 1000"}  # reserves nothing, and must not keep the rest from counting
+    wanted = own(script, container={"health_check": {"exec": {"command": ["true"]}}}, autoscaler=autoscaler)
+    wanted["containers"].append(side)
+    runner.apply(wanted)
+    what = "two instances: the first uses far more than a tenth of its memory"
+    wait_until(lambda: len(runner.pods()) == 2, what, timeout_seconds=240)
