@@ -6,7 +6,6 @@ when the services are due. What is published afterwards only makes it quick.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from deployments.clusters.kubernetes.kinds import Manifest
+from deployments.clusters.kubernetes.kinds import CLAIM, DEPLOYMENT, ENDPOINT_SLICE, VOLUME, Manifest
 from deployments.clusters.kubernetes.reading import happened_at
 from deployments.clusters.kubernetes.store import version_of
 from deployments.clusters.kubernetes.watching.knowledge import Change
@@ -22,9 +21,14 @@ from deployments.hints import send_hint
 from deployments.models import ClusterView, Instance, Service
 from deployments.tasks import publish_reconcile
 
-logger = logging.getLogger(__name__)
-
 MOST_EVENTS = 100
+#: Events that tell nothing beyond what pods and Deployments say at the same moment.
+ROUTINE = frozenset({
+    "Scheduled", "Created", "Started", "Killing", "ScalingReplicaSet", "SuccessfulCreate", "SuccessfulDelete",
+    "SuccessfulRescale",
+})  # fmt: skip
+#: An autoscaler's status changes four times a minute, and what it decides shows in the Deployment.
+STATUS_COUNTS = frozenset({DEPLOYMENT.name, CLAIM.name, VOLUME.name})
 #: What a worker noted of its own write counts for so long, if the watch has not come that far.
 OWN_WRITE = timedelta(seconds=30)
 
@@ -60,10 +64,10 @@ def publish(service_ids: Iterable[int]) -> None:
 
 
 def write_view(row: ClusterView | None, change: Change, versions: Mapping[str, str], now: datetime) -> bool:
-    """One service's row. False where it says already what is so."""
+    """One service's row. False where nothing is new, or nothing that a worker would do anything about."""
     is_recent = row is not None and now - row.changed_at < OWN_WRITE
     kept_manifests, kept_pods = (row.manifests, row.pods) if row is not None and is_recent else ({}, {})
-    columns = {
+    columns: dict[str, Any] = {
         "manifests": merge(change.manifests, kept_manifests, versions),
         "pods": merge(change.pods, kept_pods, versions),
         "events": merge_events(row.events if row is not None else (), change.events),
@@ -76,7 +80,28 @@ def write_view(row: ClusterView | None, change: Change, versions: Mapping[str, s
     if all(getattr(row, name) == value for name, value in columns.items()):
         return False
     ClusterView.objects.filter(pk=row.pk).update(changed_at=now, version=row.version + 1, **columns)
-    return True
+    return (
+        row.pods != columns["pods"]
+        or any(event.get("reason") not in ROUTINE for event in change.events)
+        or is_moved(row.manifests, columns["manifests"])
+    )
+
+
+def is_moved(before: Mapping[str, Manifest], after: Mapping[str, Manifest]) -> bool:
+    """Whether objects came, went, or changed in what is wanted of them or read from them."""
+    return before.keys() != after.keys() or any(
+        found != after[key] and telling(found) != telling(after[key]) for key, found in before.items()
+    )
+
+
+def telling(found: Manifest) -> dict[str, Any]:
+    """What of an object is looked at: the status of few kinds is, and an EndpointSlice is only to be there."""
+    if found["kind"] in STATUS_COUNTS:
+        return found
+    if found["kind"] == ENDPOINT_SLICE.name:
+        return {}
+    metadata = {name: value for name, value in found["metadata"].items() if name != "resourceVersion"}
+    return {name: value for name, value in found.items() if name != "status"} | {"metadata": metadata}
 
 
 def merge(

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from deployments.clusters.kubernetes.kinds import Manifest
+from deployments.clusters.kubernetes.kinds import Manifest, key_of
 from deployments.clusters.kubernetes.names import own_labels
 from deployments.clusters.kubernetes.store import trimmed
 from deployments.clusters.kubernetes.watching.knowledge import Change, Knowledge
 from deployments.clusters.kubernetes.watching.watched import ENDPOINT_SLICES, EVENTS, OF_SERVICES, PODS
-from deployments.clusters.kubernetes.watching.writing import merge, merge_events
+from deployments.clusters.kubernetes.watching.writing import merge, merge_events, write_view
+from deployments.models import ClusterView
 
 DEPLOYMENTS = OF_SERVICES[0]
 
@@ -196,6 +198,37 @@ def test_what_a_worker_wrote_counts_until_the_watch_has_come_that_far() -> None:
         "Secret/new": "9",
     }
     assert merge(seen, kept, {"Deployment": "9", "Secret": "9"}).keys() == {"Deployment/a"}
+
+
+def of_kind(kind: str, found: Manifest) -> Manifest:
+    return {"kind": kind} | found
+
+
+@pytest.mark.parametrize(
+    ("changed", "is_looked_at"),
+    [
+        ({"manifests": [of_kind("Deployment", thing("a", version=2))]}, True),
+        ({"manifests": [of_kind("Secret", thing("new"))]}, True),
+        ({"pods": {"a-1": pod("a-1")}}, True),
+        ({"events": [event("e", "a") | {"reason": "FailedCreate"}]}, True),
+        ({"events": [event("e", "a") | {"reason": "ScalingReplicaSet"}]}, False),
+        ({"manifests": [of_kind("Budget", thing("a", version=2, status={"now": 2}))]}, False),
+        ({"manifests": [of_kind("Budget", thing("a", version=2, spec={"now": 2}))]}, True),
+        ({"manifests": [of_kind("EndpointSlice", endpoints(p=False))]}, False),
+    ],
+)
+@pytest.mark.django_db
+def test_a_worker_is_called_for_what_it_would_look_at(changed: dict[str, Any], is_looked_at: bool) -> None:
+    found = [of_kind("Deployment", thing("a")), of_kind("Budget", thing("a")), of_kind("EndpointSlice", endpoints())]
+    before = {key_of(one): one for one in found}
+    long_ago = datetime(2026, 1, 1, tzinfo=UTC)
+    row = ClusterView.objects.create(service_uid="u1", manifests=before, changed_at=long_ago)
+    manifests = before | {key_of(one): one for one in changed.pop("manifests", ())}
+
+    assert write_view(row, Change("u1", manifests, **changed), {}, datetime.now(UTC)) == is_looked_at
+
+    row.refresh_from_db()
+    assert row.version == 2, "it is written all the same"
 
 
 def test_secrets_are_known_without_their_values() -> None:
