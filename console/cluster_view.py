@@ -139,8 +139,8 @@ def cpu_gauge(has: Amounts, free: Amounts | None) -> Gauge:
 
 
 def memory_gauge(has: Amounts, free: Amounts | None) -> Gauge:
-    room = _("%(gib)s GiB") % {"gib": number(free["memory_mib"] / 1024, 1)} if free else None
-    whole = _("%(gib)s GiB") % {"gib": number(has["memory_mib"] / 1024, 1)}
+    room = gib(free["memory_mib"]) if free else None
+    whole = _("%(gib)s GiB") % {"gib": gib(has["memory_mib"])}
     return gauge(has["memory_mib"], free and free["memory_mib"], whole, room)
 
 
@@ -149,6 +149,11 @@ def gauge(whole: float, free: float | None, whole_words: str, free_words: str | 
         return Gauge(_("%(whole)s, free: not known") % {"whole": whole_words}, None)
     words = _("%(free)s of %(whole)s free") % {"free": free_words, "whole": whole_words}
     return Gauge(words, round(max(0.0, min(1.0, 1 - free / whole)) * WIDTH) if whole else 0)
+
+
+def gib(mib: int) -> str:
+    """MiB as GiB, with a decimal where it tells something."""
+    return number(mib / 1024, 0 if mib >= 100 * 1024 else 1)
 
 
 def amount(value: float) -> str:

@@ -18,9 +18,9 @@ from django.utils.translation import gettext_lazy
 
 from console.badges import Badge, badge_of, step_of
 from console.service_columns import ALL, DEFAULT, encode_columns, parse_columns, resources_words
-from deployments.accounts import workspaces_to_change
+from deployments.accounts import rights_in_workspaces
 from deployments.clusters import get_cluster
-from deployments.models import Desired, Instance, Service, ServiceQuerySet, Status
+from deployments.models import Desired, Instance, Service, ServiceQuerySet, Status, Workspace
 from deployments.spec import ENGINE_LABEL, LLM_ENGINES
 from deployments.status import IN_MOTION
 
@@ -230,7 +230,12 @@ class ServiceList:
 
     @cached_property
     def changeable_workspaces(self) -> frozenset[int]:
-        return frozenset(workspaces_to_change(self.user).values_list("pk", flat=True))
+        return frozenset(workspace.pk for workspace, may_change in self.workspaces.items() if may_change)
+
+    @cached_property
+    def workspaces(self) -> dict[Workspace, bool]:
+        """Those the person belongs to, by name, and whether they may change things there."""
+        return rights_in_workspaces(self.user)
 
 
 def engine_words(service: Service) -> str:

@@ -15,7 +15,6 @@ from console.cluster_view import cluster_notice
 from console.page_context import LIVE_HEADER
 from console.service_columns import ALL, NAME, Column
 from console.service_list import PAGE_SIZES, ListQuery, ServiceList
-from deployments.accounts import workspaces_of
 
 MAX_LIVE_ROWS = 100
 
@@ -27,7 +26,7 @@ def services(request: SignedInRequest) -> HttpResponse:
     query = ListQuery.parse(request.GET.dict(), request.GET.getlist("column"))
     listing = ServiceList(request.user, query, timezone.now())
     wanted = live_names(request)
-    workspaces = workspaces_of(request.user)
+    workspaces = list(listing.workspaces)
     rows = listing.rows(wanted)
     context = {
         "section": "services",

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import dataclasses
+import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
-from django.utils import translation
+from django.utils import timezone, translation
+from pytest_django import DjangoAssertNumQueries
 
 from console.cluster_view import cluster_context, health_badge, node_rows, quota_rows
 from deployments.cluster_models import ClusterState
 from deployments.clusters import get_cluster
 from deployments.clusters.kubernetes.overview import overview_of
+from deployments.clusters.kubernetes.settings import KubernetesSettings
 from deployments.clusters.overview import Amounts, Connection, NodeFields, totals_of
 from deployments.models import Instance
 from deployments.words import say, words_of
@@ -133,7 +137,7 @@ def test_nodes_that_need_a_look_come_first() -> None:
     assert [(row.name, row.badge.status) for row in rows] == [("z", "not-ready"), ("a", "ready"), ("b", "ready")]
     assert (rows[1].instances, rows[2].taints) == (3, ("nvidia.com/gpu:NoSchedule",))
     assert rows[1].cpu.words == "5.5 of 16 free"
-    assert rows[1].memory.words == "32.0 GiB of 64.0 GiB free"
+    assert rows[1].memory.words == "32.0 of 64.0 GiB free"
 
 
 def test_each_resource_of_a_quota_is_a_row() -> None:
@@ -169,27 +173,96 @@ def test_there_is_no_other_cluster(viewer: Client) -> None:
     assert viewer.get("/clusters/elsewhere").status_code == 404
 
 
+@pytest.fixture
+def kubernetes(settings: Any, tmp_path: Path) -> Callable[..., ClusterState]:
+    """A Slipway on Kubernetes whose watcher has left a row; no API server is there, and none is asked."""
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "prod",
+        "contexts": [{"name": "prod", "context": {"cluster": "c", "user": "u"}}],
+        "clusters": [{"name": "c", "cluster": {"server": "https://10.0.0.1:6443"}}],
+        "users": [{"name": "u", "user": {"token": "hush-hush"}}],
+    }
+    file = tmp_path / "kubeconfig"
+    file.write_text(json.dumps(config))
+    settings.SLIPWAY_CLUSTER = "kubernetes"
+    settings.SLIPWAY_KUBERNETES = KubernetesSettings(
+        namespace="slipway", installation="harbour", kubeconfig=str(file), pod_access="proxy"
+    )
+
+    def write(**fields: Any) -> ClusterState:
+        now = timezone.now()
+        found = state(answered_at=now, watcher_until=now + timedelta(seconds=10), listed_at=now)
+        for name, value in fields.items():
+            setattr(found, name, value)
+        found.save()
+        return found
+
+    return write
+
+
 def test_the_connection_and_quotas_are_for_those_who_may_deploy(
-    viewer: Client, operator: Client, monkeypatch: pytest.MonkeyPatch
+    viewer: Client, operator: Client, kubernetes: Callable[..., ClusterState]
 ) -> None:
-    quota = {"name": "team-a", "hard": {"pods": "20"}, "used": {"pods": "3"}}
-    found = dataclasses.replace(overview_of(state(quotas=[quota]), CONNECTION, NOW))
-    monkeypatch.setattr("deployments.clusters.local.backend.LocalCluster.overview", lambda self: found)
+    kubernetes(quotas=[{"name": "team-a", "hard": {"pods": "20"}, "used": {"pods": "3"}}])
     seen = viewer.get("/clusters/local").content.decode()
     assert "node-1" in seen
     assert "10.0.0.1" not in seen
     assert "team-a" not in seen
     seen = operator.get("/clusters/local").content.decode()
-    assert "https://10.0.0.1:6443" in seen
-    assert "team-a" in seen
-    assert "through the API server" in seen
+    for text in ("https://10.0.0.1:6443", ">prod<", "team-a", "through the API server", "v1.34.4", "1 of 2 free"):
+        assert text in seen
+    assert "hush-hush" not in seen
 
 
-def test_a_hundred_nodes_are_two_pages(owner: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = overview_of(state(nodes=[node(f"node-{number:03}") for number in range(100)]), CONNECTION, NOW)
-    monkeypatch.setattr("deployments.clusters.local.backend.LocalCluster.overview", lambda self: found)
+def test_a_hundred_nodes_are_two_pages(owner: Client, kubernetes: Callable[..., ClusterState]) -> None:
+    kubernetes(nodes=[node(f"node-{number:03}") for number in range(100)])
     assert owner.get("/clusters/local").content.decode().count('id="node-') == 50
     assert 'id="node-node-099"' in owner.get("/clusters/local?page=2").content.decode()
+
+
+def test_a_cluster_without_readable_credentials_still_has_its_page(
+    operator: Client, kubernetes: Callable[..., ClusterState], settings: Any
+) -> None:
+    kubernetes()
+    Path(settings.SLIPWAY_KUBERNETES.kubeconfig).write_text("nonsense: [")
+    assert operator.get("/clusters/local").status_code == 200
+
+
+def test_services_are_as_fresh_as_what_the_cluster_tells_by_itself(
+    owner: Client, kubernetes: Callable[..., ClusterState], make_service: ServiceMaker
+) -> None:
+    long_ago = timezone.now() - timedelta(seconds=58)
+    make_service("chat_a", observed_at=long_ago, progress_since=long_ago)
+    row = kubernetes()
+    assert 'data-status="Running"' in owner.get("/").content.decode()
+    assert 'data-status="Running"' in owner.get("/services/chat_a").content.decode()
+    told = say("The API server answers %(status)s.", status=401)
+    row.health, row.code, row.answered_at = ClusterState.Health.FAILING, "unauthorized", long_ago
+    row.message, row.message_words = str(told), words_of(told)
+    row.save()
+    for path in ("/", "/services/chat_a", "/services/chat_a/events"):
+        page = owner.get(path).content.decode()
+        assert 'data-status="Unknown"' in page
+        assert "The API server answers 401." in page
+
+
+@pytest.mark.parametrize(("path", "most"), [("/", 8), ("/services/chat_a", 10), ("/clusters/local", 12)])
+def test_pages_ask_the_database_no_more_on_kubernetes(
+    owner: Client,
+    kubernetes: Callable[..., ClusterState],
+    make_service: ServiceMaker,
+    django_assert_max_num_queries: DjangoAssertNumQueries,
+    path: str,
+    most: int,
+) -> None:
+    for name in ("chat_a", "chat_b", "chat_c"):
+        make_service(name)
+    kubernetes()
+    owner.get(path)
+    with django_assert_max_num_queries(most):
+        assert owner.get(path).status_code == 200
 
 
 def test_a_person_without_a_workspace_sees_the_cluster(db: None) -> None:

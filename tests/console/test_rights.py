@@ -20,6 +20,7 @@ PAGES: dict[str, tuple[int, int]] = {
     "edit": (403, 404),
     "events": (200, 404),
     "events/raw": (403, 404),
+    "events/cluster": (403, 404),
     "versions": (200, 404),
     "versions/compare": (403, 404),
     "versions/1": (403, 404),
@@ -40,11 +41,15 @@ PAGES: dict[str, tuple[int, int]] = {
     "stop": (403, 404),
     "start": (405, 405),
     "restart": (403, 404),
+    "instances/chat-a-0/restart": (403, 404),
     "scale": (403, 404),
     "delete": (403, 404),
 }
 #: What changes something, by POST.
-POSTS = ("edit", "versions/1/switch", "token", "token/rotate", "stop", "start", "restart", "scale", "delete")
+POSTS = (
+    "edit", "versions/1/switch", "token", "token/rotate", "stop", "start", "restart", "instances/chat-a-0/restart",
+    "scale", "delete",
+)  # fmt: skip
 #: Method and status for a viewer and a stranger, for every REST path of a service.
 REST: dict[tuple[str, str], tuple[int, int]] = {
     ("GET", ""): (200, 404),
@@ -60,6 +65,7 @@ REST: dict[tuple[str, str], tuple[int, int]] = {
     ("GET", "versions/1"): (403, 404),
     ("PUT", "version"): (403, 404),
     ("GET", "instances"): (200, 404),
+    ("DELETE", "instances"): (403, 404),
     ("GET", "instances/chat-a-0"): (200, 404),
     ("GET", "logs"): (403, 404),
     ("GET", "events"): (200, 404),

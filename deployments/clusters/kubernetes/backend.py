@@ -184,6 +184,9 @@ class KubernetesCluster:
         has_folders = any(mount.oss is not None for mount in workload.spec.mounts)
         deployment = next(one for one in wanted if one["kind"] == DEPLOYMENT.name)
         checks = foresee(workload, deployment, known.find(DEPLOYMENT), known.pods.values(), self._looker.state())
+        overview = self.overview()
+        if overview.health != "ok":  # what is foreseen is as old as its last answer
+            checks = (Check("cluster", "unknown", overview.message, code=overview.code), *checks)
         return Preview(objects, checks, needs_access=has_folders or bool(self.settings.image_pull_secrets))
 
     def check_access(self, spec: ServiceSpec) -> tuple[Check, ...]:
