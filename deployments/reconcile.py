@@ -139,13 +139,15 @@ def reconcile_instances(service: Service, cluster: Cluster) -> Step:
     known, rows_changed = look_at(service, spec, after.instances)
     program = program_of(spec, cluster)
     wanted = replace(wanted_of(service, startup_seconds(spec)), program=program, trouble=after.trouble)
+    if after.scaled_to is not None and instances:
+        wanted = replace(wanted, instances=after.scaled_to)
     verdict = assess(wanted, known, timezone.now())
     if refusal is not None and instances:
         verdict = refused_by_cluster(refusal, known)
     was, was_reason = service.status, service.reason
     changed = transition(service, verdict)
     if verdict.status == Status.RUNNING and verdict.reason == "RUNNING":
-        settle(service, known)
+        settle(service, known, wanted.instances)
     if changed and was != service.status:
         logger.info("service %s: %s (%s) -> %s (%s)", service.name, was, was_reason, service.status, service.reason)
         prune_events(service.pk)
@@ -238,13 +240,13 @@ def startup_seconds(spec: ServiceSpec) -> float:
     return float(check.initial_delay_seconds + check.period_seconds * check.failure_threshold)
 
 
-def settle(service: Service, known: list[Seen]) -> None:
+def settle(service: Service, known: list[Seen], instances: int) -> None:
     """Every wanted instance answers: note which revision and restart they are of."""
     moved = (
         service.serving_revision_id != service.wanted_revision_id
         or service.settled_restart_number != service.restart_number
     )
-    if moved and len([one for one in known if one.ready]) >= service.wanted_instances:
+    if moved and len([one for one in known if one.ready]) >= instances:
         Service.objects.filter(pk=service.pk, generation=service.generation).update(
             serving_revision=service.wanted_revision_id, settled_restart_number=service.restart_number
         )

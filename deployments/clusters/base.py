@@ -150,6 +150,8 @@ class ServiceObservation:
     leftovers: bool = False
     #: Of the service as a whole: no instance can be made, or an update cannot go on.
     trouble: Trouble | None = None
+    #: How many instances the platform wants by itself, where the document lets it choose.
+    scaled_to: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

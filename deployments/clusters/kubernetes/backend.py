@@ -29,7 +29,7 @@ from deployments.clusters.base import (
 from deployments.clusters.kubernetes import removing
 from deployments.clusters.kubernetes.access import Folder, check_folders, check_pull_secrets, find_access_keys
 from deployments.clusters.kubernetes.capacity import capacity_of
-from deployments.clusters.kubernetes.circumstances import lasting_facts, scaled_to
+from deployments.clusters.kubernetes.circumstances import lasting_facts
 from deployments.clusters.kubernetes.comparing import differences
 from deployments.clusters.kubernetes.connection import Connection, get_connection
 from deployments.clusters.kubernetes.credentials import context_of, is_in_cluster
@@ -39,7 +39,7 @@ from deployments.clusters.kubernetes.logs import reading as logs
 from deployments.clusters.kubernetes.looking import Known, Looker
 from deployments.clusters.kubernetes.names import OWNER, SPEC_HASH, selector
 from deployments.clusters.kubernetes.overview import overview_of
-from deployments.clusters.kubernetes.pods import View, observe_service
+from deployments.clusters.kubernetes.pods import View, observe_service, scaled_to
 from deployments.clusters.kubernetes.previewing import preview_objects
 from deployments.clusters.kubernetes.reaching import Way, way_to
 from deployments.clusters.kubernetes.reading import is_ending, main_status, name_of
@@ -245,7 +245,7 @@ class KubernetesCluster:
         facts = dataclasses.replace(
             lasting_facts(workload.spec, self.settings, self._looker),
             replace=must_replace(workload, known.pods.values(), known.find(DEPLOYMENT)),
-            scaled_to=scaled_to(workload, known),
+            scaled_to=scaled_to(known.manifests),
             token=decrypt(service.token_encrypted) if service is not None else "",
         )
         mark = ClusterMark.get()

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from deployments.clusters.base import Workload
-from deployments.clusters.kubernetes.kinds import AUTOSCALER, DEPLOYMENT
-from deployments.clusters.kubernetes.looking import Known, Looker
+from deployments.clusters.kubernetes.looking import Looker
 from deployments.clusters.kubernetes.reading import labels_of, status_of
 from deployments.clusters.kubernetes.rendering.facts import OSS_DRIVER, ClusterFacts, SharedGpu, find_shared_gpu
+from deployments.clusters.kubernetes.rendering.resources import asks_for_part
 from deployments.clusters.kubernetes.settings import KubernetesSettings
 from deployments.models import ClusterState
 from deployments.spec import ServiceSpec
@@ -19,14 +18,14 @@ def lasting_facts(spec: ServiceSpec, settings: KubernetesSettings, looker: Looke
     state = looker.state() if spec.mounts or wants_gpu(spec) else None
     return ClusterFacts(
         has_oss_driver=any(mount.oss is not None for mount in spec.mounts) and has_driver(OSS_DRIVER, state, looker),
-        shared_gpu=shared_gpu(looker) if spec.parsed.metadata.gpu_memory else None,
+        shared_gpu=shared_gpu(looker) if asks_for_part(spec) else None,
         gpu_products=gpu_products(settings, state, looker) if wants_gpu(spec) else frozenset(),
     )
 
 
 def wants_gpu(spec: ServiceSpec) -> bool:
     metadata = spec.parsed.metadata
-    return bool(spec.gpu or metadata.gpu_memory or metadata.gpu_product or spec.parsed.cloud.instance_types)
+    return bool(spec.gpu or asks_for_part(spec) or metadata.gpu_product or spec.parsed.cloud.instance_types)
 
 
 def has_driver(driver: str, state: ClusterState | None, looker: Looker) -> bool:
@@ -49,11 +48,3 @@ def gpu_products(settings: KubernetesSettings, state: ClusterState | None, looke
         all_labels = [labels_of(node) for node in looker.nodes()]
     name = settings.gpu_product_label
     return frozenset(labels[name] for labels in all_labels if labels.get(name))
-
-
-def scaled_to(workload: Workload, known: Known) -> int | None:
-    """How many instances an autoscaler has made of the service."""
-    deployment = known.find(DEPLOYMENT)
-    if deployment is None or known.find(AUTOSCALER) is None or workload.instances == 0:
-        return None
-    return deployment["spec"].get("replicas") or None

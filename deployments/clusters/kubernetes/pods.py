@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 
 from deployments.clusters.base import InstanceObservation, InstancePhase, ProgramExit, ServiceObservation
 from deployments.clusters.kubernetes.ends import last_exit_of, last_words_of
+from deployments.clusters.kubernetes.kinds import AUTOSCALER
 from deployments.clusters.kubernetes.names import RESTART, REVISION
 from deployments.clusters.kubernetes.preparing import failure_of, preparation_words
 from deployments.clusters.kubernetes.reaching import Way
@@ -76,7 +77,21 @@ def observe_service(view: View, now: datetime, reach: Reach = lambda pod, port: 
         one = observe_pod(pod, view.events, now, view.log_tails.get(name, ()), around)
         seen.append(replace(with_way(one, pod, reach), trouble=with_context(pod, one.trouble, around, now)))
     trouble = service_trouble(around, now)
-    return ServiceObservation(view.service_uid, tuple(seen), leftovers=bool(view.manifests), trouble=trouble)
+    return ServiceObservation(
+        view.service_uid,
+        tuple(seen),
+        leftovers=bool(view.manifests),
+        trouble=trouble,
+        scaled_to=scaled_to(view.manifests),
+    )
+
+
+def scaled_to(manifests: Mapping[str, Json]) -> int | None:
+    """How many instances an autoscaler has made of the service; None where there is none, or the service is stopped."""
+    deployment = deployment_of(manifests)
+    if deployment is None or not any(key.startswith(f"{AUTOSCALER.name}/") for key in manifests):
+        return None
+    return deployment["spec"].get("replicas") or None
 
 
 def with_way(seen: InstanceObservation, pod: Json, reach: Reach) -> InstanceObservation:

@@ -148,3 +148,13 @@ def test_a_pod_that_ended_for_good_does_not_look_like_one_that_still_stops() -> 
     seen = observe_service(View("eas-m-1", {"a": pod("a", phase="Failed")}, manifests), NOW)
     assert seen.instances == ()
     assert seen.leftovers
+
+
+def test_an_autoscaler_tells_how_many_instances_are_wanted() -> None:
+    deployment = {"kind": "Deployment", "metadata": {"name": "x"}, "spec": {"replicas": 4}}
+    autoscaler = {"kind": "HorizontalPodAutoscaler", "metadata": {"name": "x"}, "spec": {}}
+    stopped = {**deployment, "spec": {"replicas": 0}}
+    views = [{"Deployment/x": deployment}, {"Deployment/x": deployment, "HorizontalPodAutoscaler/x": autoscaler},
+             {"Deployment/x": stopped, "HorizontalPodAutoscaler/x": autoscaler}]  # fmt: skip
+    seen = [observe_service(View("eas-m-1", pods={}, manifests=found), NOW).scaled_to for found in views]
+    assert seen == [None, 4, None]

@@ -1,0 +1,50 @@
+"""A service whose number of instances Kubernetes chooses, by the way that a worker goes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from deployments.clusters import get_cluster
+from deployments.models import Service
+from tests.deployments.clusters.kubernetes.failing import Bench, Case
+from tests.kube import KubeCluster, require_image
+from tests.waiting import wait_until
+
+pytestmark = [pytest.mark.kubernetes, pytest.mark.django_db(transaction=True), pytest.mark.timeout(400)]
+
+#: Holds 100 MB of its 256 MiB, and answers.
+PROGRAM = (
+    'exec python3 -c \'import http.server as h, os; held = b"x" * 100_000_000; '
+    'h.ThreadingHTTPServer(("", int(os.environ["PORT"])), h.SimpleHTTPRequestHandler).serve_forever()\''
+)
+SCALED = Case(
+    "scaled", ("Running", "RUNNING", ""), "",
+    container={"script": PROGRAM}, metadata={"memory": 256, "instance": 1},
+    others={"autoscaler": {"min": 1, "max": 2, "strategies": {"memory": 10, "qps": 5}}},
+)  # fmt: skip
+
+
+@pytest.fixture
+def bench(kube: KubeCluster, namespace: str) -> Iterator[Bench]:
+    image = require_image(kube)
+    made = Bench(kube.settings(namespace, images={"tools": image}))
+    yield made
+    made.remove()
+
+
+def test_what_the_autoscaler_makes_is_what_is_wanted_and_nobody_takes_it_back(bench: Bench) -> None:
+    bench.deploy(SCALED)
+
+    def grown() -> Service | None:
+        service = bench.look("scaled")
+        return service if service.message == "Running. 2 of 2 instances answer." else None
+
+    wait_until(grown, "two instances, of one in the document", timeout_seconds=300)
+    with bench.under(SCALED):
+        writes = get_cluster().connection.counts  # type: ignore[attr-defined]  # of the process's one connection
+        before = {verb: writes.get(verb, 0) for verb in ("apply", "patch", "delete")}
+        bench.look("scaled")
+        assert {verb: writes.get(verb, 0) for verb in before} == before
+    assert Service.objects.get(name="scaled").serving_revision is not None
