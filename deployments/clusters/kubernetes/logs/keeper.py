@@ -44,6 +44,8 @@ PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 60.0
 #: Reads of what has ended, besides the streams.
 MOST_SHORT_READS = 8
 NEW_AT_ONCE, LOGS_AT_ONCE = 200, 50
+#: Then what a container that has ended said is given up: what came after it waits.
+MOST_PAUSES = 8
 #: What says that there is no such log (any more): asking again brings nothing.
 NEVER = frozenset({"not_found", "invalid"})
 
@@ -142,6 +144,9 @@ class LogKeeper:
             except DatabaseError as error:
                 logger.warning("logs: the database does not answer: %s", error)
                 close_old_connections()
+                self.stop.wait(LOOK_SECONDS)
+            except Exception:  # an edge: without this thread no log would be kept any more
+                logger.exception("logs: looking whose to read failed")
                 self.stop.wait(LOOK_SECONDS)
         writer.join()
 
@@ -246,12 +251,12 @@ class LogKeeper:
     # Reading: a thread for each
 
     def read(self, target: Target, segment: Segment) -> None:
-        record = target.record
+        record, began_at = target.record, time.monotonic()
         assert record is not None
         try:
             has_ended = self.read_lines(target, segment, record)
         except ClusterError as error:
-            self.note_failure(target, segment, record, error)
+            self.note_failure(target, segment, record, error, time.monotonic() - began_at)
         except Exception:  # an edge: a thread's failure must not leave its pod without one
             logger.exception("instance %s: its log could not be read", target.name)
             self.pause(target)
@@ -289,12 +294,15 @@ class LogKeeper:
         with self._lock:
             self._captured.add(target.service_uid)
 
-    def note_failure(self, target: Target, segment: Segment, record: Record, error: ClusterError) -> None:
-        if error.code in NEVER and (segment.is_over or segment.is_previous):
+    def note_failure(
+        self, target: Target, segment: Segment, record: Record, error: ClusterError, seconds: float
+    ) -> None:
+        """``seconds`` is how long the reading lasted: a stream that breaks off after a silence had nothing to say."""
+        if segment.is_over and (error.code in NEVER or target.pauses >= MOST_PAUSES):
             self.finish(target, segment, record)
             return
-        if error.code == "not_reachable" and not segment.is_over and record.position.written_at:
-            target.next_try_at = time.monotonic() + PAUSE_SECONDS  # most likely it had nothing to say
+        if error.code == "not_reachable" and not segment.is_over and seconds >= CROWDED_SILENCE_SECONDS:
+            target.next_try_at = time.monotonic() + PAUSE_SECONDS
             return
         logger.info("instance %s: its log cannot be read now: %s %s", target.name, error.code, error.message)
         self.pause(target)
@@ -310,7 +318,10 @@ class LogKeeper:
 
     def write(self) -> None:
         while not self.stop.wait(WRITE_SECONDS):
-            self.write_once()
+            try:
+                self.write_once()
+            except Exception:  # an edge: as above
+                logger.exception("logs could not be written")
         self.write_once()
 
     def write_once(self) -> None:

@@ -55,6 +55,7 @@ class Watcher:
         self.surroundings = Surroundings()
         self.health = Health()
         self.told_changes = -1
+        self.at_once = AT_ONCE
         self.compared_at = 0.0  # monotonic: when all rows were last compared with what is known
         self.is_lost = False
         self.pulse = pulse_file("watcher")
@@ -131,6 +132,8 @@ class Watcher:
             except DatabaseError as found:
                 logger.warning("the cluster's state could not be written: %s", found)
                 close_old_connections()
+            except Exception:  # an edge: without this thread everything would count as old
+                logger.exception("the cluster's state could not be written")
             self.stop.wait(HEARTBEAT_SECONDS)
 
     def write_state(self, version: str, error: ClusterError | None) -> None:
@@ -182,13 +185,17 @@ class Watcher:
                 logger.warning("the cluster's changes could not be written yet: %s", error)
                 close_old_connections()
                 self.stop.wait(min(PAUSE_SECONDS * 2**failures, LONGEST_PAUSE_SECONDS))
+            except Exception:  # an edge: one service's objects must not keep the others' from being written
+                logger.exception("the cluster's changes could not be written")
+                self.at_once = 1
 
     def write_some(self) -> None:
         """Raises ``LeaseLost`` and ``DatabaseError``; then nothing was written and all of it is taken again."""
         if time.monotonic() - self.compared_at > RESYNC_SECONDS or not self.compared_at:
             self.compare_all()
-        changes, versions = self.knowledge.take(AT_ONCE)
+        changes, versions = self.knowledge.take(self.at_once)
         if not changes:
+            self.at_once = AT_ONCE
             return
         now = timezone.now()
         try:
@@ -196,8 +203,13 @@ class Watcher:
                 if not self.lease.is_held(now):
                     raise LeaseLost
                 write_changes(changes, versions, now)
-        except BaseException:
+        except (DatabaseError, LeaseLost):
             self.knowledge.give_back(changes)
+            raise
+        except Exception:
+            # Whose fault it is shows when they are written one by one; the next comparison tries that one again.
+            if len(changes) > 1:
+                self.knowledge.give_back(changes)
             raise
 
     def compare_all(self) -> None:

@@ -140,3 +140,16 @@ def test_beyond_the_limit_of_streams_a_log_is_kept_at_its_end_and_followed_for_w
         wait_until(lambda: texts(old, "eas-m-old") and KeptLog.objects.get(instance=old).is_followed, "asked for", 60)
         kube.kubectl("delete", "-n", namespace, "deployment", "s-eas-m-old")
         wait_until(lambda: texts(old, "eas-m-old") == ["hello", "goodbye"], "its last words", 60)
+
+
+def test_a_program_that_says_nothing_for_long_is_heard_when_it_does(
+    kube: KubeCluster, namespace: str, watcher: WatcherProcess
+) -> None:
+    create(kube, namespace, deployment("eas-m-dumb", "sleep 45; echo at last; sleep 600"))
+    create(kube, namespace, deployment(UID, COUNTS))
+    name = wait_until(lambda: running_pod(UID), "the talking one runs")
+    silent = wait_until(lambda: first_log("eas-m-dumb"), "the silent one has a log")
+    wait_until(lambda: texts(silent, "eas-m-dumb") == ["at last"], "it is heard", 90)
+    end = read_log(UID, LogQuery(name, limit=0)).end
+    wait_until(lambda: read_log(UID, LogQuery(name, limit=0)).end > end, "the other goes on", 10)
+    assert "cannot be read" not in watcher.log.read_text()
