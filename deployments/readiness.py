@@ -11,18 +11,18 @@ from django.utils import timezone
 
 from deployments.models import ClusterState, Service
 
-#: Unix time of the last sweep, an integer (Django's cache stores it as plain digits, so that the supervisor
-#: can read it without Django).
+#: Unix time of the last sweep or look at a service, an integer (Django's cache stores it as plain digits, so that the
+#: supervisor can read it without Django).
 WORKER_HEARTBEAT_KEY = "slipway:worker-heartbeat"
 
 
 def stamp_worker_heartbeat() -> None:
-    """Say that a worker got a message from the broker just now. Called by the sweep."""
+    """Say that a worker did what a message from the broker asked for. A sweep and a look at a service call it."""
     cache.set(WORKER_HEARTBEAT_KEY, int(time.time()), timeout=None)
 
 
 def find_worker_heartbeat_age_seconds() -> float | None:
-    """Seconds since the last sweep, or None when there was none. Raises when Valkey does not answer."""
+    """Seconds since the last such task, or None when there was none. Raises when Valkey does not answer."""
     stamped_at = cache.get(WORKER_HEARTBEAT_KEY)
     return None if stamped_at is None else max(0.0, time.time() - float(stamped_at))
 

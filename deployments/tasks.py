@@ -22,7 +22,12 @@ from deployments.timelines import prune_old_steps
 logger = logging.getLogger(__name__)
 
 
-@shared_task(name="deployments.tasks.reconcile_service")
+#: Of a look at a service; the others keep 0, which comes first: a thousand services that move at once must not keep the
+#: sweep waiting until it has expired.
+LOOK_PRIORITY = 9
+
+
+@shared_task(name="deployments.tasks.reconcile_service", priority=LOOK_PRIORITY)
 def reconcile_service(service_id: int) -> None:
     """One step towards what is wanted; asks for the next where something is in motion."""
     try:
@@ -30,8 +35,18 @@ def reconcile_service(service_id: int) -> None:
     except Exception:  # an edge: one service's trouble must not reach the others; the sweep comes back to it
         logger.exception("service %s: reconcile failed", service_id)
         return
+    finally:
+        note_work()
     if step.again_in_seconds is not None:
         reconcile_service.apply_async((service_id,), countdown=step.again_in_seconds)
+
+
+def note_work() -> None:
+    """A worker with more to do than it gets through works all the same: it must not be taken for one that hangs."""
+    try:
+        stamp_worker_heartbeat()
+    except Exception as error:  # an edge: without Valkey nobody asks for the heartbeat either
+        logger.warning("the heartbeat was not written: %s", error)
 
 
 @shared_task(name="deployments.tasks.sweep")
