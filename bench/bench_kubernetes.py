@@ -1,0 +1,136 @@
+"""A thousand services of two instances on Kubernetes, made through REST by one worker.
+
+    python bench/bench_kubernetes.py [--sizes 100,300,1000] [--bare 200] [--rounds 20] [--quick]
+
+Starts a control plane of its own with fake nodes (objects only: pods are ready at once, and nothing runs in them) by
+the cluster program that the tests use (docs/checks.md), and a Slipway of its own. Where there is no such program, it
+says so and measures nothing.
+
+    create     POST of the first → all services Running: services a minute, requests to the API server for each, CPU
+               of the worker; at every size, from the one before
+    bare       the same server-side applies by as many threads without Slipway and without its limit of requests, until
+               their pods are ready: before and after, in the same run
+    change     a pod's change → what is known of its service; a pod unready → its instance takes no requests
+    reconcile  every service made due at once → all looked at: seconds, CPU of the worker, requests (0 is right, but for
+               what the watcher and the log keeper ask meanwhile)
+    memory     resident, of worker and watcher
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import django
+
+from console.environment import SETTINGS
+from tests.kube import KubeCluster, find_cluster_program, objects_only_cluster
+from tests.slipway_client import PASSWORD
+from tests.slipway_process import SlipwayProcess
+
+PODS_A_NODE = 250
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", default="100,300,1000", help="numbers of services to measure at (100,300,1000)")
+    parser.add_argument("--bare", type=int, default=200, help="services of the bare loop (200)")
+    parser.add_argument("--rounds", type=int, default=20, help="pods to change at each size (20)")
+    parser.add_argument("--quick", action="store_true", help="the short way, to see that it runs")
+    options = parser.parse_args()
+    if options.quick:
+        options.sizes, options.bare, options.rounds = "10,30", 10, 3
+    if find_cluster_program() is None:
+        print("no Kubernetes: there is no ../shared/kube/cluster, and TEST_CLUSTER names none; nothing is measured")
+        return
+    with tempfile.TemporaryDirectory(prefix="slipway-bench-") as folder, objects_only_cluster() as cluster:
+        print(json.dumps(measure(cluster, Path(folder), options)))
+
+
+def measure(cluster: KubeCluster, folder: Path, options: argparse.Namespace) -> dict[str, object]:
+    sizes = [int(size) for size in options.sizes.split(",")]
+    set_up_django(folder / "data")
+    # Imported here, for models can be imported once Django is set up, and that is done above.
+    from bench import kubernetes_cluster, kubernetes_services
+
+    pods = kubernetes_services.INSTANCES * (sizes[-1] + options.bare)
+    kubeconfig = kubernetes_cluster.prepare(cluster, folder, nodes=pods // PODS_A_NODE + 2)
+    bare = [kubernetes_services.fill_bare(cluster, options.bare)]
+    report_bare(options.bare, bare[-1])
+    process = SlipwayProcess(
+        folder / "data",
+        is_embedded=True,
+        SLIPWAY_ADMIN_PASSWORD=PASSWORD,
+        SLIPWAY_CLUSTER="kubernetes",
+        KUBECONFIG=str(kubeconfig),
+        SLIPWAY_NAMESPACE=kubernetes_cluster.NAMESPACE,
+    )
+    try:
+        slipway = kubernetes_services.Slipway(process.start(), cluster)
+        steps = zip([0, *sizes[:-1]], sizes, strict=True)
+        found = [at_size(slipway, before, size, options.rounds) for before, size in steps]
+    finally:
+        process.end_everything()
+    bare.append(kubernetes_services.fill_bare(cluster, options.bare))
+    report_bare(options.bare, bare[-1])
+    made, seconds = sizes[-1], sum(one["create_seconds"] for one in found)
+    ratio = (made / seconds) / (options.bare * len(bare) / sum(bare))
+    told = f"{made} services in {seconds:.0f} s: {made / seconds * 60:.0f} a minute"
+    print(f"create    {told}, {ratio:.2f} of the bare rate")
+    return {"sizes": found, "bare_seconds": bare, "bare_services": options.bare, "ratio": ratio}
+
+
+def set_up_django(data_dir: Path) -> None:
+    for setting in SETTINGS:
+        os.environ.pop(setting.name, None)
+    os.environ["SLIPWAY_DATA_DIR"] = str(data_dir)
+    os.environ["DJANGO_SETTINGS_MODULE"] = "console.settings"
+    django.setup()
+
+
+def report_bare(services: int, seconds: float) -> None:
+    print(f"bare      {services} services in {seconds:.1f} s: {services / seconds * 60:.0f} a minute", flush=True)
+
+
+def at_size(slipway: object, before: int, size: int, rounds: int) -> dict[str, float]:
+    """Everything that is measured with ``size`` services, which are made here from ``before`` on."""
+    from bench import kubernetes_services as services
+
+    assert isinstance(slipway, services.Slipway)
+    filled = services.fill(slipway, [f"bench_{number:04d}" for number in range(before, size)])
+    each, applies = filled.spent.requests / filled.services, filled.spent.applies / filled.services
+    rate, cpu_ms = filled.services / filled.seconds * 60, filled.worker_seconds / filled.services * 1000
+    told = f"for each service {each:.1f} requests, {applies:.1f} of them applies, {cpu_ms:.0f} ms of the worker's CPU"
+    print(f"create    {before} → {size}: {rate:.0f} a minute; {told}", flush=True)
+    known, unrouted = services.times_to_row(slipway, rounds)
+    print(f"change    at {size}: known after {services.summary(known)}; unrouted after {services.summary(unrouted)}")
+    looked = services.reconcile_all(slipway)
+    print(
+        f"reconcile at {size}: {looked.seconds:.1f} s, {looked.worker_seconds:.1f} s of CPU, "
+        f"{looked.spent.requests} requests, {looked.spent.applies} applies"
+    )
+    worker, watcher = slipway.memory_mib("app worker"), slipway.memory_mib("watch_cluster")
+    print(f"memory    at {size}: worker {worker:.0f} MiB, watcher {watcher:.0f} MiB", flush=True)
+    return {
+        "services": size,
+        "create_seconds": filled.seconds,
+        "requests_each": each,
+        "applies_each": applies,
+        "known_p50_seconds": sorted(known)[len(known) // 2],
+        "unrouted_p50_seconds": sorted(unrouted)[len(unrouted) // 2],
+        "reconcile_seconds": looked.seconds,
+        "reconcile_cpu_seconds": looked.worker_seconds,
+        "reconcile_requests": looked.spent.requests,
+        "worker_mib": worker,
+        "watcher_mib": watcher,
+    }
+
+
+if __name__ == "__main__":
+    main()
