@@ -74,7 +74,7 @@ def sentence(path: str, description: str, error: dict[str, Any]) -> FieldError:
     known = {"path": path, "rule": _(description or VALID), "input": shorten(error["input"])}
     if code == "missing":
         text = _("%(path)s is missing. It must be %(rule)s.") if description else _("%(path)s is missing.")
-    elif path == "token" or path.endswith((".value", ".password")):  # a secret is never repeated
+    elif path == "token" or path.endswith((".value", ".password", ".repo")):  # a secret is never repeated
         text = _("%(path)s must be %(rule)s.")
     else:
         text = _("%(path)s must be %(rule)s; got %(input)s.")
