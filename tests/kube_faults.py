@@ -25,6 +25,7 @@ class Fault:
     ``status`` answers it without asking anybody; with ``after`` the API server has done it already, and only the answer
     is another. ``cut_at`` ends the answer after so many bytes, ``edit`` changes its body, and ``stall_seconds`` says
     nothing for so long first. A watch or a followed log passes nothing on, and stays open, while ``mute`` is set.
+    ``then`` is called when the API server has answered, and before the client hears of it.
     """
 
     status: int | None = None
@@ -35,6 +36,7 @@ class Fault:
     stall_seconds: float = 0.0
     edit: Callable[[bytes], bytes] = bytes
     mute: threading.Event = field(default_factory=threading.Event)
+    then: Callable[[], None] | None = None
 
 
 #: Decides by method and path (with query) of a request; None: it goes through.
@@ -86,6 +88,12 @@ class Handler(BaseHTTPRequestHandler):
     server: Any
 
     def handle_any(self) -> None:
+        try:
+            self.carry()
+        except OSError:  # the client was killed, or the API server
+            self.close_connection = True
+
+    def carry(self) -> None:
         proxy: FaultProxy = self.server.fault_proxy
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         proxy.seen.append(f"{self.command} {self.path}")
@@ -100,6 +108,8 @@ class Handler(BaseHTTPRequestHandler):
             headers = {name: value for name, value in self.headers.items() if name.lower() != "host"}
             upstream.request(self.command, self.path, body or None, headers)
             reply = upstream.getresponse()
+            if fault.then is not None:
+                fault.then()
             if fault.status is not None:
                 reply.read()
                 self.answer(fault.status, fault.headers, fault.body)

@@ -118,7 +118,7 @@ class KubernetesCluster:
     def delete(self, service_uid: str) -> None:
         """See ``Cluster.delete``. What is known goes by its UID; that nothing is left, only whole lists say."""
         known = self._looker.look(service_uid)
-        if not known.is_fresh or not known.all():
+        if not known.is_fresh or not removing.makers_of(known.all()):
             known = self._looker.list(service_uid)
         for found in removing.deletions(known.all()):
             logger.info("service %s: removing %s", service_uid, key_of(found))

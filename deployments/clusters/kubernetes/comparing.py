@@ -52,6 +52,7 @@ DROPPED = frozenset(
         "paused",
         "publishNotReadyAddresses",
         "subPath",
+        "storageClassName",
         "args",
         "command",
         "env",

@@ -28,6 +28,9 @@ MOST_DELETES = 5
 #: How much longer than the API server's own time limit a watch may be silent.
 WATCH_GRACE_SECONDS = 10.0
 
+#: Answers that pass, and those that mean nothing for a request that names one object: a proxy's, or a race.
+ANYTHING = PASSING | {409, 410}
+
 APPLY_TYPE = {"Content-Type": "application/apply-patch+yaml"}  # JSON is YAML
 MERGE_TYPE = {"Content-Type": "application/merge-patch+json"}
 JSON_TYPE = {"Content-Type": "application/json"}
@@ -98,7 +101,7 @@ class Connection:
 
     def find(self, kind: Kind, name: str) -> Manifest | None:
         """One object as it is now, None where there is none."""
-        request = Request(self._asked("get", kind, name), "get", kind.path(self.namespace, name))
+        request = Request(self._asked("get", kind, name), "get", kind.path(self.namespace, name), again=ANYTHING)
         return self._unless_missing(request)
 
     def list(self, kind: Kind, selection: Selection = ALL) -> Listed:
@@ -125,6 +128,7 @@ class Connection:
                     query=query,
                     headers=selection.accept("PartialObjectMetadataList"),
                     read_seconds=LIST_READ_SECONDS,
+                    again=PASSING | {409},
                 ),
                 read_list,
             )
@@ -149,7 +153,7 @@ class Connection:
             query | ({"dryRun": "All"} if is_dry_run else {}),
             APPLY_TYPE,
             manifest,
-            again=PASSING | {409, 410},
+            again=ANYTHING,
         )
         return with_kind(self._sender.fetch(request, read_object), kind)
 
@@ -168,7 +172,7 @@ class Connection:
             {"fieldManager": self._manager},
             MERGE_TYPE,
             change,
-            again=PASSING | {409, 410},
+            again=ANYTHING,
         )
         return self._unless_missing(request)
 

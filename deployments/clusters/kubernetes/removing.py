@@ -23,7 +23,7 @@ from deployments.clusters.kubernetes.kinds import (
 from deployments.clusters.kubernetes.reading import is_ending
 
 #: What makes instances, or keeps them from ending.
-MAKES_INSTANCES = frozenset({DEPLOYMENT.name, REPLICA_SET.name, AUTOSCALER.name, BUDGET.name})
+MAKES_INSTANCES = frozenset({DEPLOYMENT.name, AUTOSCALER.name, BUDGET.name})
 #: What instances were made with, and need until they end.
 USED_BY_INSTANCES = frozenset({SECRET.name, CLAIM.name, VOLUME.name})
 WRITTEN_NAMES = frozenset(kind.name for kind in WRITTEN)
@@ -31,13 +31,20 @@ WRITTEN_NAMES = frozenset(kind.name for kind in WRITTEN)
 
 def deletions(there: Collection[Manifest]) -> tuple[Manifest, ...]:
     """The next of a whole service to delete, given all that is there of it."""
-    makers = [found for found in there if found["kind"] in MAKES_INSTANCES]
-    if makers:
+    if makers := makers_of(there):
         return not_ending(makers)
+    sets = [found for found in there if found["kind"] == REPLICA_SET.name]
+    if sets:  # they go with their Deployment, unless somebody took that away alone
+        return not_ending(sets)
     pods = [found for found in there if found["kind"] == POD.name]
     if pods:  # nobody owns them any more, or the cluster is about to remove them
         return not_ending(pods)
     return not_ending(found for found in there if found["kind"] in WRITTEN_NAMES)
+
+
+def makers_of(there: Collection[Manifest]) -> list[Manifest]:
+    """What has to go before anything else. Where there is none left, ReplicaSets may be, which nobody watches."""
+    return [found for found in there if found["kind"] in MAKES_INSTANCES]
 
 
 def surplus(there: Mapping[str, Manifest], wanted: Collection[str], *, is_through: bool) -> tuple[Manifest, ...]:

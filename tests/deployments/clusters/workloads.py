@@ -17,7 +17,9 @@ from deployments.clusters.base import (
 from deployments.spec import ServiceSpec
 from tests.waiting import wait_until
 
-HTTP_SERVER = "exec python3 -m http.server --bind 127.0.0.1 $PORT"
+HTTP_SERVER = "exec python3 -m http.server $PORT"
+#: A pod takes its time, most of all where many tests share a machine.
+PATIENCE_SECONDS = 90.0
 SLEEPER = "exec sleep 1000"
 
 
@@ -50,7 +52,7 @@ def settle(cluster: Cluster, wanted: Workload, phase: InstancePhase = InstancePh
         )
         return seen if is_so else None
 
-    seen = wait_until(agrees, f"{wanted.instances} instances {phase}: {cluster.observe(wanted.service_uid)}")
+    seen = wait_until(agrees, f"{wanted.instances} instances {phase}", PATIENCE_SECONDS)
     assert seen is not None
     return seen
 
@@ -65,7 +67,7 @@ def wait_for_phase(cluster: Cluster, phase: InstancePhase, uid: str = "u1") -> I
         seen = cluster.observe(uid).instances
         return seen[0] if seen and seen[0].phase is phase else None
 
-    seen = wait_until(reached, f"phase {phase}")
+    seen = wait_until(reached, f"phase {phase}", PATIENCE_SECONDS)
     assert seen is not None
     return seen
 

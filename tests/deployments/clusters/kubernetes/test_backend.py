@@ -23,7 +23,7 @@ SERVER = "exec python3 -m http.server $PORT"
 
 
 def wanted(instances: int = 1, **fields: Any) -> Workload:
-    small = {"cpu": 0.02, "memory": 64}
+    small = {"memory": 64}
     return workload(spec_of(SERVER, instances, metadata=small), uid=UID, **fields)
 
 
@@ -235,3 +235,33 @@ def test_a_preview_shows_what_would_change_and_no_secret(backend: KubernetesClus
     shown = json.dumps([(one.live, one.wanted) for one in updated])
     assert not any(secret in shown for secret in ('"old"', '"new"', "b2xk", "bmV3"))  # plain, and in base64
     assert [path for one in updated for path in one.changed_secrets]
+
+
+def test_an_update_keeps_the_old_instance_until_the_new_one_is_ready(backend: KubernetesCluster) -> None:
+    (old,) = settled(backend, wanted()).instances
+    serving: set[bool] = set()
+
+    def is_updated() -> bool:
+        backend.apply(wanted(revision=2))
+        seen = backend.observe(UID).instances
+        serving.add(any(one.is_ready for one in seen))
+        return [(one.revision, one.is_ready) for one in seen] == [(2, True)]
+
+    wait_until(is_updated, "the new revision alone", 90)
+
+    assert serving == {True}
+    assert old.name not in {one.name for one in backend.observe(UID).instances}
+
+
+def test_an_update_that_fails_leaves_the_old_instance_and_can_be_taken_back(backend: KubernetesCluster) -> None:
+    (old,) = settled(backend, wanted()).instances
+    broken = workload(spec_of("exit 3", metadata={"memory": 64}), uid=UID, revision=2)
+
+    def has_failed_twice() -> bool:
+        backend.apply(broken)
+        return any(one.revision == 2 and one.restart_count for one in backend.observe(UID).instances)
+
+    wait_until(has_failed_twice, "the new revision has failed again", 90)
+    assert old in backend.observe(UID).instances
+
+    assert settled(backend, wanted()).instances == (old,)

@@ -8,6 +8,11 @@ from typing import Any
 import pytest
 
 from deployments.clusters.kubernetes.comparing import differences
+from deployments.clusters.kubernetes.connection import Connection
+from deployments.clusters.kubernetes.rendering import render
+from deployments.clusters.kubernetes.store import trimmed
+from tests.deployments.clusters.kubernetes.cases import CASES
+from tests.kube import KubeCluster
 
 WANTED: dict[str, Any] = {
     "kind": "Deployment",
@@ -117,3 +122,17 @@ def test_an_opening_in_a_network_policy_is_a_difference() -> None:
     opened = {**defaulted, "ports": [*defaulted["ports"], {"port": 22, "protocol": "TCP"}]}
     assert differences(wanted, {"kind": "NetworkPolicy", "spec": {"ingress": [opened]}}) == ("spec.ingress[0].ports",)
     assert differences(wanted, {"kind": "NetworkPolicy", "spec": {"ingress": [rule, {}]}}) == ("spec.ingress",)
+
+
+@pytest.mark.kubernetes
+@pytest.mark.parametrize("name", CASES)
+def test_what_the_api_server_makes_of_a_manifest_is_no_difference(kube: KubeCluster, namespace: str, name: str) -> None:
+    connection = Connection(kube.settings(namespace))
+    workload, settings, facts = CASES[name].build(namespace)
+
+    found = {}
+    for manifest in render(workload, settings, facts):
+        answer = connection.apply(manifest, is_dry_run=True)
+        found[manifest["kind"]] = differences(trimmed(manifest), trimmed(answer))
+
+    assert set(found.values()) == {()}, found
