@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 
 from django.db import DatabaseError, close_old_connections, transaction
 from django.utils import timezone
@@ -18,7 +18,7 @@ from deployments.clusters.base import ClusterError
 from deployments.clusters.kubernetes.connection import Connection
 from deployments.clusters.kubernetes.logs.keeper import LogKeeper
 from deployments.clusters.kubernetes.store import trimmed
-from deployments.clusters.kubernetes.watching.knowledge import Knowledge
+from deployments.clusters.kubernetes.watching.knowledge import Change, Knowledge
 from deployments.clusters.kubernetes.watching.reflector import RESYNC_SECONDS, Reflector
 from deployments.clusters.kubernetes.watching.state import Health, Lease, changed_columns, health_columns
 from deployments.clusters.kubernetes.watching.surroundings import Surroundings
@@ -57,6 +57,8 @@ class Watcher:
         self.told_changes = -1
         self.at_once = AT_ONCE
         self.compared_at = 0.0  # monotonic: when all rows were last compared with what is known
+        #: Services whose rows may still be those of an earlier watcher; None before anything was listed.
+        self.unwritten: frozenset[str] | None = None
         self.is_lost = False
         self.pulse = pulse_file("watcher")
 
@@ -146,7 +148,8 @@ class Watcher:
             if not self.lease.is_held(now):
                 return
             state = ClusterState.objects.get(key=self.lease.key)
-            listed_at = self.knowledge.listed_at(NEEDED)
+            # What was listed counts from when it stands in the rows.
+            listed_at = None if self.unwritten is None or self.unwritten else self.knowledge.listed_at(NEEDED)
             columns |= health_columns(state, error, now, is_whole=listed_at is not None) | {"listed_at": listed_at}
             if changed := changed_columns(state, columns):
                 ClusterState.objects.filter(pk=state.pk).update(**changed)
@@ -210,13 +213,21 @@ class Watcher:
             # Whose fault it is shows when they are written one by one; the next comparison tries that one again.
             if len(changes) > 1:
                 self.knowledge.give_back(changes)
+            else:
+                self.note_written(changes)
             raise
+        self.note_written(changes)
+
+    def note_written(self, changes: Sequence[Change]) -> None:
+        if self.unwritten:
+            self.unwritten -= {change.service_uid for change in changes}
 
     def compare_all(self) -> None:
         """Repair what was missed: rows of services that are gone from the cluster, and rows written by others."""
         held = self.knowledge.services()
-        self.knowledge.touch(
-            [*held, *ClusterView.objects.exclude(service_uid__in=held).values_list("service_uid", flat=True)]
-        )
         forget_views(held)
+        compared = held | set(ClusterView.objects.values_list("service_uid", flat=True))
+        self.knowledge.touch(sorted(compared))
+        if self.unwritten is None:
+            self.unwritten = frozenset(compared)
         self.compared_at = time.monotonic()
