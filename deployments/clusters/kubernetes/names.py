@@ -21,6 +21,8 @@ RESTART = "slipway.dev/restart"
 SPEC_HASH = "slipway.dev/spec-hash"
 #: Which database an object was written for: another Slipway of the same settings must not take it for its orphan.
 OWNER = "slipway.dev/owner"
+#: Annotation of pods whose program is not started again once it has ended.
+CRASH_BLOCK = "slipway.dev/crash-block"
 FIELD_MANAGER = "slipway"
 #: The container that answers requests, in every pod the first.
 MAIN_CONTAINER = "main"

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from deployments.clusters.base import InstanceObservation, InstancePhase, ProgramExit, ServiceObservation
 from deployments.clusters.kubernetes.ends import last_exit_of, last_words_of
 from deployments.clusters.kubernetes.kinds import AUTOSCALER
-from deployments.clusters.kubernetes.names import RESTART, REVISION
+from deployments.clusters.kubernetes.names import CRASH_BLOCK, RESTART, REVISION
 from deployments.clusters.kubernetes.preparing import failure_of, preparation_words
 from deployments.clusters.kubernetes.reaching import Way
 from deployments.clusters.kubernetes.reading import (
@@ -134,6 +134,8 @@ def observe_pod(
     state, details = state_of(status)
     phase = phase_of(pod)
     last_exit = last_exit_of(main, status, own)
+    if last_exit is not None and CRASH_BLOCK in (pod["metadata"].get("annotations") or {}) and not is_ending(pod):
+        phase = InstancePhase.FAILED  # what runs in its place only keeps it from being started
     is_ready = phase is InstancePhase.RUNNING and condition(pod, "Ready").get("status") == "True"
     stage, step = (Stage.NONE, "") if is_ready else stage_of(pod, phase, own)
     ports: Sequence[Json] = main.get("ports") or ({},)

@@ -10,7 +10,7 @@ from deployments.clusters.kubernetes.names import MAIN_CONTAINER
 from deployments.clusters.kubernetes.rendering.facts import Manifest
 from deployments.clusters.kubernetes.rendering.images import OWN_USER, is_own, pull_policy, real_image
 from deployments.clusters.kubernetes.rendering.probes import render_probes, side_probes
-from deployments.clusters.kubernetes.rendering.programs import packages_path, render_program
+from deployments.clusters.kubernetes.rendering.programs import BLOCK_PATH, packages_path, render_program
 from deployments.clusters.kubernetes.rendering.resources import Resources, main_resources, side_resources
 from deployments.clusters.kubernetes.rendering.secrets import is_secret_name, variable_key
 from deployments.clusters.kubernetes.rendering.security import container_security
@@ -76,6 +76,8 @@ def common(name: str, number: int, place: Place) -> Manifest:
     if container.prepare.is_wanted:
         packages = {"name": f"packages-{number}", "mountPath": packages_path(number), "readOnly": True}
         rendered["volumeMounts"].append(packages)
+    if is_blocked:
+        rendered["volumeMounts"].append({"name": "crash-block", "mountPath": BLOCK_PATH})
     return rendered
 
 

@@ -7,18 +7,18 @@ from deployments.clusters.kubernetes.rendering.texts import literal, with_exec
 from deployments.clusters.programs import command_words
 from deployments.spec.document import Container
 
-#: Runs its arguments, hands signals on to them, and stays when they end by themselves: Kubernetes would start the
-#: container again. What nothing answers is never ready, and the log has the exit code.
-CRASH_BLOCK = """\
-"$@" &
-child=$!
-trap 'stopped=yes; kill -TERM "$child" 2>/dev/null' TERM INT
-wait "$child"; code=$?
-while kill -0 "$child" 2>/dev/null; do wait "$child"; code=$?; done
-[ -z "${stopped-}" ] || exit "$code"
-echo "slipway: the program ended with exit code $code. It is not started again (runtime.enable_crash_block)." >&2
+#: A folder that lives as long as the pod, for the sign that the program has been started.
+BLOCK_PATH = "/opt/slipway-crash-block"
+#: Runs its arguments once in a pod's life. Kubernetes starts a container again whatever it ended with; then nothing is
+#: run any more, so that nothing answers, the instance is not ready, and its end can be looked into.
+BLOCK = f"""\
+if [ -e {BLOCK_PATH}/started ]; then
+echo "slipway: the program has ended and is not started again (runtime.enable_crash_block)." >&2
 trap 'exit 0' TERM INT
-while :; do sleep 3600 & wait "$!"; done"""
+while :; do sleep 3600 & wait "$!"; done
+fi
+: >{BLOCK_PATH}/started
+exec "$@\""""
 
 #: Installs the packages that its arguments name, with the image's own Python. ``$0`` is the folder for them.
 INSTALL = """\
@@ -41,7 +41,7 @@ def render_program(number: int, container: Container, *, is_crash_blocked: bool)
         words = ["/bin/sh", "-c", script if container.args else with_exec(script)]
         words += ["sh", *container.args] if container.args else []
         if is_crash_blocked:
-            words = ["/bin/sh", "-c", CRASH_BLOCK, "sh", *words]
+            words = ["/bin/sh", "-c", BLOCK, "sh", *words]
         rendered["command"] = [literal(word) for word in words]
         return rendered
     if container.command is not None:

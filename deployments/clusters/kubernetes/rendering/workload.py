@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from deployments.clusters.base import Workload
-from deployments.clusters.kubernetes.names import RESTART, REVISION, SERVICE, own_labels
+from deployments.clusters.kubernetes.names import CRASH_BLOCK, RESTART, REVISION, SERVICE, own_labels
 from deployments.clusters.kubernetes.rendering.containers import (
     DRAIN_SECONDS,
     Place,
@@ -38,6 +38,9 @@ def render_deployment(name: str, workload: Workload, settings: KubernetesSetting
         REVISION: str(workload.revision),
         RESTART: workload.restart_token or "0",
     }
+    annotations = {SERVICE: workload.service_name}
+    if workload.spec.parsed.runtime.enable_crash_block:
+        annotations[CRASH_BLOCK] = "on"
     spec: Manifest = {
         "replicas": workload.instances,
         "revisionHistoryLimit": 2,
@@ -45,7 +48,7 @@ def render_deployment(name: str, workload: Workload, settings: KubernetesSetting
         "selector": {"matchLabels": selector},
         "strategy": {"type": "RollingUpdate", "rollingUpdate": rolling_update(workload.spec, facts)},
         "template": {
-            "metadata": {"labels": labels, "annotations": {SERVICE: workload.service_name}},
+            "metadata": {"labels": labels, "annotations": annotations},
             "spec": render_pod(name, workload, settings, facts),
         },
     }
@@ -83,6 +86,8 @@ def render_pod(name: str, workload: Workload, settings: KubernetesSettings, fact
     place = Place(spec, settings, resources, name, tuple(mounts))
     installing = [number for number, one in enumerate(spec.parsed.containers) if one.prepare.is_wanted]
     volumes += [{"name": f"packages-{number}", "emptyDir": {}} for number in installing]
+    if spec.parsed.runtime.enable_crash_block:
+        volumes.append({"name": "crash-block", "emptyDir": {}})
     preparing = [*storage.preparing, *(installer(number, place) for number in installing)]
     copies_to_claim = bool(settings.oss_claim) and not uses_driver(settings, facts) and bool(storage.preparing)
     pod: Manifest = {

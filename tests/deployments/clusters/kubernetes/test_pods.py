@@ -158,3 +158,17 @@ def test_an_autoscaler_tells_how_many_instances_are_wanted() -> None:
              {"Deployment/x": stopped, "HorizontalPodAutoscaler/x": autoscaler}]  # fmt: skip
     seen = [observe_service(View("eas-m-1", pods={}, manifests=found), NOW).scaled_to for found in views]
     assert seen == [None, 4, None]
+
+
+def test_a_program_that_is_not_started_again_has_failed_whatever_runs_in_its_place() -> None:
+    after = {"state": {"running": {"startedAt": "2026-01-01T12:00:20Z"}}, "lastState": ended(3), "restartCount": 1}
+    blocked = pod(main=after)
+    blocked["metadata"]["annotations"] = {"slipway.dev/crash-block": "on"}
+    seen = look(blocked)
+    assert (seen.phase, seen.is_ready) == (InstancePhase.FAILED, False)
+    assert seen.last_exit is not None
+    assert seen.last_exit.exit_code == 3
+    assert look(pod(main=after)).phase is InstancePhase.RUNNING
+    before = pod(main=RUNNING, ready=True)
+    before["metadata"]["annotations"] = blocked["metadata"]["annotations"]
+    assert look(before).phase is InstancePhase.RUNNING

@@ -36,24 +36,15 @@ def test_the_last_command_of_a_script_hears_sigterm(runner: Runner) -> None:
     wait_until(lambda: not runner.pods(), "it ends long before its grace of 100 s", timeout_seconds=60)
 
 
-def test_a_program_that_ended_is_kept_for_whoever_looks_and_ends_when_it_is_told_to(runner: Runner) -> None:
-    runner.apply(own("echo here; exit 3", runtime={"enable_crash_block": True}))
-    runner.wait_for_line(
-        "slipway: the program ended with exit code 3. It is not started again (runtime.enable_crash_block)."
-    )
+def test_a_program_that_ended_is_not_started_again_and_ends_when_it_is_told_to(runner: Runner) -> None:
+    script = "trap 'exit 3' TERM; echo up; i=0; while [ $i -lt 3 ]; do sleep 1; i=$((i + 1)); done; exit 4"
+    runner.apply(own(script, runtime={"enable_crash_block": True}))
+    runner.wait_for_line("slipway: the program has ended and is not started again (runtime.enable_crash_block).")
     status = runner.status()
-    assert (status["ready"], status["restartCount"], list(status["state"])) == (False, 0, ["running"])
+    assert (status["ready"], status["restartCount"], list(status["state"])) == (False, 1, ["running"])
+    assert status["lastState"]["terminated"]["exitCode"] == 4
     runner.kube.kubectl("scale", "deployment", "-n", runner.namespace, "--all", "--replicas=0")
     wait_until(lambda: not runner.pods(), "it ends at once", timeout_seconds=60)
-
-
-def test_a_crash_block_hands_sigterm_on_and_ends_with_the_program(runner: Runner) -> None:
-    script = "trap 'echo heard; exit 0' TERM; echo up; while :; do sleep 1; done"
-    runner.apply(own(script, runtime={"enable_crash_block": True}))
-    runner.wait_for_line("up")
-    (pod,) = runner.pods()
-    runner.kube.kubectl("delete", "pod", "-n", runner.namespace, pod["metadata"]["name"], "--wait=true")
-    wait_until(lambda: len(runner.pods()) == 1, "another took its place", timeout_seconds=60)
 
 
 def test_slipways_image_runs_without_root_and_can_write_where_it_must(kube: KubeCluster, namespace: str) -> None:

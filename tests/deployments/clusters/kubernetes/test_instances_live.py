@@ -1,4 +1,4 @@
-"""A service whose number of instances Kubernetes chooses, by the way that a worker goes."""
+"""Services that are not what their Deployment alone says: scaled by Kubernetes, or not started again."""
 
 from __future__ import annotations
 
@@ -48,3 +48,15 @@ def test_what_the_autoscaler_makes_is_what_is_wanted_and_nobody_takes_it_back(be
         bench.look("scaled")
         assert {verb: writes.get(verb, 0) for verb in before} == before
     assert Service.objects.get(name="scaled").serving_revision is not None
+
+
+def test_a_program_that_is_not_started_again_fails_at_once_with_its_last_words(bench: Bench) -> None:
+    case = Case(
+        "blocked", ("Failed", "CrashLoopBackOff", "UnknownFlag"), "does not know the flag --modle.",
+        container={"script": "echo 'error: unrecognized arguments: --modle=x' >&2; exit 2"},
+        others={"runtime": {"enable_crash_block": True}},
+    )  # fmt: skip
+    bench.deploy(case)
+    assert bench.wait(120) == bench.expected()
+    service = Service.objects.get(name="blocked")
+    assert case.words in service.message
