@@ -38,7 +38,7 @@ def kubernetes(kube: KubeCluster, namespace: str, db: None) -> KubernetesCluster
     return KubernetesCluster(kube.settings(namespace, images={"tools": require_image(kube)}))
 
 
-@pytest.fixture(params=["local", pytest.param("kubernetes", marks=pytest.mark.kubernetes)])
+@pytest.fixture(params=["local", pytest.param("kubernetes", marks=[pytest.mark.kubernetes, pytest.mark.django_db])])
 def cluster(request: pytest.FixtureRequest) -> Cluster:
     """Every backend in turn; a new one joins by its name and a fixture of that name."""
     backend: Cluster = request.getfixturevalue(request.param)
