@@ -134,12 +134,12 @@ def fresh_namespace(cluster: KubeCluster) -> Iterator[str]:
         cluster.try_kubectl("delete", "namespace", name, "--wait=false", "--ignore-not-found")
 
 
-def require_image(cluster: KubeCluster) -> str:
-    """The image that tests' pods run; a cluster without it skips the test."""
+def require_image(cluster: KubeCluster, image: str = IMAGE) -> str:
+    """An image that tests' pods run; a cluster without it skips the test."""
     names = [
-        name for node in cluster.get("nodes")["items"] for image in node["status"].get("images", ())
-        for name in image.get("names") or ()
+        name for node in cluster.get("nodes")["items"] for kept in node["status"].get("images", ())
+        for name in kept.get("names") or ()
     ]  # fmt: skip
-    if IMAGE not in names:
-        pytest.skip(f"the cluster has no image {IMAGE}: build it with make images")
-    return IMAGE
+    if image not in names:
+        pytest.skip(f"the cluster has no image {image}: build it with make images")
+    return image

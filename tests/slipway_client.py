@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 
-from tests.slipway_process import SlipwayProcess
 from tests.waiting import wait_until
 
 PASSWORD = "correct-horse-battery"
 
 
+class Addressed(Protocol):
+    """A Slipway somewhere: ``SlipwayProcess``, or one that a cluster runs."""
+
+    @property
+    def address(self) -> str: ...
+
+
 class SlipwayClient:
     """REST as the administrator; every call retries while the server is restarted, as a patient program would."""
 
-    def __init__(self, slipway: SlipwayProcess) -> None:
+    def __init__(self, slipway: Addressed, password: str = PASSWORD) -> None:
         self.slipway = slipway
         self.http = httpx.Client(
-            base_url=slipway.address, auth=("admin", PASSWORD), timeout=httpx.Timeout(60, connect=10), trust_env=False
+            base_url=slipway.address, auth=("admin", password), timeout=httpx.Timeout(60, connect=10), trust_env=False
         )
 
     def call(self, method: str, path: str, json: Any = None, *, patience_seconds: float = 30.0) -> httpx.Response:

@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import yaml
 
 from console.environment import REPOSITORY
 from k8s.make_secrets import render
 from tests.kube import KubeCluster
+from tests.slipway_client import SlipwayClient
 
 Manifest = dict[str, Any]
 #: Of these there is one in a cluster, whatever the namespace.
@@ -45,6 +47,13 @@ def rename(manifests: list[Manifest], namespace: str) -> list[Manifest]:
         if manifest["kind"] == "ClusterRoleBinding":
             manifest["roleRef"]["name"] = f"{namespace}-{manifest['roleRef']['name']}"
     return renamed
+
+
+@dataclass(frozen=True)
+class Front:
+    """Where requests go."""
+
+    address: str
 
 
 @dataclass(frozen=True)
@@ -82,6 +91,12 @@ class Installation:
     def address(self, service: str) -> str:
         """Of one of its Services: cluster addresses answer on this machine."""
         return f"http://{self.kubectl('get', 'service', service, '--output=jsonpath={.spec.clusterIP}')}"
+
+    def client(self) -> SlipwayClient:
+        """REST goes to the console, and what a service's address is for to the gateway, as the Ingress has it."""
+        client = SlipwayClient(Front(self.address("slipway-gateway")), self.admin_password)
+        client.http.base_url = httpx.URL(self.address("slipway-console"))
+        return client
 
     def describe(self) -> str:
         """Pods, last events and last log lines, for the report of a test that failed."""
