@@ -135,8 +135,10 @@ def build_stage(image: Image, stage: Stage, keys: Mapping[str, str], cellar: Cel
         return
     began = time.monotonic()
     base = keys.get(stage.base) or build_debian(cellar)
+    # A command may write to any file; copies do not, and put new ones in place of those that are there.
+    by_links = all(isinstance(step, Copy) for step in stage.steps)
     with cellar.fill(key) as root:
-        root_folder.copy_tree(cellar.root(base), root)
+        root_folder.copy_tree(cellar.root(base), root, by_links=by_links)
         for step in stage.steps:
             if not isinstance(step, Copy):
                 root_folder.run(root, step, os.environ)
@@ -145,7 +147,9 @@ def build_stage(image: Image, stage: Stage, keys: Mapping[str, str], cellar: Cel
             else:
                 origin = cellar.root(keys[step.origin])
                 for source in step.sources:
-                    root_folder.copy_tree(origin / source.lstrip("/"), root / step.target.lstrip("/"))
+                    root_folder.copy_tree(
+                        origin / source.lstrip("/"), root / step.target.lstrip("/"), by_links=by_links
+                    )
     say(f"{image.name}: {stage.name} took {time.monotonic() - began:.0f} s")
 
 

@@ -83,6 +83,7 @@ class Context:
                 else:
                     file = into / path.name if target.endswith("/") or len(sources) > 1 else into
                 file.parent.mkdir(parents=True, exist_ok=True)
+                file.unlink(missing_ok=True)  # what is there may be another stage's as well
                 shutil.copy2(self.folder / name, file)
                 os.chown(file, 0, 0)
                 # Whatever the umask of the clone was: others, as which the image runs, may read.

@@ -67,11 +67,15 @@ def make_debian(root: Path) -> None:
     (root / "etc/resolv.conf").touch()
 
 
-def copy_tree(source: Path, target: Path) -> None:
-    """Everything as it is: owners, times, links. Into ``target`` where that is a folder. Raises BuildFailed."""
+def copy_tree(source: Path, target: Path, *, by_links: bool = False) -> None:
+    """Everything as it is: owners, times, links. Into ``target`` where that is a folder.
+
+    ``by_links`` shares the files' content with ``source``: for a tree that nothing will write to. Raises BuildFailed.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     here = f"{source}/." if source.is_dir() else str(source)
-    _check(("cp", "-a", "--reflink=auto", "-T", here, str(target)))
+    way = ("--link", "--force") if by_links else ("--reflink=auto",)
+    _check(("cp", "-a", *way, "-T", here, str(target)))
 
 
 def run(root: Path, step: Run, variables: Mapping[str, str]) -> None:

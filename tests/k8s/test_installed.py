@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
 import pytest
@@ -53,9 +54,17 @@ def inside(kube: KubeCluster) -> Iterator[Inside]:
 
 def test_everything_is_ready_and_knows_the_cluster(inside: Inside) -> None:
     wait_until(lambda: inside.client.http.get("/readyz").status_code == 200, "/readyz is 200", 60)
-    (listed,) = inside.client.call("GET", "/clusters").json()["Clusters"]
-    answer = inside.client.call("GET", f"/clusters/{listed['ClusterId']}").json()
-    assert "node-1" in json.dumps(answer), answer
+
+    def listed() -> dict[str, Any]:
+        (cluster,) = inside.client.call("GET", "/clusters").json()["Clusters"]
+        return dict(cluster)
+
+    wait_until(lambda: listed()["Health"] == "ok", "the cluster is watched", 60)
+    wait_until(
+        lambda: listed()["ReadyNodeCount"] >= 1 and listed()["FreeKnown"], "nodes and what is free are known", 60
+    )
+    described = inside.client.call("GET", f"/clusters/{listed()['ClusterId']}").json()
+    assert described["Connection"]["Way"] == "in-cluster", described
 
 
 def test_the_bundled_model_is_deployed_from_inside_chatted_with_changed_and_leaves_nothing(inside: Inside) -> None:
