@@ -20,6 +20,7 @@ from console.environment import REPOSITORY
 from k8s.make_secrets import render
 from tests.kube import KubeCluster
 from tests.slipway_client import SlipwayClient
+from tests.waiting import wait_until
 
 Manifest = dict[str, Any]
 #: Of these there is one in a cluster, whatever the namespace.
@@ -49,6 +50,14 @@ def rename(manifests: list[Manifest], namespace: str) -> list[Manifest]:
     return renamed
 
 
+def containers(manifest: Manifest) -> list[dict[str, Any]]:
+    """Of a Deployment or StatefulSet, those that begin before the others too; of anything else none."""
+    if manifest["kind"] not in ("Deployment", "StatefulSet"):
+        return []
+    pod = manifest["spec"]["template"]["spec"]
+    return [*pod["containers"], *pod.get("initContainers", ())]
+
+
 @dataclass(frozen=True)
 class Front:
     """Where requests go."""
@@ -76,17 +85,25 @@ class Installation:
     def kubectl(self, *words: str) -> str:
         return self.cluster.kubectl("--namespace", self.namespace, *words)
 
-    def wait_until_ready(self, seconds: int = 240) -> None:
+    def wait_until_ready(self, seconds: float = 300) -> None:
         """Every Deployment and the database are as wanted. Raises AssertionError with what was seen."""
-        for kind, name in self.workloads():
-            done = self.cluster.try_kubectl(
-                *("--namespace", self.namespace, "rollout", "status", f"{kind}/{name}", f"--timeout={seconds}s")
-            )
-            assert done.returncode == 0, f"{kind} {name}: {done.stderr}\n{self.describe()}"
+        try:
+            wait_until(lambda: not self.unready(), "all parts are ready", seconds)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\nnot ready: {self.unready()}\n{self.describe()}") from None
 
-    def workloads(self) -> list[tuple[str, str]]:
-        found = self.cluster.get("--namespace", self.namespace, "statefulsets,deployments")
-        return [(one["kind"].lower(), one["metadata"]["name"]) for one in found["items"]]
+    def unready(self) -> list[str]:
+        """Names of workloads that are not yet all that they shall be."""
+        return [
+            one["metadata"]["name"]
+            for one in self.workloads()
+            if one["status"].get("observedGeneration") != one["metadata"]["generation"]
+            or {one["status"].get(count, 0) for count in ("replicas", "readyReplicas", "updatedReplicas")}
+            != {one["spec"]["replicas"]}
+        ]
+
+    def workloads(self) -> list[Manifest]:
+        return list(self.cluster.get("--namespace", self.namespace, "statefulsets,deployments")["items"])
 
     def address(self, service: str) -> str:
         """Of one of its Services: cluster addresses answer on this machine."""
@@ -122,7 +139,10 @@ class Installation:
 
 @contextmanager
 def installed(cluster: KubeCluster, folder: str = "overlays/local") -> Iterator[Installation]:
-    """Install as docs/kubernetes.md says, and remove everything afterwards. Needs root for the database's folder."""
+    """Install as docs/kubernetes.md says, and remove everything afterwards. Needs root for the database's folder.
+
+    No cores are set aside: other tests' pods may have taken all that the node has.
+    """
     namespace = f"test-{uuid.uuid4().hex[:8]}"
     data = Path(tempfile.mkdtemp(prefix="slipway-postgres-"))
     manifests = rename(kustomize(cluster, folder), namespace)
@@ -130,6 +150,8 @@ def installed(cluster: KubeCluster, folder: str = "overlays/local") -> Iterator[
         if manifest["kind"] == "PersistentVolume":
             manifest["spec"]["local"]["path"] = str(data)
             manifest["spec"]["claimRef"] = {"namespace": namespace, "name": "data-slipway-postgres-0"}
+        for container in containers(manifest):
+            container["resources"]["requests"]["cpu"] = "0"
     secrets = json.loads(json.dumps(render(namespace, None, None)))
     try:
         for step in ([one for one in manifests if one["kind"] == "Namespace"], secrets["items"], manifests):

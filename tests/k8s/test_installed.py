@@ -19,7 +19,17 @@ from tests.waiting import wait_until
 pytestmark = [pytest.mark.kubernetes, pytest.mark.supervisor, pytest.mark.timeout(1500)]
 
 NAME = "capital_city"
-FORM = {"service_name": NAME, "model_source": "open-source", "model": "SmolLM2-135M-Instruct", "acceleration": "none"}
+#: The bundled model, with no cores set aside for it: other tests' pods may have taken all that the node has.
+DOCUMENT = {
+    "metadata": {"name": NAME, "instance": 1, "cpu": 1, "memory": 1000, "qos": "BestEffort"},
+    "containers": [
+        {
+            "image": "chat-llm-webui:3.0",
+            "script": "python webui/webui_server.py --port=8000 --model-path=SmolLM2-135M-Instruct",
+            "port": 8000,
+        }
+    ],
+}
 START_SECONDS = 180
 OWNED = (
     "deployments,replicasets,pods,services,endpointslices,secrets,persistentvolumeclaims,networkpolicies,"
@@ -69,7 +79,7 @@ def test_everything_is_ready_and_knows_the_cluster(inside: Inside) -> None:
 
 def test_the_bundled_model_is_deployed_from_inside_chatted_with_changed_and_leaves_nothing(inside: Inside) -> None:
     client = inside.client
-    answer = client.call("POST", "/llm-services", {**FORM, "instances": 1})
+    answer = client.call("POST", "/services", DOCUMENT)
     assert answer.status_code == 201, answer.text
     client.wait_for(NAME, "Running", START_SECONDS)
     ask_over_everything(client, NAME)

@@ -167,6 +167,16 @@ def test_the_local_overlay_runs_the_images_that_make_images_builds(rendered: dic
     assert images == {Image.read(name).reference for name in ("slipway", "postgres")}
 
 
+def test_the_local_overlay_leaves_a_small_node_s_cores_to_models(rendered: dict[str, list[Manifest]]) -> None:
+    asked = [
+        container["resources"]["requests"]["cpu"]
+        for _, spec in pod_specs(rendered["overlays/local"])
+        for container in (*spec["containers"], *spec.get("initContainers", ()))
+    ]
+    assert len(asked) > 7
+    assert {*asked} == {"20m"}
+
+
 def test_the_production_example_clones_and_copies_with_the_image_that_it_runs(
     rendered: dict[str, list[Manifest]],
 ) -> None:
