@@ -10,18 +10,18 @@ import openai
 import websocket
 
 from tests.inference_gateway.runtime_process import receive_round
-from tests.slipway_client import SlipwayClient
+from tests.slipway_client import RestClient
 
 CAPITAL = "What is the capital of France?"
 
 
-def address_of(client: SlipwayClient, name: str) -> tuple[str, str]:
+def address_of(client: RestClient, name: str) -> tuple[str, str]:
     """The service's address and token."""
     described = client.describe(name)
-    return f"{client.slipway.address}/api/predict/{name}", str(described["AccessToken"])
+    return f"{client.address}/api/predict/{name}", str(described["AccessToken"])
 
 
-def ask_over_everything(client: SlipwayClient, name: str) -> None:
+def ask_over_everything(client: RestClient, name: str) -> None:
     address, token = address_of(client, name)
     asked = {"prompt": CAPITAL, "temperature": 0, "max_new_tokens": 12}
     whole = httpx.post(address, json={**asked, "use_stream_chat": False}, headers={"Authorization": token}, timeout=120)

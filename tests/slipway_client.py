@@ -4,29 +4,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import httpx
 
+from tests.slipway_process import SlipwayProcess
 from tests.waiting import wait_until
 
 PASSWORD = "correct-horse-battery"
 
 
-class Addressed(Protocol):
-    """A Slipway somewhere: ``SlipwayProcess``, or one that a cluster runs."""
-
-    @property
-    def address(self) -> str: ...
-
-
-class SlipwayClient:
+class RestClient:
     """REST as the administrator; every call retries while the server is restarted, as a patient program would."""
 
-    def __init__(self, slipway: Addressed, password: str = PASSWORD) -> None:
-        self.slipway = slipway
+    def __init__(self, address: str, password: str = PASSWORD) -> None:
+        #: Where services are called.
+        self.address = address
         self.http = httpx.Client(
-            base_url=slipway.address, auth=("admin", password), timeout=httpx.Timeout(60, connect=10), trust_env=False
+            base_url=address, auth=("admin", password), timeout=httpx.Timeout(60, connect=10), trust_env=False
         )
 
     def call(self, method: str, path: str, json: Any = None, *, patience_seconds: float = 30.0) -> httpx.Response:
@@ -74,9 +69,7 @@ class SlipwayClient:
         """One request through the gateway with the service's token."""
         token = self.describe(name)["AccessToken"]
         headers = {"Authorization": token}
-        return httpx.get(
-            f"{self.slipway.address}/api/predict/{name}{path}", headers=headers, timeout=30, trust_env=False
-        )
+        return httpx.get(f"{self.address}/api/predict/{name}{path}", headers=headers, timeout=30, trust_env=False)
 
     def wait_answering(self, name: str, check: Callable[[httpx.Response], bool] | None = None) -> None:
         """Wait until a request through the gateway is answered with 200."""
@@ -89,3 +82,11 @@ class SlipwayClient:
             return response.status_code == 200 and (check is None or check(response))
 
         wait_until(answers, f"{name} answers through the gateway", 60)
+
+
+class SlipwayClient(RestClient):
+    """Of a Slipway whose processes the test has in hand."""
+
+    def __init__(self, slipway: SlipwayProcess) -> None:
+        super().__init__(slipway.address)
+        self.slipway = slipway

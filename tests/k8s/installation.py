@@ -19,7 +19,7 @@ import yaml
 from console.environment import REPOSITORY
 from k8s.make_secrets import render
 from tests.kube import KubeCluster
-from tests.slipway_client import SlipwayClient
+from tests.slipway_client import RestClient
 from tests.waiting import wait_until
 
 Manifest = dict[str, Any]
@@ -56,13 +56,6 @@ def containers(manifest: Manifest) -> list[dict[str, Any]]:
         return []
     pod = manifest["spec"]["template"]["spec"]
     return [*pod["containers"], *pod.get("initContainers", ())]
-
-
-@dataclass(frozen=True)
-class Front:
-    """Where requests go."""
-
-    address: str
 
 
 @dataclass(frozen=True)
@@ -109,9 +102,9 @@ class Installation:
         """Of one of its Services: cluster addresses answer on this machine."""
         return f"http://{self.kubectl('get', 'service', service, '--output=jsonpath={.spec.clusterIP}')}"
 
-    def client(self) -> SlipwayClient:
+    def client(self) -> RestClient:
         """REST goes to the console, and what a service's address is for to the gateway, as the Ingress has it."""
-        client = SlipwayClient(Front(self.address("slipway-gateway")), self.admin_password)
+        client = RestClient(self.address("slipway-gateway"), self.admin_password)
         client.http.base_url = httpx.URL(self.address("slipway-console"))
         return client
 

@@ -13,7 +13,7 @@ import pytest
 from tests.chatting import CAPITAL, address_of, ask_over_everything
 from tests.k8s.installation import Installation, installed
 from tests.kube import KubeCluster, require_image
-from tests.slipway_client import SlipwayClient
+from tests.slipway_client import RestClient
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.kubernetes, pytest.mark.supervisor, pytest.mark.timeout(1500)]
@@ -40,7 +40,7 @@ OWNED = (
 @dataclass(frozen=True)
 class Inside:
     installation: Installation
-    client: SlipwayClient
+    client: RestClient
 
     def objects(self) -> list[str]:
         """What there is in the namespace of services but what k8s/ itself put there."""
