@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from deployments.clusters.base import ProgramExit
@@ -27,8 +28,14 @@ def last_exit_of(container: Json, status: Json, own: Sequence[Json]) -> ProgramE
         kind, details = state_of(status, which)
         finished_at = moment(details.get("finishedAt"))
         if kind == "terminated" and finished_at is not None:
-            return exit_of(container, details, finished_at, own)
+            end = exit_of(container, details, finished_at, own)
+            return replace(end, cause="", values={}) if is_past(status, end) else end
     return None
+
+
+def is_past(status: Json, end: ProgramExit) -> bool:
+    """Whether the program that runs now has passed the startup check that ended the one before."""
+    return bool(status.get("started")) and end.cause == "ProbeFails" and end.values.get("kind") == "startup"
 
 
 def exit_of(container: Json, details: Json, finished_at: datetime, own: Sequence[Json]) -> ProgramExit:

@@ -20,6 +20,7 @@ from deployments.clusters.kubernetes.settings import KubernetesSettings
 from deployments.models import Service, Workspace
 from deployments.reconcile import reconcile
 from deployments.spec import ServiceSpec
+from tests.waiting import stretch
 
 #: Answers requests of any path that is a file, and 404 to others.
 SERVES = "exec python3 -m http.server $PORT"
@@ -58,11 +59,14 @@ class Bench:
 
     def deploy(self, *cases: Case) -> None:
         workspace = Workspace.objects.get_or_create(slug="default", defaults={"name": "Default"})[0]
-        operator = User.objects.filter(username="op").first() or User.objects.create_superuser("op", password="x")
+        operator = self.operator()
         for case in cases:
             self.cases[case.name] = case
             with self.under(case):
                 self.services[case.name] = lifecycle.create(workspace, operator, ServiceSpec.parse(case.document))
+
+    def operator(self) -> User:
+        return User.objects.filter(username="op").first() or User.objects.create_superuser("op", password="x")
 
     def under(self, case: Case) -> override_settings:
         usual = replace(self.usual, **case.settings)
@@ -75,7 +79,7 @@ class Bench:
 
     def wait(self, seconds: float) -> dict[str, tuple[str, str, str]]:
         """What each case is told to be once it is as expected, or when the time is over."""
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + seconds * stretch()
         told: dict[str, tuple[str, str, str]] = {}
         while time.monotonic() < deadline:
             waiting = [name for name, case in self.cases.items() if told.get(name) != case.told]
@@ -89,13 +93,22 @@ class Bench:
     def expected(self) -> dict[str, tuple[str, str, str]]:
         return {name: case.told for name, case in self.cases.items()}
 
-    def remove(self) -> None:
+    def remove(self, seconds: float = 60) -> None:
+        """Delete them all, until nothing of them is left."""
         for name, service in self.services.items():
             row = Service.objects.filter(pk=service.pk).first()
             if row is not None:
                 with self.under(self.cases[name]):
-                    lifecycle.delete(row, User.objects.get(username="op"))
-                    reconcile(row.pk)
+                    lifecycle.delete(row, self.operator())
+        deadline = time.monotonic() + seconds * stretch()
+        while self.services:
+            assert time.monotonic() < deadline, f"still there: {sorted(self.services)}"
+            for name in list(self.services):
+                with self.under(self.cases[name]):
+                    reconcile(self.services[name].pk)
+                if not Service.objects.filter(pk=self.services[name].pk).exists():
+                    del self.services[name], self.cases[name]
+            time.sleep(0.3)
 
 
 def told_of(service: Service) -> tuple[str, str, str]:

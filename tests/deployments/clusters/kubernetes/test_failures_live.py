@@ -14,7 +14,7 @@ from tests.deployments.clusters.kubernetes.failing import Bench, Case, registry
 from tests.deployments.clusters.kubernetes.watcher_process import deployment, watching
 from tests.kube import KubeCluster, fresh_namespace, require_image
 
-pytestmark = [pytest.mark.kubernetes, pytest.mark.django_db(transaction=True), pytest.mark.timeout(480)]
+pytestmark = [pytest.mark.kubernetes, pytest.mark.django_db(transaction=True), pytest.mark.timeout(900)]
 
 FAILED, WAITING = "Failed", "Waiting"
 QUICK = {"period_seconds": 1, "initial_delay_seconds": 0, "timeout_seconds": 1}
@@ -77,7 +77,7 @@ def cases_of_programs() -> list[Case]:
         Case("liveness", (FAILED, "CrashLoopBackOff", "ProbeFails"), "The liveness check of /health was answered 404",
              container={"liveness_check": {**NO_PAGE, "failure_threshold": 1}, "startup_check": LATER_OPEN}),
         Case("readiness", (FAILED, "NeverReady", "CheckFails"), "and its check does not pass.",
-             container={"startup_check": {**OPEN_PORT, "failure_threshold": 3},
+             container={"startup_check": {**OPEN_PORT, "failure_threshold": 30},
                         "health_check": {**NO_PAGE, "failure_threshold": 1}}),
         Case("sidecar", (FAILED, "PreparationFailed", "SidecarEnds"), "The container side-1 beside the program ended",
              beside=[{"image": "tools:1", "script": "exit 3"}]),
@@ -130,10 +130,10 @@ def test_every_failure_of_pods_gives_its_card(kube: KubeCluster, bench: Bench) -
             *cases_of_storage(),
             *cases_of_rules(quota, limits, security),
         )
-        assert bench.wait(300) == bench.expected()
-        bench.remove()
-    for name, case in bench.cases.items():
-        told_well(bench.services[name], case)
+        assert bench.wait(120) == bench.expected()
+        for name, case in bench.cases.items():
+            told_well(Service.objects.get(pk=bench.services[name].pk), case)
+        bench.remove()  # while the namespaces of the rules are there
 
 
 def bind(kube: KubeCluster, quota: str, limits: str, security: str) -> None:

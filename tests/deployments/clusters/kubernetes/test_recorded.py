@@ -109,3 +109,15 @@ def test_without_knowledge_of_the_nodes_a_shortage_is_waited_for_without_numbers
 def test_a_program_that_runs_is_in_no_trouble(name: str) -> None:
     seen = observe(name)
     assert (seen.trouble, [one.trouble for one in seen.instances]) == (None, [None])
+
+
+def test_a_startup_check_that_passed_at_the_next_try_is_held_against_nobody() -> None:
+    kept: Any = json.loads((RECORDED / "startup-fails.json").read_text(encoding="utf-8"))
+    (pod,) = kept["pods"].values()
+    (instance,) = observe_service(View("a", kept["pods"], {}, kept["events"]), NOW).instances
+    assert instance.last_exit is not None
+    assert instance.last_exit.cause == "ProbeFails"
+    pod["status"]["containerStatuses"][0]["started"] = True
+    (instance,) = observe_service(View("a", kept["pods"], {}, kept["events"]), NOW).instances
+    assert instance.last_exit is not None
+    assert instance.last_exit.cause == ""
