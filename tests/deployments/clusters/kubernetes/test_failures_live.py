@@ -151,10 +151,12 @@ def take_some_cpu(kube: KubeCluster, namespace: str) -> None:
 
 
 def told_well(service: Service, case: Case) -> None:
-    """The card's words, its cure, and that it was said once: a failure that is tried again does not come and go."""
+    """The card's words, its cure, and that it does not come and go while the failure is tried again: it is said once
+    while that may help, and once when it does not.
+    """
     events = list(service.events.filter(cause=case.told[2]).order_by("pk"))
-    assert len(events) == 1, [(one.code, one.cause, one.message) for one in service.events.order_by("pk")]
-    assert case.words in events[0].message, events[0].message
+    assert 1 <= len(events) <= 2, [(one.code, one.cause, one.message) for one in service.events.order_by("pk")]
+    assert case.words in events[-1].message, events[-1].message
     card = find_card(service, [])
     assert card is not None
     assert card.cure
