@@ -148,6 +148,9 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 }
 # A publish happens inside a person's request: after a second without a broker the sweep takes over.
 CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 2, "interval_start": 0, "interval_step": 0.2, "interval_max": 0.5}
+# The others have 0, which comes first: a thousand services that move at once must not keep the sweep waiting until it
+# has expired.
+CELERY_TASK_ROUTES = {"deployments.tasks.reconcile_service": {"priority": 9}}
 CELERY_BEAT_SCHEDULE = {
     "sweep": {"task": "deployments.tasks.sweep", "schedule": 2.0, "options": {"expires": 2.0}},
     "tidy": {"task": "deployments.tasks.tidy", "schedule": 30.0, "options": {"expires": 30.0}},

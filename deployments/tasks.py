@@ -22,12 +22,7 @@ from deployments.timelines import prune_old_steps
 logger = logging.getLogger(__name__)
 
 
-#: Of a look at a service; the others keep 0, which comes first: a thousand services that move at once must not keep the
-#: sweep waiting until it has expired.
-LOOK_PRIORITY = 9
-
-
-@shared_task(name="deployments.tasks.reconcile_service", priority=LOOK_PRIORITY)
+@shared_task(name="deployments.tasks.reconcile_service")
 def reconcile_service(service_id: int) -> None:
     """One step towards what is wanted; asks for the next where something is in motion."""
     try:
