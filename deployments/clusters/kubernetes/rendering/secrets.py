@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 from collections.abc import Iterator
 
@@ -13,6 +14,7 @@ from deployments.clusters.preview import SECRET_NAME
 from deployments.spec import ServiceSpec
 
 TOKEN_KEY = "token"
+LONGEST_NAME = 200
 #: Where a login to Docker's own registry is kept.
 DOCKER_HUB = "https://index.docker.io/v1/"
 
@@ -23,8 +25,9 @@ def is_secret_name(name: str) -> bool:
 
 
 def variable_key(container: int, name: str) -> str:
-    """The Secret's key of a variable of the container at that place of the document."""
-    return f"containers.{container}.env.{name}"
+    """The Secret's key of a variable of the container at that place of the document; keys are no longer than 253."""
+    short = name if len(name) <= LONGEST_NAME else hashlib.sha256(name.encode()).hexdigest()
+    return f"containers.{container}.env.{short}"
 
 
 def git_key(mount: int, part: str) -> str:

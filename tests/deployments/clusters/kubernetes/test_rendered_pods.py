@@ -247,6 +247,14 @@ def test_variables_that_are_named_like_secrets_lie_in_the_secret() -> None:
     assert "hf_" not in json.dumps(rendered(case))
 
 
+def test_a_variable_with_a_very_long_name_has_a_valid_key() -> None:
+    names = ["A" * 250 + "_KEY", "B" * 250 + "_KEY"]
+    case = Case(document({"env": [{"name": name, "value": name[0]} for name in names]}), facts=ClusterFacts())
+    keys = list(rendered(case, "Secret")["data"])
+    assert len(set(keys)) == 2
+    assert max(map(len, keys)) <= 253
+
+
 def test_no_secret_is_made_where_there_is_nothing_to_keep() -> None:
     assert objects(Case(document(), facts=ClusterFacts()), "Secret") == []
 
