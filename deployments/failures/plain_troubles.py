@@ -37,11 +37,6 @@ PLAIN: Mapping[str, Callable[[Values, bool], Worded]] = {
         say("Choose another instance type, or let an administrator label a node."),
         CLUSTER,
     ),
-    "NodesTainted": plain(
-        say("Every node that would do is kept for others: %(taint)s."),
-        say("Add a node, or let an administrator free one for these services."),
-        CLUSTER,
-    ),
     "NodesAway": plain(
         say("No node takes instances now."),
         say("Starts by itself when a node is back. See the cluster."),

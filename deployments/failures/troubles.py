@@ -123,6 +123,15 @@ def wrong_product(values: Values, _: bool) -> Worded:
     return what, say("Choose another instance type, or add such a node."), GPU
 
 
+def nodes_tainted(values: Values, _: bool) -> Worded:
+    taint = text(values, "taint")
+    if taint:
+        what = say("Every node that would do is kept for others: %(taint)s.", taint=taint)
+    else:
+        what = say("Every node that would do is kept for others.")
+    return what, say("Add a node, or let an administrator free one for these services."), CLUSTER
+
+
 def surge_blocked(values: Values, is_waiting: bool) -> Worded:
     short, _, _ = WORDINGS[text(values, "short") or "CpuShort"](values, is_waiting)
     what = join(short, say("The old instances hold the rest, and the rolling strategy lets none of them end first."))
@@ -232,6 +241,7 @@ WORDINGS: Mapping[str, Callable[[Values, bool], Worded]] = {
     "GpuShort": gpu_short,
     "GpuNotOffered": no_gpu,
     "GpuProductMissing": wrong_product,
+    "NodesTainted": nodes_tainted,
     "SurgeBlocked": surge_blocked,
     "QuotaExceeded": quota_exceeded,
     "LimitExceeded": limit_exceeded,

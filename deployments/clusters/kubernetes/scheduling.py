@@ -196,9 +196,9 @@ def trouble_by_message(spec: Json, message: str, since: datetime | None) -> Trou
         return Trouble("SpreadBlocked", {}, since)
     if "affinity/selector" in message:
         return selector_trouble(spec, (), since)
-    tainted = re.search(r"untolerated taint(?:\(s\))? ?\{?([^},]*)", message)
-    if tainted:
-        return Trouble("NodesTainted", {"taint": tainted[1].strip().rstrip(":")}, since)
+    tainted = re.search(r"untolerated taint(?:\(s\))?(?: \{([^}]*)\})?", message)
+    if tainted:  # newer schedulers count them only
+        return Trouble("NodesTainted", {"taint": (tainted[1] or "").replace(": ", "=").rstrip("=")}, since)
     if "were unschedulable" in message or message.startswith("no nodes available"):
         return Trouble("NodesAway", {}, since, is_waiting=True)
     reason = re.sub(r"^0/\d+ nodes are available: ", "", message).rstrip(". ")

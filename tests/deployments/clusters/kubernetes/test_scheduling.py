@@ -139,6 +139,7 @@ def test_a_cluster_that_grows_is_waited_for() -> None:
         ("0/3 nodes are available: 3 node(s) didn't match pod topology spread constraints.", "SpreadBlocked"),
         ("0/3 nodes are available: 1 node(s) had volume node affinity conflict.", "VolumeElsewhere"),
         ("0/3 nodes are available: 3 node(s) had untolerated taint {team: vision}.", "NodesTainted"),
+        ("0/1 nodes are available: 1 node(s) had untolerated taint(s). no new claims to deallocate", "NodesTainted"),
         ("0/3 nodes are available: 3 node(s) were unschedulable.", "NodesAway"),
         ("running PreBind plugin: something of its own", "Unschedulable"),
     ],
