@@ -33,7 +33,8 @@ from deployments.words import join, say
 logger = logging.getLogger(__name__)
 
 STOPPED_CHECK_SECONDS = 300.0
-CLAIM_SECONDS = 5.0  # a look that a sweep has asked for is asked for again after this
+CLAIM_SECONDS = 5.0  # a look that a sweep has asked for is asked for again after this, at the earliest
+CLAIM_SECONDS_EACH = 0.1  # of many at once: asked for sooner again than they are done, looks would only pile up
 DELETE_PATIENCE_SECONDS = 120.0
 #: How soon a cluster is asked again that could not do it, at the latest.
 ERROR_CHECK_SECONDS = 10.0
@@ -302,16 +303,24 @@ def reconcile_deletion(service: Service, cluster: Cluster) -> Step:
 
 
 def due_services(limit: int = 500) -> list[int]:
-    """Claim the services whose look is due, so that two sweeps do not enqueue the same ones."""
+    """Claim the services whose look is due, so that two sweeps do not enqueue the same ones.
+
+    For ``claim_seconds``: the more there are, the later the last is looked at.
+    """
     now = timezone.now()
     due = list(
         Service.objects.filter(next_check_at__lte=now).order_by("next_check_at").values_list("pk", flat=True)[:limit]
     )
     if due:
         Service.objects.filter(pk__in=due, next_check_at__lte=now).update(
-            next_check_at=now + timedelta(seconds=CLAIM_SECONDS)
+            next_check_at=now + timedelta(seconds=claim_seconds(len(due)))
         )
     return due
+
+
+def claim_seconds(count: int) -> float:
+    """How long so many looks may take that are asked for at once."""
+    return max(CLAIM_SECONDS, count * CLAIM_SECONDS_EACH)
 
 
 def due_after_boot() -> int:

@@ -15,7 +15,7 @@ from deployments.clusters import get_cluster
 from deployments.models import Service
 from deployments.notices import prune_notices
 from deployments.readiness import stamp_worker_heartbeat
-from deployments.reconcile import CLAIM_SECONDS, due_after_boot, due_services, reconcile, remove_orphans
+from deployments.reconcile import claim_seconds, due_after_boot, due_services, reconcile, remove_orphans
 from deployments.sign_ins import forget_old_sign_ins
 from deployments.timelines import prune_old_steps
 
@@ -48,9 +48,10 @@ def note_work() -> None:
 def sweep() -> None:
     """Every two seconds: stamp the heartbeat and enqueue every service whose look is due."""
     stamp_worker_heartbeat()
-    for service_id in due_services():
+    due = due_services()
+    for service_id in due:
         # A worker that lags behind finds the same service due again by then: two looks in its queue are one too many.
-        reconcile_service.apply_async((service_id,), expires=CLAIM_SECONDS)
+        reconcile_service.apply_async((service_id,), expires=claim_seconds(len(due)))
 
 
 @shared_task(name="deployments.tasks.tidy")
