@@ -11,6 +11,7 @@ from pathlib import Path
 import yaml
 
 from deployments.clusters.kubernetes.connection import Connection
+from deployments.clusters.kubernetes.kinds import POD
 from deployments.clusters.kubernetes.settings import KubernetesSettings
 from tests.kube import KubeCluster
 
@@ -64,6 +65,14 @@ def bare_connection(cluster: KubeCluster) -> Connection:
     return Connection(replace(settings, requests_a_second=10_000.0, burst=10_000))
 
 
-def patch_pod(cluster: KubeCluster, name: str, change: Mapping[str, object], *, subresource: str = "") -> None:
-    where = ("--subresource", subresource) if subresource else ()
-    cluster.kubectl("patch", "pod", name, "-n", NAMESPACE, "--type=strategic", *where, "-p", json.dumps(change))
+def patch_pod(connection: Connection, name: str, change: Mapping[str, object], *, subresource: str = "") -> None:
+    """Change a pod of Slipway's; returns when the API server has answered."""
+    client = connection.client
+    answer = client.pool.request(
+        "PATCH",
+        client.server + POD.path(NAMESPACE, name) + (f"/{subresource}" if subresource else ""),
+        body=json.dumps(change).encode(),
+        headers=client.headers() | {"Content-Type": "application/strategic-merge-patch+json"},
+    )
+    if answer.status != 200:
+        raise RuntimeError(f"pod {name} was not changed: {answer.status} {answer.data.decode()}")
