@@ -154,7 +154,11 @@ def test_pods_ask_for_the_secrets_that_are_made(rendered: dict[str, list[Manifes
         for container in (*spec["containers"], *spec.get("initContainers", ())):
             sources = [source["secretRef"]["name"] for source in container.get("envFrom", ()) if "secretRef" in source]
             assert {*sources} <= names.keys()
-            keys = [one["valueFrom"]["secretKeyRef"] for one in container.get("env", ()) if "valueFrom" in one]
+            keys = [
+                one["valueFrom"]["secretKeyRef"]
+                for one in container.get("env", ())
+                if "secretKeyRef" in one.get("valueFrom", ())
+            ]
             assert all(key["key"] in names[key["name"]] for key in keys)
 
 
