@@ -148,7 +148,7 @@ DOCUMENTED = [
 def test_describe_has_every_documented_field_and_none_is_null(owner: Api, make_service: Make) -> None:
     make_service("plain")
     make_service(
-        "full", metadata={"name": "full", "cpu": 0.5, "memory": 512, "gpu": 0, "group": None, "gpu_memory": "x"}
+        "full", metadata={"name": "full", "cpu": 0.5, "memory": 512, "gpu": 0, "group": None, "gpu_memory": None}
     )
     for name in ("plain", "full"):
         status, answer = owner.get(f"services/local/{name}")
