@@ -25,7 +25,8 @@ CAPITAL = "What is the capital of France?"
 
 @pytest.fixture(scope="session")
 def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
-    with running(tmp_path_factory.mktemp("runtime") / "log", "--context=2048") as started:
+    # A small model that is asked for no end may tell on for 2,048 tokens, which take minutes on a busy machine.
+    with running(tmp_path_factory.mktemp("runtime") / "log", "--context=2048", "--max-new-tokens=256") as started:
         yield started
 
 
