@@ -20,10 +20,11 @@ def times(api: httpx.Client, action: str, name: str) -> int:
 def test_no_page_s_html_holds_the_token(signed_in: Page, api: httpx.Client, chat_service: str) -> None:
     token = api.get(f"/services/local/{chat_service}").json()["AccessToken"]
     assert len(token) > 20
+    instance = api.get(f"/services/local/{chat_service}/instances").json()["Instances"][0]["InstanceName"]
     looked, holding = 0, []
     for pattern in PAGES:
         if "{failed}" not in pattern:
-            path = pattern.format(chat=chat_service)
+            path = pattern.format(chat=chat_service, instance=instance)
             answer = signed_in.request.get(path)
             looked += 1
             if token in answer.text():
