@@ -131,6 +131,7 @@ class KubernetesCluster:
         pod = self.connection.find(POD, instance)
         if pod is not None and self._looker.is_ours(pod, service_uid) and not is_ending(pod):
             self.connection.delete(pod)
+            self._looker.forget(service_uid)
 
     def orphans(self, wanted: Iterable[str]) -> tuple[str, ...]:
         """See ``Cluster.orphans``. Only what carries this database's mark is its own."""

@@ -95,6 +95,10 @@ class Looker:
         self._listed[service_uid] = known
         return known
 
+    def forget(self, service_uid: str) -> None:
+        """What was listed of a service a moment ago is not so any more."""
+        self._listed.pop(service_uid, None)
+
     def _list(self, kind: Kind, labels: str) -> Iterator[Manifest]:
         try:
             yield from self._connection.list(kind, Selection(labels)).items
