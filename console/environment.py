@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from console.kubernetes_environment import KUBERNETES_SETTINGS, kubernetes_settings
 from console.setting_values import (
@@ -296,6 +296,13 @@ class Environment:
             name = urlsplit(self.public_url).hostname or ""
             hosts.append(f"[{name}]" if ":" in name else name)
         return list(dict.fromkeys(hosts))
+
+    @property
+    def redis_database(self) -> int:
+        """The number of the database that ``redis_url`` names: ``redis://host/3`` or ``unix:///path?db=3``."""
+        parts = urlsplit(self.redis_url)
+        named = parse_qs(parts.query).get("db", [""])[0] or ("" if parts.scheme == "unix" else parts.path.strip("/"))
+        return int(named) if named.isdecimal() else 0
 
     @property
     def celery_broker_url(self) -> str:

@@ -125,7 +125,8 @@ CHANNEL_LAYERS = {
         "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
         "CONFIG": {
             "hosts": [{"address": SLIPWAY.redis_url, "socket_timeout": 5, "socket_connect_timeout": 2}],
-            "prefix": "slipway:channels",
+            # What is published crosses the databases of one Redis; two Slipways have a database each.
+            "prefix": f"slipway:{SLIPWAY.redis_database}:channels",
         },
     }
 }

@@ -202,3 +202,18 @@ def test_an_https_address_makes_the_cookies_secure(tmp_path: Path, public_url: s
         check=True,
     )
     assert done.stdout.split(" ", 2) == [str(is_secure), str(is_secure), f"['{public_url}']\n"]
+
+
+@pytest.mark.parametrize(
+    ("url", "number"),
+    [
+        ("redis://there:6379/3", 3),
+        ("redis://there:6379", 0),
+        ("rediss://:secret@there:6379/12?socket_timeout=2", 12),
+        ("redis://there:6379/0?db=4", 4),
+        ("unix:///run/valkey.sock?db=5", 5),
+        ("unix:///run/valkey.sock", 0),
+    ],
+)
+def test_two_slipways_of_one_redis_are_told_apart_by_their_databases(url: str, number: int) -> None:
+    assert Environment.parse({"REDIS_URL": url}).redis_database == number

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.utils import timezone
 
 from deployments.clusters.kubernetes.connection import Connection
@@ -110,7 +110,8 @@ def test_a_lease_is_one_watcher_s_until_it_runs_out_or_is_given_back() -> None:
     assert not second.claim(now + timedelta(seconds=20))
     assert second.claim(now + timedelta(seconds=26))
     assert not first.renew(now + timedelta(seconds=27)), "it is too late"
-    assert not first.is_held(now + timedelta(seconds=27))
+    with transaction.atomic():
+        assert not first.is_held(now + timedelta(seconds=27))
     second.release(now + timedelta(seconds=28))
     assert first.claim(now + timedelta(seconds=29))
 
