@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
 
@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 
 from deployments.catalog import CatalogModel, Precision, find_model, find_repository, load_catalog
 from deployments.clusters.base import Capacity, Refusal
+from deployments.differences import leaves
 from deployments.engines import EngineCommand, Launch, read_command
 from deployments.engines.commands import container_words
 from deployments.fitting import Recommendation, Wanted
@@ -199,8 +200,8 @@ def llm_request_of(document: Mapping[str, Any]) -> tuple[LlmRequest | None, list
     )
     # Whichever GPU is recommended without a cluster, it must not add a precision to the command.
     rendered = _render(request, replace(recommend_for(request, ()), precision=wanted_of(request).precision))
-    again = dict(_leaves(rendered))
-    lost = [path for path, value in _leaves(document) if path not in again or again[path] != value]
+    again = dict(leaves(rendered))
+    lost = [path for path, value in leaves(document) if path not in again or again[path] != value]
     if _says_the_same(containers[0], rendered["containers"][0]):
         lost = [path for path in lost if path not in ("containers[0].script", "containers[0].command")]
     if request.model_source == CUSTOM and QUANTITY_LABEL not in document.get("labels", {}):
@@ -277,15 +278,3 @@ def _says_the_same(given: Mapping[str, Any], rendered: Mapping[str, Any]) -> boo
     ignored = ("model", "model-path")
     flags = [sorted(pair for pair in command.arguments.flags if pair[0] not in ignored) for command in (one, other)]
     return flags[0] == flags[1]
-
-
-def _leaves(value: object, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Every value of a document with its path, such as ``containers[0].port``."""
-    if isinstance(value, Mapping) and value:
-        for key, inner in value.items():
-            yield from _leaves(inner, f"{path}.{key}".lstrip("."))
-    elif isinstance(value, list) and value:
-        for index, inner in enumerate(value):
-            yield from _leaves(inner, f"{path}[{index}]")
-    else:
-        yield path, value
