@@ -8,6 +8,7 @@ const bar = document.getElementById("bulk");
 const names = new Map(); // name → the actions that would change something of it
 let all = null; // the address whose every match is selected, or null
 let lastClicked = null;
+let refused = null; // the button that was pressed in vain; its reason stands until it could act, or another is selected
 
 const format = new Intl.NumberFormat(document.documentElement.lang);
 const rows = () => document.getElementById("rows");
@@ -87,11 +88,13 @@ function show() {
     button.setAttribute("aria-disabled", String(!can));
     button.title = can ? "" : bar.getAttribute(`data-cannot-${button.value}`);
   }
-  bar.querySelector("[data-bulk-reason]").hidden = true;
+  refused = refused?.matches("[data-cannot]") && count > 0 ? refused : null;
+  bar.querySelector("[data-bulk-reason]").hidden = refused === null;
   remember();
 }
 
 function select(box, isOn) {
+  refused = null;
   if (isOn) {
     names.set(box.value, box.dataset.can);
   } else {
@@ -145,6 +148,7 @@ if (bar) {
         const place = bar.querySelector("[data-bulk-reason]");
         place.textContent = button.title;
         place.hidden = false;
+        refused = button;
       }
     },
     true,

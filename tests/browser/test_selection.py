@@ -111,7 +111,10 @@ def test_rows_are_walked_selected_and_opened_by_keys_and_what_cannot_be_done_say
     stop = bar.get_by_role("button", name="Stop")
     expect(stop).to_have_attribute("aria-disabled", "true")
     stop.dispatch_event("click")
-    expect(bar.get_by_role("alert")).to_have_text("None of the selected services runs.")
+    reason = bar.get_by_role("alert")
+    expect(reason).to_have_text("None of the selected services runs.")
+    page.evaluate("() => document.dispatchEvent(new Event('slipway:updated'))")  # a row elsewhere has changed
+    expect(reason).to_be_visible()
     expect(page.get_by_role("dialog")).to_have_count(0)
     bar.get_by_role("button", name="Clear selection").click()
     expect(bar).to_be_hidden()
