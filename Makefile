@@ -1,7 +1,7 @@
 # Everything sets itself up: a Python of at least 3.11 and Node.js are all that has to be there.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run password test lint bench screenshots messages images clean setup python
+.PHONY: help run password test test-parts test-whole test-cluster lint bench screenshots messages images clean setup python
 
 BIN := .venv/bin
 
@@ -12,6 +12,11 @@ PARTS := -n 3 --dist loadfile -m "not browser and not supervisor and not kuberne
 WHOLE = -n 2 --dist loadfile -m "(browser or supervisor) and not kubernetes $(BUT)"
 # One cluster, whose node is this machine, for all of them; WITHOUT_CLUSTER=yes leaves them out.
 CLUSTER := -m kubernetes
+
+# In CI a test that failed is asked once more, alone, on a Slipway of its own: both answers are in the log.
+run_tests = @$(BIN)/python -m pytest -o cache_dir=.pytest_cache/$@ $(1) $(if $(CI),|| { \
+	echo "== what failed is asked once more"; \
+	$(BIN)/python -m pytest -o cache_dir=.pytest_cache/$@ --last-failed --last-failed-no-failures none; })
 
 # The first Python that is new enough; PYTHON=/path/to/python chooses another.
 PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
@@ -42,16 +47,27 @@ setup: python
 password: python
 	@"$(PYTHON)" bootstrap.py run && exec $(BIN)/python manage.py changepassword admin
 
-test: setup
 ifdef ARGS
+test: setup
 	@exec $(BIN)/python -m pytest $(ARGS)
 else
-	@$(BIN)/python -m pytest $(PARTS)
-	@$(BIN)/python -m pytest $(WHOLE)
+# One after the other, also with -j.
+test:
+	@$(MAKE) --no-print-directory test-parts
+	@$(MAKE) --no-print-directory test-whole
 ifndef WITHOUT_CLUSTER
-	@exec $(BIN)/python -m pytest $(CLUSTER)
+	@$(MAKE) --no-print-directory test-cluster
 endif
 endif
+
+test-parts: setup
+	$(call run_tests,$(PARTS))
+
+test-whole: setup
+	$(call run_tests,$(WHOLE))
+
+test-cluster: setup
+	$(call run_tests,$(CLUSTER))
 
 lint: setup
 	@$(BIN)/ruff check .
