@@ -20,6 +20,7 @@ from deployments.failures.cause import CLUSTER
 from deployments.llm_form import llm_request_of
 from deployments.llm_request import CUSTOM
 from deployments.models import Service, ServiceEvent, Status
+from deployments.status import IN_MOTION
 from deployments.words import number, translated
 
 LOG_LINES = 20
@@ -50,6 +51,8 @@ class Card:
     log_tail: str
     fix_href: str
     fix_word: str
+    title: str = ""  # of a service's present card
+    waits: bool = False  # for what comes by itself
 
     @property
     def is_repeated(self) -> bool:
@@ -63,7 +66,24 @@ def find_card(service: Service, events: list[ServiceEvent]) -> Card | None:
     found = next((event for event in events if event.code == service.reason and event.cure), None)
     if found is None:
         found = service.events.filter(code=service.reason, type=ServiceEvent.Type.WARNING).first()
-    return None if found is None else card_of(service, found, what=translated(service.sentence))
+    if found is None:
+        return None
+    waits = service.status in IN_MOTION
+    card = card_of(service, found, what=translated(service.sentence))
+    return replace(card, title=title_of(service, waits=waits), waits=waits)
+
+
+def title_of(service: Service, *, waits: bool) -> str:
+    """What a service's present card is about."""
+    if waits:
+        return _("What it waits for")
+    if service.reason == "UpdateHalted":
+        return _("Why the update was rolled back")
+    if service.status == Status.DELETE_FAILED:
+        return _("Why it cannot be deleted")
+    if service.status == Status.FAILED:
+        return _("Why it does not run")
+    return _("Why it is left as it is")
 
 
 def card_of(service: Service, event: ServiceEvent, *, what: str = "") -> Card:

@@ -21,6 +21,9 @@ WAY_OUT_AFTER = timedelta(seconds=10)
 READ_STEPS = 400
 WORDS = {
     Stage.SCHEDULED: gettext_lazy("Waiting for a worker"),
+    Stage.PLACING: gettext_lazy("Waiting for its place on a node"),
+    Stage.IMAGE: gettext_lazy("Pulling the image"),
+    Stage.WEIGHTS: gettext_lazy("Getting files and packages"),
     Stage.AGAIN: gettext_lazy("Waiting to be started again"),
     Stage.STARTING: gettext_lazy("Starting the program"),
     Stage.LOADING: gettext_lazy("Loading weights"),

@@ -1,6 +1,6 @@
 """The steps of an instance's start (console.md §4, "Timeline"). A step that a cluster does not have does not occur.
 
-Scheduled → (Image → Weights →) Starting → Loading → Warming ─▶ Ready        a language model's
+Scheduled → (Placing → Image → Weights →) Starting → Loading → Warming ─▶ Ready        a language model's
 Scheduled → …                 → Starting → Checking ──────────▶ Ready        any other program's
                    Again → Starting → …                                      after the program ended
                    … → Ending                                                from the wish that it ends until it is gone
@@ -14,7 +14,8 @@ import enum
 class Stage(enum.StrEnum):
     """What an instance is doing on its way to its first answer."""
 
-    SCHEDULED = "scheduled"  # wanted, and not made yet: waits for a worker, for its turn or for a node
+    SCHEDULED = "scheduled"  # wanted, and not made yet: waits for a worker, or for its turn
+    PLACING = "placing"  # made; waits for a node, or is prepared there
     IMAGE = "image"  # its image is pulled
     WEIGHTS = "weights"  # its files are copied or mounted, its packages installed
     AGAIN = "again"  # its program ended, and is not started again yet

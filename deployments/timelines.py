@@ -24,7 +24,7 @@ from deployments.stages import Stage
 
 #: On the way to the first answer, in order.
 WAY = (
-    Stage.SCHEDULED, Stage.IMAGE, Stage.WEIGHTS, Stage.STARTING,
+    Stage.SCHEDULED, Stage.PLACING, Stage.IMAGE, Stage.WEIGHTS, Stage.STARTING,
     Stage.LOADING, Stage.CHECKING, Stage.WARMING, Stage.READY,
 )  # fmt: skip
 #: A wish that is older belongs to something else.
@@ -71,7 +71,7 @@ def first_standing(seen: InstanceObservation, wish_at: datetime, now: datetime) 
     steps = []
     if timedelta() < made_at - wish_at < LONGEST_WAIT:
         steps.append(Over(Stage.SCHEDULED, DONE, wish_at, made_at))
-    before = (Stage.SCHEDULED, Stage.IMAGE, Stage.WEIGHTS)  # where the cluster makes it in steps
+    before = (Stage.PLACING, Stage.IMAGE, Stage.WEIGHTS)  # where the cluster makes it in steps
     return steps, Standing(seen.stage if seen.stage in before else Stage.STARTING, made_at)
 
 

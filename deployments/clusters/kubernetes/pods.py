@@ -229,7 +229,7 @@ def gpus_of(pod: Json) -> int:
 def stage_of(pod: Json, phase: InstancePhase, own: Sequence[Json]) -> tuple[Stage, str]:
     """How far a pod is that does not answer yet, and its step in a sentence (console.md §7)."""
     if phase is InstancePhase.PENDING:
-        return Stage.SCHEDULED, say("Waiting for a node.")
+        return Stage.PLACING, say("Waiting for a node.")
     if phase is InstancePhase.CREATING:
         return stage_of_creation(pod, own)
     if phase is InstancePhase.RUNNING:
@@ -244,7 +244,7 @@ def stage_of_creation(pod: Json, own: Sequence[Json]) -> tuple[Stage, str]:
         return Stage.IMAGE, say("Pulling the image %(image)s.", image=str(turn["image"]))
     if state_of(status)[0] == "running":
         return Stage.WEIGHTS, preparation_words(turn)
-    return Stage.SCHEDULED, say("Preparing the instance on %(node)s.", node=str(pod["spec"]["nodeName"]))
+    return Stage.PLACING, say("Preparing the instance on %(node)s.", node=str(pod["spec"]["nodeName"]))
 
 
 def container_in_turn(pod: Json) -> tuple[Json, Json]:

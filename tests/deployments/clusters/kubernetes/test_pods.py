@@ -37,7 +37,7 @@ def test_a_pod_that_is_to_end_takes_no_more_requests_however_ready_it_is() -> No
 
 def test_a_pod_without_a_node_waits_for_one() -> None:
     seen = look(pod(phase="Pending", node=""))
-    assert (seen.phase, seen.stage, seen.step) == (InstancePhase.PENDING, Stage.SCHEDULED, "Waiting for a node.")
+    assert (seen.phase, seen.stage, seen.step) == (InstancePhase.PENDING, Stage.PLACING, "Waiting for a node.")
 
 
 def test_pulling_an_image_is_told_until_it_is_pulled() -> None:
@@ -45,13 +45,13 @@ def test_pulling_an_image_is_told_until_it_is_pulled() -> None:
     pulling = event("Pulling", second=2)
     assert look(waiting, pulling).stage is Stage.IMAGE
     assert look(waiting, pulling).step == "Pulling the image kube.local/chat-llm:dev."
-    assert look(waiting, event("Pulled", second=3), pulling).stage is Stage.SCHEDULED
+    assert look(waiting, event("Pulled", second=3), pulling).stage is Stage.PLACING
 
 
 def test_events_of_another_pod_of_that_name_count_for_nothing() -> None:
     before = event("Pulling")
     before["involvedObject"]["uid"] = "another"
-    assert look(pod(phase="Pending", main=CREATING), before).stage is Stage.SCHEDULED
+    assert look(pod(phase="Pending", main=CREATING), before).stage is Stage.PLACING
 
 
 def test_an_init_container_at_work_is_the_step_of_weights() -> None:
