@@ -16,6 +16,7 @@ from django.contrib.auth.models import User
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import render
 
+from console import kept_forms
 from console.page_context import LIVE_HEADER, preferences_of
 from console.sign_ins import note_seen
 from deployments.accounts import NotAllowed, find_visible_service
@@ -53,6 +54,8 @@ def signed_in(
         except NotAllowed as refusal:
             return refuse(request, 403, str(refusal))
         response.headers.setdefault("Cache-Control", "no-store, private")
+        if not is_scripted(request):
+            kept_forms.give_back(request, response)
         return response
 
     functools.update_wrapper(guarded, view)
@@ -60,10 +63,13 @@ def signed_in(
 
 
 def ask_to_sign_in(request: HttpRequest) -> HttpResponse:
-    """The sign-in page, coming back here; for a script the form alone, with 401."""
+    """The sign-in page, coming back here, with what was typed; for a script the form alone, with 401."""
     if is_scripted(request):
         return render(request, "console/parts/sign_in_again.html", status=401)
     here = request.get_full_path() if request.method in ("GET", "HEAD") else page_of_form(request)
+    kept = kept_forms.keep(request)
+    if kept:
+        return render(request, "console/sign_in.html", {"next": here, "kept_form": kept}, status=401)
     return HttpResponseRedirect(f"{settings.LOGIN_URL}?{urlencode({'next': here})}")
 
 

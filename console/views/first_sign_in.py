@@ -15,7 +15,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
-from console import sign_ins
+from console import kept_forms, sign_ins
 from deployments.models import OneTimePassword
 from deployments.people import OneTimePasswordOver, set_own_password
 
@@ -25,14 +25,15 @@ KEY = "sets_own_password"
 OPEN_SECONDS = 30 * 60
 
 
-def remember(request: HttpRequest, user: User, there: str) -> None:
-    """Note that this browser has shown the one-time password."""
+def remember(request: HttpRequest, user: User, there: str, kept: str) -> None:
+    """Note that this browser has shown the one-time password. ``kept`` is what ``kept_forms.keep`` made."""
     request.session.flush()
     request.session[KEY] = {
         "user": user.pk,
         "proof": user.get_session_auth_hash(),  # another password meanwhile makes this one void
         "until": time.time() + OPEN_SECONDS,
         "next": there,
+        "kept": kept,
     }
     request.session.set_expiry(OPEN_SECONDS)
 
@@ -69,9 +70,11 @@ def new_password(request: HttpRequest) -> HttpResponse:
         except OneTimePasswordOver as over:
             errors, status = [str(over)], 409
         else:
-            there = request.session[KEY]["next"]
+            noted = request.session[KEY]
+            there = noted["next"]
             request.session.flush()
             sign_ins.begin(request, person)
+            kept_forms.await_page(request, noted["kept"], there)
             return HttpResponseRedirect(there)
     context = {"name": person.get_username(), "errors": errors, "title": _("Set your password")}
     return render(request, "console/first_sign_in.html", context, status=status)

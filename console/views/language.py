@@ -6,9 +6,13 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import override
 from django.views.decorators.http import require_POST
 
+from console.views.sign_in import show_form
+from deployments.languages import language_tag
 from deployments.models import Preferences
+from deployments.reader import requested_language
 
 YEAR_SECONDS = 365 * 24 * 3600
 
@@ -27,7 +31,13 @@ def choose_language(request: HttpRequest) -> HttpResponse:
     is_safe = url_has_allowed_host_and_scheme(
         there, allowed_hosts={request.get_host()}, require_https=request.is_secure()
     )
-    response = HttpResponseRedirect(there if is_safe else "/")
+    response: HttpResponse = HttpResponseRedirect(there if is_safe else "/")
+    if request.POST.get("kept_form") and not request.user.is_authenticated:
+        # The sign-in page that an unsent form waits behind: an address could not carry that.
+        spoken = requested_language(language, request.META.get("HTTP_ACCEPT_LANGUAGE", ""))
+        with override(spoken):
+            response = show_form(request, there if is_safe else "/", {})
+        response["Content-Language"] = language_tag(spoken)
     if not language:
         response.delete_cookie(settings.LANGUAGE_COOKIE_NAME, samesite="Lax")
         return response

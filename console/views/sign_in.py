@@ -17,7 +17,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 
-from console import sign_ins
+from console import kept_forms, sign_ins
 from console.access import is_scripted
 from console.page_context import keep_in_cookies, preferences_of
 from console.views.first_sign_in import remember
@@ -63,6 +63,7 @@ def sign_in(request: HttpRequest) -> HttpResponse:
     if is_scripted(request):
         told = json.dumps({"slipway:signed-in": {"csrf": get_token(request), "person": str(user.pk)}})
         return HttpResponse(status=204, headers={"HX-Trigger": told})
+    kept_forms.await_page(request, request.POST.get("kept_form", ""), there)
     response = HttpResponseRedirect(there)
     keep_in_cookies(response, preferences_of(user))
     return response
@@ -79,7 +80,7 @@ def go_on_with_one_time_password(
         error = gettext("This is a one-time password. Open the sign-in page in another tab and set your own there.")
     if error:
         return show_form(request, there, {"error": error, "name": user.get_username()}, status=422)
-    remember(request, user, there)
+    remember(request, user, there, request.POST.get("kept_form", ""))
     return HttpResponseRedirect("/sign-in/new-password")
 
 
@@ -91,7 +92,7 @@ def sign_out(request: HttpRequest) -> HttpResponse:
 
 
 def show_form(request: HttpRequest, there: str, context: dict[str, Any], status: int = 200) -> HttpResponse:
-    context |= {"next": there}
+    context |= {"next": there, "kept_form": request.POST.get("kept_form", "")}
     if is_scripted(request):
         return render(request, "console/parts/sign_in_again.html", context, status=status)
     context["first_time"] = User.objects.filter(username="admin", last_login=None).exists()

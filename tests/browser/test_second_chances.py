@@ -8,7 +8,7 @@ import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import sign_in
+from tests.browser.conftest import PASSWORD, sign_in
 
 pytestmark = pytest.mark.browser
 
@@ -97,3 +97,28 @@ def test_signing_in_in_another_tab_closes_the_dialog_of_this_one(signed_in: Page
     expect(dialog).to_be_hidden()
     expect(signed_in.get_by_label("Service Name")).to_have_value("after_two_tabs")
     expect(signed_in.locator("#document")).to_contain_text('"cpu": 2')
+
+
+@pytest.mark.parametrize("has_scripts", [True, False], ids=["with scripts", "without scripts"])
+def test_a_plain_form_sent_after_the_session_ended_comes_back_filled_in(signed_in: Page, *, has_scripts: bool) -> None:
+    browser = signed_in.context.browser
+    assert browser is not None
+    context = browser.new_context(
+        java_script_enabled=has_scripts, base_url=signed_in.url, storage_state=signed_in.context.storage_state()
+    )
+    page = context.new_page()
+    page.goto("/people/new")
+    page.get_by_label("User name").fill("late.with.scripts" if has_scripts else "late.without")
+    page.locator("[name=administrator]").check()
+    end_session(page)
+    page.get_by_role("button", name="Create person").click()
+    expect(page.get_by_text("What you typed is kept, but no password")).to_be_visible()
+    page.get_by_label("User name").fill("admin")
+    page.get_by_label("Password", exact=True).fill(PASSWORD)
+    page.get_by_role("button", name="Sign in", exact=True).click()
+    expect(page.get_by_text("so this was not sent")).to_be_visible()
+    expect(page.get_by_label("User name")).to_have_value("late.with.scripts" if has_scripts else "late.without")
+    expect(page.locator("[name=administrator]")).to_be_checked()
+    page.get_by_role("button", name="Create person").click()
+    expect(page.get_by_label("One-time password", exact=True)).to_be_visible()
+    context.close()

@@ -104,7 +104,7 @@ def test_a_tabs_dialog_learns_whether_another_tab_has_signed_in(client: Client, 
     ],
 )
 def test_a_form_that_met_an_ended_session_leads_back_to_its_page(client: Client, sent_from: str, there: str) -> None:
-    answer = client.post("/people/new", {"name": "li"}, headers={"Referer": sent_from})
+    answer = client.post("/settings/security/sign-out-others", headers={"Referer": sent_from})
     assert answer["Location"] == f"/sign-in?next={there}"
 
 
