@@ -5,12 +5,13 @@ Each member gets a row of their own, to be read or not; rows outlive the service
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import Count, OuterRef, Subquery
+from django.db.models import Count, Max, OuterRef, Subquery
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
@@ -86,6 +87,20 @@ def notice_words(service: Service, verdict: Verdict) -> Sentence | None:
 def unread_count(person: User) -> int:
     """How many a person has not read."""
     return Notice.objects.filter(person=person, read_at__isnull=True).count()
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """What of the bell a person has not read: one that is told about changes tells both apart."""
+
+    count: int
+    newest: int | None  # its id
+
+
+def look_for_unread(person: User) -> Unread:
+    """How many, and which is the newest."""
+    rows = Notice.objects.filter(person=person, read_at__isnull=True)
+    return Unread(**rows.aggregate(count=Count("pk"), newest=Max("pk")))
 
 
 def unread_notices() -> Coalesce:

@@ -21,6 +21,7 @@ from django.utils import translation
 
 from deployments.accounts import find_user_by_session, find_visible_service
 from deployments.models import Service
+from deployments.notices import Unread, look_for_unread
 from deployments.reader import chosen_language, requested_language
 from deployments.sign_ins import note_seen
 from deployments.words import say, translated
@@ -173,14 +174,15 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels ha
                 await self.close(1011)
 
     async def _tell_state(self, service_id: int) -> None:
-        """Tell the page the service's state, and every change of it, until the connection ends.
+        """Tell the page the service's state and what is unread, and every change of them, until the connection ends.
 
         Rights that are taken, and a session that ends, close it within the second too.
         """
         told: dict[str, Any] | None = None
+        told_unread: Unread | None = None
         while True:
             try:
-                state = await in_database(look, self.scope, self._session_key, service_id)
+                state, unread = await in_database(look, self.scope, self._session_key, service_id)
             except ChatError as error:
                 await self._tell_error(error)
                 await self.close(SIGNED_OUT)
@@ -194,6 +196,9 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels ha
                 if state.as_json() != told:
                     told = state.as_json()
                     await self._tell({"type": "service", **told})
+                if unread != told_unread:
+                    told_unread = unread
+                    await self._tell({"type": "notices", "unread": unread.count, "newest": unread.newest})
             await asyncio.sleep(STATE_EVERY_SECONDS)
 
     async def _tell_error(self, error: ChatError, message_id: str | None = None) -> None:
@@ -208,13 +213,17 @@ def signed_out() -> ChatError:
     return ChatError(401, "signed_out", say("Your session has ended. Sign in again; your message is kept."))
 
 
-def look(scope: dict[str, Any], session_key: str, service_id: int) -> ServiceState | None:
-    """The state of a service that the session's person may see now; None for any other. Raises ChatError 401."""
+def look(scope: dict[str, Any], session_key: str, service_id: int) -> tuple[ServiceState | None, Unread]:
+    """The state of a service, None unless the session's person may see it now, and what they have not read.
+
+    Raises ChatError 401.
+    """
     user = find_user_by_session(session_key)
     if user is None:
         raise signed_out()
     note_seen(user, session_key, *origin_of(scope))
-    return find_state(user, service_id) if Service.objects.visible_to(user).filter(pk=service_id).exists() else None
+    is_visible = Service.objects.visible_to(user).filter(pk=service_id).exists()
+    return find_state(user, service_id) if is_visible else None, look_for_unread(user)
 
 
 def admit(session_key: str, name: str) -> tuple[User | None, Service | None, str]:

@@ -33,6 +33,15 @@ export class Surroundings {
     line.querySelector("p").textContent = sentence;
   }
 
+  // The frame's bell looks when it is told of something that it does not show yet.
+  ringBell({ unread, newest }) {
+    const isNew = this.newestNotice !== undefined && this.newestNotice !== newest;
+    this.newestNotice = newest;
+    if (isNew || document.getElementById("bell-list").dataset.unread !== String(unread)) {
+      document.dispatchEvent(new CustomEvent("slipway:hint", { detail: { topic: "notices" } }));
+    }
+  }
+
   // "3,210 of 8,192"; without the second number where nobody knows it.
   showContext(used, words) {
     const most = this.root.dataset.context;

@@ -178,7 +178,8 @@ class ChatPage {
       case "text": this.dialogue.find(message.turn)?.write(message.offset, message.delta); break;
       case "phase": this.dialogue.find(message.turn)?.setPhase(message.phase); break;
       case "end": this.#end(message); break;
-      case "service": this.#service(message); break;
+      case "service": this.state = message; this.around.showService(message); break;
+      case "notices": this.around.ringBell(message); break;
       case "error": this.#error(message); break;
     }
   }
@@ -236,11 +237,6 @@ class ChatPage {
       this.around.say(counted(this.words[`said_${message.status}`] ?? "", countWords(turn.text)));
     }
     this.around.showContext(message.stats.context_tokens, this.words);
-  }
-
-  #service(message) {
-    this.state = message;
-    this.around.showService(message);
   }
 
   #error(message) {

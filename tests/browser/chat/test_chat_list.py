@@ -6,8 +6,12 @@ import re
 from typing import Any
 
 import pytest
+from django.utils import timezone
 from playwright.sync_api import Page, Route, expect
 
+from deployments.chronicle import Notice
+from deployments.notices import notify
+from deployments.words import say
 from inference_gateway.models import Conversation, PromptPreset, Turn
 from tests.browser.chat.rig import ask, composer, finished
 from tests.browser.chat.test_chat_branches import long_conversation
@@ -134,3 +138,23 @@ def test_a_system_prompt_is_kept_chosen_renamed_and_deleted_with_undo(
     finished(page)
     assert endless.asked[0]["messages"][0] == {"role": "system", "content": "Answer like a pirate."}
     expect(composer(page)).to_have_value("")
+
+
+def test_the_bell_of_a_chat_follows_what_happens_elsewhere(server: Server, visits: Any, endless: EndlessEngine) -> None:
+    service = deploy(server, endless.port)
+    page = visits(service).open()
+    bell = page.locator("#bell")
+    expect(bell).to_have_attribute("aria-label", "Notices, none unread")
+    notify(service.row, "RUNNING", say("%(name)s runs.", name="elsewhere"), at=timezone.now())
+    expect(bell).to_have_attribute("aria-label", "Notices, 1 unread")
+    expect(page.locator("#announcer")).to_have_text("elsewhere runs.")
+    bell.click()
+    menu = page.locator("#bell-menu")
+    expect(menu.locator("li").first).to_contain_text("elsewhere runs.")
+    menu.get_by_role("button", name="Mark all as read").click()
+    expect(page.locator("#bell-count")).to_be_hidden()
+    # What was read in another tab is read here, too.
+    notify(service.row, "RUNNING", say("%(name)s runs again.", name="elsewhere"), at=timezone.now())
+    expect(bell).to_have_attribute("aria-label", "Notices, 1 unread")
+    Notice.objects.update(read_at=timezone.now())
+    expect(bell).to_have_attribute("aria-label", "Notices, none unread")
