@@ -7,7 +7,7 @@ documentation, recognition of custom commands and the rule about local commands,
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,9 +91,10 @@ def engine_of(document: Mapping[str, Any]) -> str | None:
     return command.recipe.label if command else None
 
 
-def is_recipe_command(container: Mapping[str, Any]) -> bool:
+def is_recipe_command(container: Mapping[str, Any], writable: Collection[str] = ()) -> bool:
     """Whether a recipe could have written this container: then running it needs no trust in who asked.
 
+    ``writable`` are the folders that its document mounts to be written to; a command writes nowhere else.
     Used where ``SLIPWAY_LOCAL_COMMANDS=recipes``. Everything is refused that is not known to be harmless:
     other images and programs, flags outside the recipe's list, values that are no model, number or word,
     environment variables, preparation, checks that execute something, and any character a shell would act on.
@@ -113,7 +114,7 @@ def is_recipe_command(container: Mapping[str, Any]) -> bool:
         for program in recipe.programs:
             if words[: len(program)] == program and _is_image_of(recipe, container.get("image")):
                 arguments = read_arguments(words[len(program) :], recipe.bare_flags)
-                return _are_recipe_arguments(recipe, program, arguments, port)
+                return _are_recipe_arguments(recipe, program, arguments, port, writable)
     return False
 
 
@@ -139,14 +140,18 @@ def _is_image_of(recipe: Recipe, image: object) -> bool:
     return name == recipe.image.partition(":")[0] and _TAG.fullmatch(tag) is not None
 
 
-def _are_recipe_arguments(recipe: Recipe, program: tuple[str, ...], arguments: Arguments, port: object) -> bool:
+def _are_recipe_arguments(
+    recipe: Recipe, program: tuple[str, ...], arguments: Arguments, port: object, writable: Collection[str]
+) -> bool:
     names = [name for name, _ in arguments.flags]
     models = list(arguments.positional)
     if len(set(names)) != len(names) or (models and program[-1] != "serve") or len(models) > 1:
         return False
     if arguments.find("port") != str(port):
         return False
-    if not all(name in recipe.flags and is_flag_value(recipe.flags[name], value) for name, value in arguments.flags):
+    if not all(
+        name in recipe.flags and is_flag_value(recipe.flags[name], value, writable) for name, value in arguments.flags
+    ):
         return False
     models += [value for name, value in arguments.flags if name in ("model", "model-path")]
     if len(models) != 1 or not is_flag_value(MODEL, models[0]):

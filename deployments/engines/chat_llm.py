@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from deployments.catalog import Precision
-from deployments.engines.recipe import BARE, MODEL, NUMBER, EngineMemory, Launch, Recipe
+from deployments.engines.recipe import BARE, MODEL, NUMBER, WRITABLE, EngineMemory, Launch, Recipe
 
 #: What ``--precision`` takes of Transformers; quantised weights and GGUF files say themselves what they are.
 FLAG_PRECISIONS = (Precision.FP32, Precision.FP16, Precision.BF16)
@@ -43,6 +43,8 @@ CHAT_LLM = Recipe(
         "threads": NUMBER,
         "api-only": BARE,
         "no-template": BARE,
+        "export-history-path": WRITABLE,
+        "export-interval": NUMBER,
         "max-new-tokens": NUMBER,
         "max-round": NUMBER,
         "temperature": r"[0-9]+(\.[0-9]+)?",

@@ -18,6 +18,7 @@ NUMBER = r"[0-9]{1,9}"
 WORD = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"
 MODEL = "model"  # a catalog name, a hub id of the catalog, or an absolute folder
 BARE = ""  # a flag without a value
+WRITABLE = "writable"  # a folder that the document mounts to be written to, or one below it
 
 _FOLDER = re.compile(r"(/[A-Za-z0-9._-]+)+/?")
 
@@ -137,15 +138,24 @@ def is_one_of(gpu_product: str, models: Iterable[str]) -> bool:
     return any(re.search(rf"(?<![A-Za-z0-9]){model}(?![A-Za-z0-9])", gpu_product) for model in models)
 
 
-def is_flag_value(pattern: str, value: str) -> bool:
-    """Whether a recipe could have given ``value`` to a flag of that pattern."""
-    return is_model(value) if pattern == MODEL else re.fullmatch(pattern, value) is not None
+def is_flag_value(pattern: str, value: str, writable: Iterable[str] = ()) -> bool:
+    """Whether a recipe could have given ``value`` to a flag of that pattern, where ``writable`` is mounted."""
+    if pattern == MODEL:
+        return is_model(value)
+    if pattern == WRITABLE:
+        return is_plain_folder(value) and any(f"{value}/".startswith(f"{folder}/") for folder in writable)
+    return re.fullmatch(pattern, value) is not None
 
 
 def is_model(value: str) -> bool:
     """A model a recipe may name: one of the catalog, or a mounted folder outside the system's own."""
     if find_model(value) is not None or find_repository(value) is not None:
         return True
-    if not _FOLDER.fullmatch(value) or any(part in (".", "..") for part in value.split("/")):
+    if not is_plain_folder(value):
         return False
     return not any(value == folder or value.startswith(folder + "/") for folder in SYSTEM_FOLDERS)
+
+
+def is_plain_folder(value: str) -> bool:
+    """Whether it is an absolute path that leads nowhere but down."""
+    return _FOLDER.fullmatch(value) is not None and not any(part in (".", "..") for part in value.split("/"))

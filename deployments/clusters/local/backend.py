@@ -73,7 +73,7 @@ class LocalCluster:
         data_dir: Path,
         *,
         commands_policy: CommandsPolicy = "any",
-        is_recipe: Callable[[Mapping[str, Any]], bool] = lambda container: False,
+        is_recipe: Callable[[Mapping[str, Any], tuple[str, ...]], bool] = lambda container, writable: False,
         base_environment: Mapping[str, str] | None = None,
         capacity: Callable[[], Capacity] = machine_capacity,
     ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal
 
@@ -13,6 +14,7 @@ from deployments.clusters.programs import command_words, image_name
 from deployments.spec import ServiceSpec
 from deployments.words import join, say, say_plural
 
+_HISTORY = re.compile(r"--export[-_]history[-_]path\b")
 CommandsPolicy = Literal["any", "recipes"]
 SOURCES = {
     "nfs": ("NFS", say("Copy the files into a folder of the object store and mount it as oss://BUCKET/FOLDER/.")),
@@ -28,26 +30,36 @@ def find_refusal(
     spec: ServiceSpec,
     capacity: Capacity,
     policy: CommandsPolicy,
-    is_recipe: Callable[[Mapping[str, Any]], bool],
+    is_recipe: Callable[[Mapping[str, Any], tuple[str, ...]], bool],
     model: ModelFolder | None = None,
 ) -> Refusal | None:
     """The first reason of all, or None: it can run here. ``model`` is what its mounted folder holds."""
     reasons = [*shape(spec), *sources(spec), *engines(spec, capacity), *sizes(spec, capacity)]
     if model is not None:
         reasons += layouts(model, capacity)
-    if policy == "recipes" and not is_recipe(spec.document["containers"][0]):
-        reasons.append(
-            Refusal(
-                "command_not_allowed",
-                say(
-                    "This Slipway listens for other machines, so its local cluster runs only the commands that the "
-                    "LLM form writes, and this is another one."
-                ),
-                say("Use the LLM form, or let whoever runs Slipway set SLIPWAY_LOCAL_COMMANDS=any."),
-                "containers[0].script",
-            )
-        )
+    if policy == "recipes" and not is_recipe(spec.document["containers"][0], writable_folders(spec)):
+        reasons.append(forbidden(spec))
     return reasons[0] if reasons else None
+
+
+def writable_folders(spec: ServiceSpec) -> tuple[str, ...]:
+    """Where an instance may write, as its command calls it: what the document mounts, and not to be read only."""
+    return tuple(mount.folder for mount in spec.mounts if mount.oss is None or not mount.oss.read_only)
+
+
+def forbidden(spec: ServiceSpec) -> Refusal:
+    """Why a command does not run where only recipes do."""
+    cure = say("Use the LLM form, or let whoever runs Slipway set SLIPWAY_LOCAL_COMMANDS=any.")
+    if _HISTORY.search(" ".join((spec.container.script or "", str(spec.container.command or "")))):
+        cure = say(
+            "The history is written only into a folder of storage: mount one that is not readOnly, name it, or one "
+            "below it, in --export-history-path, and leave the rest as the LLM form wrote it."
+        )
+    message = say(
+        "This Slipway listens for other machines, so its local cluster runs only the commands that the "
+        "LLM form writes, and this is another one."
+    )
+    return Refusal("command_not_allowed", message, cure, "containers[0].script")
 
 
 def shape(spec: ServiceSpec) -> Iterator[Refusal]:

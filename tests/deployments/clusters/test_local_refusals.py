@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from deployments.clusters.base import Capacity, ClusterError
+from deployments.clusters.base import Capacity, ClusterError, Refusal
 from deployments.clusters.local.backend import LocalCluster, new_name
 from deployments.clusters.local.capacity import machine_capacity, parse_gpus
+from deployments.engines import is_recipe_command
 from deployments.spec import ServiceSpec
 from tests.deployments.clusters.workloads import spec_of
 
@@ -92,7 +93,7 @@ def test_numbers_are_told() -> None:
 
 
 def test_on_other_addresses_only_recipes_run() -> None:
-    def is_recipe(container: Mapping[str, Any]) -> bool:
+    def is_recipe(container: Mapping[str, Any], writable: tuple[str, ...]) -> bool:
         return bool(container["script"] == "recipe")
 
     cluster = cluster_of(commands_policy="recipes", is_recipe=is_recipe)
@@ -101,6 +102,34 @@ def test_on_other_addresses_only_recipes_run() -> None:
     refusal = cluster.refuse(spec_of("rm -r /"))
     assert refusal is not None
     assert refusal.code == "command_not_allowed"
+
+
+def test_where_only_recipes_run_history_is_exported_into_what_is_mounted() -> None:
+    cluster = cluster_of(commands_policy="recipes", is_recipe=is_recipe_command)
+    script = "python webui/webui_server.py --port=8000 --model-path=SmolLM2-135M-Instruct"
+    container = {"image": "chat-llm-webui:3.0", "port": 8000}
+    bucket = {"path": "oss://models/history/"}
+
+    def refuse(folder: str, source: dict[str, Any]) -> Refusal | None:
+        spec = spec_of(
+            f"{script} --export-history-path={folder} --export-interval=60",
+            container=container,
+            storage=[{"mount_path": "/history", **source}],
+        )
+        return cluster.refuse(spec)
+
+    assert refuse("/history", {"oss": bucket}) is None
+    assert refuse("/history/chat", {"empty_dir": {}}) is None
+    for folder, source in (
+        ("/histories", {"oss": bucket}),
+        ("/history/../etc", {"oss": bucket}),
+        ("/", {"oss": bucket}),
+        ("/history", {"oss": bucket | {"readOnly": True}}),
+    ):
+        refusal = refuse(folder, source)
+        assert refusal is not None
+        assert refusal.code == "command_not_allowed"
+        assert "mount one that is not readOnly" in refusal.cure
 
 
 @pytest.mark.parametrize("uid", ["", "..", "a/b", ".hidden", "a" * 65])
