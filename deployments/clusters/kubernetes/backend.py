@@ -60,6 +60,8 @@ from deployments.words import say
 logger = logging.getLogger(__name__)
 
 SPEC_HASH_PATH = f"metadata.annotations.{SPEC_HASH}"
+#: What Slipway changes itself under the same hash.
+SCALED = frozenset({"spec.replicas"})
 #: The watcher calls when something changed; what nobody told is looked at this often.
 PACE = Pace(moving_seconds=None, probing_seconds=1.0, running_seconds=60.0, failed_seconds=30.0)
 
@@ -261,7 +263,7 @@ class KubernetesCluster:
             changed = differences(trimmed(manifest), there)
             if not changed:
                 return
-            if SPEC_HASH_PATH not in changed:
+            if SPEC_HASH_PATH not in changed and set(changed) - SCALED:
                 logger.warning("service %s: %s was changed by hand: %s", service_uid, key_of(manifest), changed)
         self._note(self._apply(manifest, service_uid, is_known=there is not None), known, service_uid)
 

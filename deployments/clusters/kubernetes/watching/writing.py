@@ -36,6 +36,7 @@ OWN_WRITE = timedelta(seconds=30)
 def write_changes(changes: Sequence[Change], versions: Mapping[str, str], now: datetime) -> None:
     """Inside a transaction that is fenced: see ``watcher``. Hints and tasks go out once it is committed."""
     by_uid = {change.service_uid: change for change in changes}
+    make_rows(by_uid, now)
     rows = {row.service_uid: row for row in ClusterView.objects.select_for_update().filter(service_uid__in=by_uid)}
     changed = [uid for uid, change in by_uid.items() if write_view(rows.get(uid), change, versions, now)]
     left = take_out_of_routing(changes)
@@ -43,6 +44,14 @@ def write_changes(changes: Sequence[Change], versions: Mapping[str, str], now: d
     # Before the tasks: what leaves routing does so at once.
     transaction.on_commit(lambda: send_hints(names), robust=True)
     look_again({*changed, *(service_uid for service_uid, _ in left)}, now)
+
+
+def make_rows(changes: Mapping[str, Change], now: datetime) -> None:
+    """Rows for services that have none yet. A worker may make the same one at the same moment: the first stays."""
+    there = set(ClusterView.objects.filter(service_uid__in=changes).values_list("service_uid", flat=True))
+    new = [uid for uid, one in changes.items() if uid not in there and (one.manifests or one.pods or one.events)]
+    rows = [ClusterView(service_uid=uid, changed_at=now) for uid in sorted(new)]
+    ClusterView.objects.bulk_create(rows, ignore_conflicts=True)
 
 
 def look_again(service_uids: Collection[str], now: datetime) -> None:
@@ -65,18 +74,15 @@ def publish(service_ids: Iterable[int]) -> None:
 
 def write_view(row: ClusterView | None, change: Change, versions: Mapping[str, str], now: datetime) -> bool:
     """One service's row. False where nothing is new, or nothing that a worker would do anything about."""
-    is_recent = row is not None and now - row.changed_at < OWN_WRITE
-    kept_manifests, kept_pods = (row.manifests, row.pods) if row is not None and is_recent else ({}, {})
+    if row is None:  # nothing is known of it
+        return False
+    is_recent = now - row.changed_at < OWN_WRITE
+    kept_manifests, kept_pods = (row.manifests, row.pods) if is_recent else ({}, {})
     columns: dict[str, Any] = {
         "manifests": merge(change.manifests, kept_manifests, versions),
         "pods": merge(change.pods, kept_pods, versions),
-        "events": merge_events(row.events if row is not None else (), change.events),
+        "events": merge_events(row.events, change.events),
     }
-    if row is None:
-        if not any(columns.values()):
-            return False
-        ClusterView.objects.create(service_uid=change.service_uid, changed_at=now, **columns)
-        return True
     if all(getattr(row, name) == value for name, value in columns.items()):
         return False
     ClusterView.objects.filter(pk=row.pk).update(changed_at=now, version=row.version + 1, **columns)

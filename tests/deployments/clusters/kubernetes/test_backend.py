@@ -70,12 +70,18 @@ def test_an_instance_runs_and_a_second_reconcile_writes_nothing(backend: Kuberne
     assert writes(backend.connection) == before
 
 
-def test_scaling_restarts_nobody(backend: KubernetesCluster) -> None:
+def test_scaling_restarts_nobody_and_is_no_change_by_hand(
+    backend: KubernetesCluster, kube: KubeCluster, namespace: str, caplog: pytest.LogCaptureFixture
+) -> None:
     (first,) = settled(backend, wanted()).instances
 
     after = settled(backend, wanted(2)).instances
 
     assert first in after
+    assert "changed by hand" not in caplog.text
+    kube.kubectl("set", "env", "deploy", "--all", "PORT=1", "-n", namespace)
+    KubernetesCluster(backend.settings).apply(wanted(2))
+    assert "changed by hand" in caplog.text
 
 
 def test_stopping_ends_the_instances_and_keeps_the_rest(

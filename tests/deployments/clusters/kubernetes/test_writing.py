@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
@@ -15,6 +16,7 @@ from deployments.clusters.kubernetes.connection import Connection
 from deployments.clusters.kubernetes.kinds import Manifest
 from deployments.clusters.kubernetes.names import own_labels
 from deployments.clusters.kubernetes.settings import KubernetesSettings
+from deployments.clusters.kubernetes.store import remember
 from deployments.clusters.kubernetes.watching.state import Lease
 from deployments.clusters.kubernetes.watching.watched import EVENTS, OF_SERVICES, PODS
 from deployments.clusters.kubernetes.watching.watcher import NEEDED, Watcher
@@ -68,6 +70,29 @@ def test_a_change_makes_its_service_due_and_no_other(watcher: Watcher) -> None:
     due = Service.objects.filter(next_check_at__lte=timezone.now())
     assert list(due) == [first]
     assert row_of(second.uid) is None
+
+
+def test_a_worker_may_note_its_first_write_of_a_service_at_the_watcher_s_same_moment(
+    watcher: Watcher, caplog: pytest.LogCaptureFixture
+) -> None:
+    uids = [f"u{number}" for number in range(60)]
+    written = {"apiVersion": "v1", "kind": "Service"}
+
+    def note(uid: str) -> None:
+        remember(uid, [written | thing(f"written-{uid}", uid, metadata={"resourceVersion": "9"})])
+        connection.close()
+
+    with ThreadPoolExecutor(4) as workers:
+        for uid in uids:
+            watcher.knowledge.put(DEPLOYMENTS, thing(f"seen-{uid}", uid))
+            workers.submit(note, uid)
+
+    def has_both(uid: str) -> bool:
+        row = row_of(uid)
+        return row is not None and set(row.manifests) == {f"Deployment/seen-{uid}", f"Service/written-{uid}"}
+
+    wait_until(lambda: all(map(has_both, uids)), "every row has both")
+    assert "could not be written" not in caplog.text
 
 
 def test_only_instances_that_take_requests_leave_routing_and_only_those_named(watcher: Watcher) -> None:
