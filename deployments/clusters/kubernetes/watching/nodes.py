@@ -142,5 +142,11 @@ def trimmed_node(node: Json) -> dict[str, Any]:
     }
 
 
+def place_of(node: Json) -> Any:
+    """What of a ``trimmed_node`` decides which pods it takes; its heartbeats say nothing of that."""
+    status = status_of(node)
+    return labels_of(node), node["spec"], status["allocatable"], condition(node, "Ready").get("status")
+
+
 def by_name(found: Iterable[Json], fields: Callable[[Json], Any]) -> Sequence[Any]:
     return sorted((fields(one) for one in found), key=lambda one: str(one["name"]))

@@ -16,6 +16,7 @@ from deployments.clusters.kubernetes.watching.nodes import (
     class_fields,
     driver_fields,
     node_fields,
+    place_of,
     quota_fields,
     trimmed_node,
 )
@@ -38,6 +39,8 @@ class Surroundings:
     _listed: set[Watched] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _changes: int = 0
+    #: Set when nodes took pods otherwise than before; whoever waits for it clears it.
+    nodes_moved: threading.Event = field(default_factory=threading.Event)
 
     def known(self, watched: Watched) -> frozenset[str]:
         with self._lock:
@@ -48,20 +51,32 @@ class Surroundings:
         with self._lock:
             self._listed.add(watched)
             if self._held[watched] != kept:
+                self._note_places(watched, self._held[watched], kept)
                 self._held[watched] = kept
                 self._changes += 1
 
     def put(self, watched: Watched, found: Manifest) -> None:
         uid, kept = str(found["metadata"]["uid"]), keep(watched, found)
         with self._lock:
-            if self._held[watched].get(uid, Claim) != kept:
+            before = self._held[watched].get(uid, Claim)
+            if before != kept:
+                self._note_places(watched, {} if before is Claim else {uid: before}, {uid: kept})
                 self._held[watched][uid] = kept
                 self._changes += 1
 
     def remove(self, watched: Watched, found: Manifest) -> None:
         with self._lock:
-            self._held[watched].pop(str(found["metadata"]["uid"]), None)
+            uid = str(found["metadata"]["uid"])
+            gone = {uid: self._held[watched].pop(uid)} if uid in self._held[watched] else {}
+            self._note_places(watched, gone, {})
             self._changes += 1
+
+    def _note_places(self, watched: Watched, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+        if watched is not NODES:
+            return
+        was, now = ({uid: place_of(node) for uid, node in nodes.items()} for nodes in (before, after))
+        if was != now:
+            self.nodes_moved.set()
 
     def reach(self, watched: Watched, version: str) -> None:
         """Nothing is resumed from here."""

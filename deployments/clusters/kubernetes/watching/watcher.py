@@ -23,7 +23,7 @@ from deployments.clusters.kubernetes.watching.reflector import RESYNC_SECONDS, R
 from deployments.clusters.kubernetes.watching.state import Health, Lease, changed_columns, health_columns
 from deployments.clusters.kubernetes.watching.surroundings import Surroundings
 from deployments.clusters.kubernetes.watching.watched import EVENTS, OF_CLUSTER, OF_SERVICES, Watched
-from deployments.clusters.kubernetes.watching.writing import forget_views, look_again, write_changes
+from deployments.clusters.kubernetes.watching.writing import forget_views, look_again, waiting_services, write_changes
 from deployments.models import ClusterState, ClusterView
 from deployments.pulse import pulse_file
 
@@ -136,9 +136,13 @@ class Watcher:
                 close_old_connections()
             except Exception:  # an edge: without this thread everything would count as old
                 logger.exception("the cluster's state could not be written")
-            self.stop.wait(HEARTBEAT_SECONDS)
+            self.surroundings.nodes_moved.wait(HEARTBEAT_SECONDS)
+            self.stop.wait(QUIET_SECONDS)
 
     def write_state(self, version: str, error: ClusterError | None) -> None:
+        # Before they are read: what comes in between counts again.
+        has_moved = self.surroundings.nodes_moved.is_set()
+        self.surroundings.nodes_moved.clear()
         changes = self.surroundings.changes
         columns = {} if changes == self.told_changes else dict(self.surroundings.columns())
         if version:
@@ -153,6 +157,8 @@ class Watcher:
             columns |= health_columns(state, error, now, is_whole=listed_at is not None) | {"listed_at": listed_at}
             if changed := changed_columns(state, columns):
                 ClusterState.objects.filter(pk=state.pk).update(**changed)
+            if has_moved:
+                look_again(waiting_services(), now)
         self.told_changes = changes
 
     def keep_logs(self) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
+from deployments.clusters.base import InstancePhase
 from deployments.clusters.kubernetes.kinds import CLAIM, DEPLOYMENT, ENDPOINT_SLICE, VOLUME, Manifest
 from deployments.clusters.kubernetes.reading import happened_at
 from deployments.clusters.kubernetes.store import version_of
@@ -60,6 +61,12 @@ def look_again(service_uids: Collection[str], now: datetime) -> None:
     if services.update(next_check_at=now):
         ids = list(services.values_list("pk", flat=True))
         transaction.on_commit(lambda: publish(ids), robust=True)
+
+
+def waiting_services() -> list[str]:
+    """Uids of the services that have an instance without a node."""
+    rows = Instance.objects.filter(phase=InstancePhase.PENDING, node="")
+    return list(rows.values_list("service__uid", flat=True).distinct())
 
 
 def send_hints(names: Iterable[str]) -> None:

@@ -18,9 +18,10 @@ from deployments.clusters.kubernetes.names import own_labels
 from deployments.clusters.kubernetes.settings import KubernetesSettings
 from deployments.clusters.kubernetes.store import remember
 from deployments.clusters.kubernetes.watching.state import Lease
-from deployments.clusters.kubernetes.watching.watched import EVENTS, OF_SERVICES, PODS
+from deployments.clusters.kubernetes.watching.watched import EVENTS, NODES, OF_SERVICES, PODS
 from deployments.clusters.kubernetes.watching.watcher import NEEDED, Watcher
 from deployments.models import ClusterState, ClusterView, Instance, Service, Workspace
+from tests.deployments.clusters.kubernetes.test_surroundings import node
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -104,6 +105,28 @@ def test_only_instances_that_take_requests_leave_routing_and_only_those_named(wa
     wait_until(lambda: Instance.objects.get(name="p1").phase == "Stopping", "it leaves")
     assert Instance.objects.get(name="p1").ready_at is None
     assert Instance.objects.get(name="p2").ready_at == now
+
+
+def test_services_that_wait_for_a_node_are_looked_at_when_nodes_take_pods_otherwise(watcher: Watcher) -> None:
+    waiting, running = make_service("u1"), make_service("u2")
+    Instance.objects.create(service=waiting, name="p1", revision_number=1, phase="Pending")
+    Instance.objects.create(service=running, name="p2", revision_number=1, phase="Running", node="n1")
+
+    def due_after(*nodes: Manifest) -> list[Service]:
+        Service.objects.update(next_check_at=timezone.now() + timedelta(days=1))
+        watcher.surroundings.replace(NODES, nodes, "1")
+        watcher.write_state("v1.34.4", None)
+        return list(Service.objects.filter(next_check_at__lte=timezone.now()))
+
+    assert due_after(node()) == [waiting]
+    heartbeat = {"type": "Ready", "status": "True", "lastHeartbeatTime": "2026-01-01T12:05:00Z"}
+    assert due_after(node(ready=heartbeat)) == []
+    assert due_after(node(ready={"type": "Ready", "status": "Unknown"})) == [waiting]
+    assert due_after(node(spec={"unschedulable": True})) == [waiting]
+    assert due_after(node(labels={"nvidia.com/gpu.product": "NVIDIA-A10"})) == [waiting]
+    assert due_after(node(), node("n2")) == [waiting]
+    assert due_after(node("n2")) == [waiting]
+    assert due_after(node("n2")) == []
 
 
 def test_what_cannot_be_written_of_one_service_keeps_no_other_s_from_it(watcher: Watcher) -> None:
