@@ -27,7 +27,8 @@ NOTHING_KNOWN = Program()
 CRASHES_ARE_A_LOOP = 3
 #: The longest a program may run without answering, where its startup check gives no other time.
 STARTUP_SECONDS = 600.0
-#: What ends by itself is told as a trouble only when it lasts: an old instance that ends frees its GPU a moment later.
+#: What a platform holds against an instance is told as a trouble only when it lasts: an old instance that ends frees
+#: its GPU a moment later, a claim is bound once its volume is found, and what stands may be about the wish before.
 TELL_AFTER = timedelta(seconds=5)
 #: The kubelet's wait after the third end in ten minutes.
 HELD_BACK = timedelta(seconds=40)
@@ -185,16 +186,27 @@ def find_waiting(wanted: Wanted, unready: Sequence[Seen], now: datetime) -> Verd
     """What ends by itself and has lasted long enough to be told with its cure; an instance's before the service's."""
     for one in unready:
         trouble = one.instance.trouble
-        if trouble is not None and trouble.is_waiting and has_lasted(trouble, now):
+        if trouble is not None and trouble.is_waiting and has_lasted(trouble, wanted.progress_since, now):
             return troubled(trouble, one)
     trouble = wanted.trouble
-    if trouble is not None and trouble.is_waiting and has_lasted(trouble, now):
+    if trouble is not None and trouble.is_waiting and has_lasted(trouble, wanted.progress_since, now):
         return troubled(trouble, None)
     return None
 
 
-def has_lasted(trouble: Trouble, now: datetime) -> bool:
-    return trouble.since is None or now - trouble.since >= TELL_AFTER
+def told_at(trouble: Trouble, wish_at: datetime) -> datetime | None:
+    """From when on it counts; None: it has no time of its own, and counts at once.
+
+    One that needs a person says that this wish fails, so that it counts no earlier than after the wish.
+    """
+    if trouble.since is None:
+        return None
+    return (trouble.since if trouble.is_waiting else max(trouble.since, wish_at)) + TELL_AFTER
+
+
+def has_lasted(trouble: Trouble, wish_at: datetime, now: datetime) -> bool:
+    at = told_at(trouble, wish_at)
+    return at is None or at <= now
 
 
 def troubled(trouble: Trouble, one: Seen | None) -> Verdict:
@@ -210,8 +222,9 @@ def find_failure(wanted: Wanted, unready: Sequence[Seen], now: datetime) -> Verd
     """The first instance that will not cure itself, said with cause and cure."""
     for one in unready:
         instance, end = one.instance, one.instance.last_exit
-        if instance.trouble is not None and not instance.trouble.is_waiting:
-            return troubled(instance.trouble, one)
+        trouble = instance.trouble
+        if trouble is not None and not trouble.is_waiting and has_lasted(trouble, wanted.progress_since, now):
+            return troubled(trouble, one)
         if end is not None and is_over(one, end):
             return ended_for_good(one, wanted.program)
         since = max(filter(None, (instance.started_at, wanted.progress_since)))
@@ -221,8 +234,9 @@ def find_failure(wanted: Wanted, unready: Sequence[Seen], now: datetime) -> Verd
         if instance.phase is InstancePhase.RUNNING and waited > allowed:
             cause = explain_silence(one.stage, waited, wanted.program, one.step)
             return failed("NeverReady", cause.what, cause, one)
-    if wanted.trouble is not None and not wanted.trouble.is_waiting:
-        return troubled(wanted.trouble, None)
+    trouble = wanted.trouble
+    if trouble is not None and not trouble.is_waiting and has_lasted(trouble, wanted.progress_since, now):
+        return troubled(trouble, None)
     return None
 
 

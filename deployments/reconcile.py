@@ -9,13 +9,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from deployments.assess import STARTUP_SECONDS, TELL_AFTER, Seen, Wanted, assess, has_lasted
+from deployments.assess import STARTUP_SECONDS, Seen, Wanted, assess, told_at
 from deployments.clusters import get_cluster
 from deployments.clusters.base import Cluster, ClusterError, InstancePhase, Pace, Trouble, Workload
 from deployments.engines import read_command
@@ -158,7 +158,9 @@ def reconcile_instances(service: Service, cluster: Cluster) -> Step:
     note_checked(service, check_interval_seconds(service, cluster.pace, moving=moving), observed=True)
     if not moving or service.status == Status.FAILED:
         return Step(claimed=True)
-    return Step(claimed=True, again_in_seconds=again_seconds(cluster.pace, known, after.trouble))
+    return Step(
+        claimed=True, again_in_seconds=again_seconds(cluster.pace, known, after.trouble, service.progress_since)
+    )
 
 
 def try_to_apply(cluster: Cluster, workload: Workload) -> ClusterError | None:
@@ -179,7 +181,7 @@ def refused_by_cluster(error: ClusterError, known: Sequence[Seen]) -> Verdict:
     return Verdict(Status.RUNNING if serving else Status.FAILED, error.code, error.message, error.cure)
 
 
-def again_seconds(pace: Pace, known: Sequence[Seen], trouble: Trouble | None) -> float | None:
+def again_seconds(pace: Pace, known: Sequence[Seen], trouble: Trouble | None, wish_at: datetime) -> float | None:
     """When to look again at what moves: a program that runs and has not answered has to be asked, the rest may tell.
 
     A trouble that is too young to be told is told as soon as it is old enough.
@@ -191,9 +193,9 @@ def again_seconds(pace: Pace, known: Sequence[Seen], trouble: Trouble | None) ->
     soon = pace.probing_seconds if is_asked else pace.moving_seconds
     now = timezone.now()
     troubles = [found for found in (trouble, *(one.instance.trouble for one in known)) if found is not None]
-    young = [found.since for found in troubles if found.since is not None and not has_lasted(found, now)]
+    young = [at for found in troubles if (at := told_at(found, wish_at)) is not None and at > now]
     if soon is None and young:
-        return max((min(young) + TELL_AFTER - now).total_seconds(), 0.0) + 0.1
+        return (min(young) - now).total_seconds() + 0.1
     return soon
 
 

@@ -177,7 +177,7 @@ def test_a_restart_counts_only_instances_of_the_new_restart() -> None:
 
 SHORT = Trouble("GpuShort", {"need": 2, "free": 1, "total": 4, "most": 1, "largest": 2}, NOW - timedelta(minutes=1),
                 is_waiting=True)  # fmt: skip
-NO_TAG = Trouble("ImageNotFound", {"image": "chat-llm:3.9"}, NOW)
+NO_TAG = Trouble("ImageNotFound", {"image": "chat-llm:3.9"}, NOW - timedelta(seconds=5))
 
 
 def stuck(trouble: Trouble, name: str = "b", **changes: Any) -> Seen:
@@ -186,7 +186,7 @@ def stuck(trouble: Trouble, name: str = "b", **changes: Any) -> Seen:
     return seen(name, phase=phase, started_at=None, trouble=trouble, step=step, **changes)
 
 
-def test_what_needs_a_person_fails_at_once_with_its_cure() -> None:
+def test_what_needs_a_person_fails_with_its_cure() -> None:
     verdict = assess(wanted(), [stuck(NO_TAG)], NOW)
     assert (verdict.status, verdict.reason) == (Status.FAILED, "ImagePullBackOff")
     assert verdict.message == "chat-llm:3.9 cannot be pulled: no such tag."
@@ -208,6 +208,23 @@ def test_a_wait_that_has_only_begun_is_a_step_and_no_trouble() -> None:
     verdict = assess(wanted(), [stuck(young)], NOW)
     assert (verdict.status, verdict.reason, verdict.cure) == (Status.WAITING, "Waiting", "")
     assert verdict.message == "Needs 2 GPUs; 1 of 4 is free."
+
+
+def test_what_may_pass_in_a_moment_is_no_failure_yet() -> None:
+    unbound = Trouble("NoVolume", {"claim": "weights", "size": "1Gi"}, NOW - timedelta(seconds=2))
+    verdict = assess(wanted(), [stuck(unbound)], NOW)
+    assert (verdict.status, verdict.reason, verdict.cure) == (Status.WAITING, "Waiting", "")
+    later = assess(wanted(), [stuck(unbound)], NOW + timedelta(seconds=3))
+    assert (later.status, later.reason) == (Status.FAILED, "VolumePending")
+
+
+def test_what_stood_against_the_wish_before_fails_this_one_only_if_it_lasts() -> None:
+    switched_at = NOW - timedelta(seconds=1)
+    switching = wanted(revision=3, status=Status.UPDATING, reason="Updating", progress_since=switched_at)
+    stale = replace(NO_TAG, since=NOW - timedelta(minutes=1))
+    there = [seen(ready=True), stuck(stale, revision=3)]
+    assert assess(switching, there, NOW).status == Status.UPDATING
+    assert assess(switching, there, NOW + timedelta(seconds=4)).reason == "UpdateHalted"
 
 
 def test_a_failing_update_halts_while_the_old_revision_serves() -> None:
@@ -233,7 +250,7 @@ def test_an_update_that_goes_on_forgets_what_it_waited_for() -> None:
 
 
 def test_a_service_that_may_have_no_instance_fails_with_the_reason() -> None:
-    quota = Trouble("QuotaExceeded", {"kind": "gpu", "quota": "team-a", "left": "1", "hard": "1", "need": "2"}, NOW)
+    quota = Trouble("QuotaExceeded", {"kind": "gpu", "quota": "team-a", "left": "1", "hard": "1", "need": "2"})
     verdict = assess(wanted(trouble=quota), [], NOW)
     assert (verdict.status, verdict.reason) == (Status.FAILED, "FailedCreate")
     assert verdict.message == "The quota team-a has 1 of 1 GPUs left; this needs 2."
