@@ -15,6 +15,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
+from console import shown_once
 from console.access import SignedInRequest, signed_in
 from console.confirmations import confirm_revoke
 from console.confirming import ask, done, is_confirmed
@@ -62,7 +63,7 @@ def service_keys(request: SignedInRequest) -> dict[str, Any]:
 @require_http_methods(["GET", "HEAD", "POST"])
 @signed_in
 def create(request: SignedInRequest) -> HttpResponse:
-    """Make a key and show its secret in this answer only."""
+    """Make a key; the page after it shows the secret, once."""
     if request.method != "POST":
         kind = request.GET.get("kind", "")
         return show_form(request, {"kind": kind if kind in KINDS else KINDS[0], "days": "90"})
@@ -78,18 +79,31 @@ def create(request: SignedInRequest) -> HttpResponse:
         return show_form(request, given, errors, status=422)
     days = int(given["days"])
     expires_at = timezone.now() + timedelta(days=days) if days else None
-    context: dict[str, Any] = {"name": given["name"]}
+    made = {"name": given["name"]}
     try:
         if given["kind"] == "token":
-            secret = issue_personal_token(request.user, given["name"], expires_at)[1]
-            context |= {"token": secret, "snippet": token_snippet(address_of(request), secret)}
+            made["token"] = issue_personal_token(request.user, given["name"], expires_at)[1]
         else:
-            row, secret = issue_access_key(request.user, given["name"], expires_at)
-            snippet = access_key_snippet(address_of(request), settings.SLIPWAY_REGION, row.key_id, secret)
-            context |= {"key_id": row.key_id, "secret": secret, "snippet": snippet}
+            row, made["secret"] = issue_access_key(request.user, given["name"], expires_at)
+            made["key_id"] = row.key_id
     except (TooManyTokens, TooManyAccessKeys) as refusal:
         return show_form(request, given, {"name": [str(refusal)]}, status=409)
-    return show(request, "created", context, status=201)
+    return shown_once.lead_to(request, "/keys/created", made)
+
+
+@require_safe
+@signed_in
+def created(request: SignedInRequest) -> HttpResponse:
+    """The key that was just made, with its secret, once."""
+    made = shown_once.take(request)
+    if made is None:
+        return shown_once.taken(request, "/keys")
+    address = address_of(request)
+    if "token" in made:
+        snippet = token_snippet(address, made["token"])
+    else:
+        snippet = access_key_snippet(address, settings.SLIPWAY_REGION, made["key_id"], made["secret"])
+    return show(request, "created", made | {"snippet": snippet})
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

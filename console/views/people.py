@@ -15,6 +15,7 @@ from django.shortcuts import render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from console import shown_once
 from console.access import SignedInRequest, signed_in
 from console.confirming import ask, done, is_confirmed
 from console.people_confirmations import confirm_deactivate, confirm_reset_password
@@ -58,7 +59,7 @@ def list_people(request: SignedInRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @signed_in
 def create(request: SignedInRequest) -> HttpResponse:
-    """A new person; the answer shows the one-time password, and nothing else ever does."""
+    """A new person; the page after it shows the one-time password, and nothing else ever does."""
     require_administrator(request.user)
     given = {field: " ".join(request.POST.get(field, "").split()) for field in ("name", "display_name", "email")}
     given["administrator"] = "on" if "administrator" in request.POST else ""
@@ -76,7 +77,7 @@ def create(request: SignedInRequest) -> HttpResponse:
         return show_form(request, given, {error.field: [error.message] for error in invalid.errors}, 422)
     except Conflict as conflict:
         return show_form(request, given, {"UserName": [conflict.message]}, 409)
-    return show_secret(request, person, secret, until, status=201)
+    return lead_to_secret(request, person, secret, until)
 
 
 @require_safe
@@ -98,7 +99,7 @@ def person_page(request: SignedInRequest, user_id: int) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @signed_in
 def reset_password(request: SignedInRequest, user_id: int) -> HttpResponse:
-    """Another one-time password, shown in this answer only."""
+    """Another one-time password, shown once."""
     person = get_person(request, user_id)
     confirmation, there = confirm_reset_password(person), f"/people/{person.pk}"
     if request.method != "POST":
@@ -107,7 +108,7 @@ def reset_password(request: SignedInRequest, user_id: int) -> HttpResponse:
         secret, until = people.reset_password(request.user, person)
     except Conflict as conflict:
         return ask(request, confirmation, person.get_username(), there, section=SECTION, error=conflict.message)
-    return show_secret(request, person, secret, until)
+    return lead_to_secret(request, person, secret, until)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -135,7 +136,7 @@ def activate(request: SignedInRequest, user_id: int) -> HttpResponse:
     except Conflict as conflict:
         messages.error(request, conflict.message)
         return HttpResponseRedirect(f"/people/{person.pk}")
-    return show_secret(request, person, secret, until)
+    return lead_to_secret(request, person, secret, until)
 
 
 @require_POST
@@ -161,14 +162,24 @@ def show_form(
     return render(request, "console/people/new.html", context, status=status)
 
 
-def show_secret(
-    request: SignedInRequest, person: User, secret: str, until: datetime, status: int = 200
-) -> HttpResponse:
+def lead_to_secret(request: SignedInRequest, person: User, secret: str, until: datetime) -> HttpResponse:
+    put_away = {"secret": secret, "until": until.isoformat()}
+    return shown_once.lead_to(request, f"/people/{person.pk}/one-time-password", put_away)
+
+
+@require_safe
+@signed_in
+def one_time_password(request: SignedInRequest, user_id: int) -> HttpResponse:
+    """The one-time password that was just made, once."""
+    person = get_person(request, user_id)
+    made = shown_once.take(request)
+    if made is None:
+        return shown_once.taken(request, f"/people/{person.pk}")
     context: dict[str, Any] = {
         "section": SECTION,
         "person": person,
-        "secret": secret,
-        "until": until,
+        "secret": made["secret"],
+        "until": datetime.fromisoformat(made["until"]),
         "address": f"{address_of(request)}/sign-in",
     }
-    return render(request, "console/people/secret.html", context, status=status)
+    return render(request, "console/people/secret.html", context)

@@ -81,3 +81,16 @@ def test_a_double_click_in_a_dialog_asks_once(signed_in: Page, api: httpx.Client
     slowly.let_go()
     expect(dialog).to_have_count(0)
     assert slowly.count == 1
+
+
+def test_loading_the_page_of_a_new_key_again_makes_no_other(signed_in: Page, api: httpx.Client) -> None:
+    page = signed_in
+    page.goto("/keys/new")
+    page.get_by_label("Name", exact=True).fill("loaded twice")
+    page.get_by_role("button", name="Create key").click()
+    expect(page.locator("#new-token")).to_be_visible()
+    page.reload()
+    expect(page.get_by_text("It was shown once")).to_be_visible()
+    expect(page.get_by_role("heading", name="Keys", level=1)).to_be_visible()
+    names = [one["Name"] for one in api.get("/tokens").json()["Tokens"]]
+    assert names.count("loaded twice") == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 
 import pytest
@@ -10,6 +11,7 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
+from console.shown_once import KEY
 from deployments.access_keys import MAX_ACCESS_KEYS, find_access_key
 from deployments.accounts import MAX_TOKENS, find_user_by_token
 from deployments.models import AccessKey, AuditEntry, PersonalToken, Service
@@ -22,7 +24,7 @@ SCRIPT = {"HX-Request": "true"}
 
 
 def make(client: Client, kind: str, name: str = "laptop", days: str = "30") -> tuple[int, dict[str, str]]:
-    answer = client.post("/keys/new", {"kind": kind, "name": name, "days": days})
+    answer = client.post("/keys/new", {"kind": kind, "name": name, "days": days}, follow=True)
     context = answer.context
     return answer.status_code, {
         word: context[word] for word in ("token", "key_id", "secret", "snippet") if word in context
@@ -42,7 +44,7 @@ def test_without_keys_the_page_says_how_they_are_used(owner: Client) -> None:
 
 def test_a_personal_token_is_shown_once_works_and_is_revoked(owner: Client, operator: Client) -> None:
     status, made = make(owner, "token")
-    assert status == 201
+    assert status == 200
     assert made["token"] in made["snippet"]
     found = find_user_by_token(made["token"])
     assert found is not None
@@ -55,9 +57,37 @@ def test_a_personal_token_is_shown_once_works_and_is_revoked(owner: Client, oper
     assert find_user_by_token(made["token"]) is None
 
 
+def test_loading_the_page_again_neither_makes_nor_shows_another(owner: Client) -> None:
+    address = owner.post("/keys/new", {"kind": "token", "name": "laptop", "days": "30"})["Location"]
+    assert owner.head(address).status_code == 200
+    page = owner.get(address)
+    secret = page.context["token"]
+    assert page["Cache-Control"] == "no-store, private"
+    again = owner.get(address, follow=True)
+    assert again.redirect_chain == [("/keys", 302)]
+    assert "It was shown once" in again.content.decode()
+    assert secret not in again.content.decode()
+    assert PersonalToken.objects.count() == 1
+
+
+def test_a_secret_that_waits_is_not_readable_and_not_for_another_page(owner: Client, operator: Client) -> None:
+    address = owner.post("/keys/new", {"kind": "token", "name": "laptop", "days": "30"})["Location"]
+    kept = json.dumps(dict(owner.session))
+    assert operator.get(address)["Location"] == "/keys"
+    secret = owner.get(address).context["token"]
+    assert secret not in kept
+    assert not owner.session[KEY]
+
+
+def test_two_keys_made_in_two_tabs_are_both_shown(owner: Client) -> None:
+    form = {"kind": "token", "days": "30"}
+    addresses = [owner.post("/keys/new", form | {"name": name})["Location"] for name in ("one", "two")]
+    assert [owner.get(address).context["name"] for address in addresses] == ["one", "two"]
+
+
 def test_an_access_key_is_shown_once_works_and_is_revoked(owner: Client, operator: Client) -> None:
     status, made = make(owner, "access-key", days="0")
-    assert status == 201
+    assert status == 200
     assert made["key_id"] in made["snippet"]
     assert made["secret"] in made["snippet"]
     assert signed_status(made["key_id"], made["secret"]) == 200

@@ -22,7 +22,8 @@ def pk(name: str) -> int:
 
 def test_a_person_is_made_and_the_one_time_password_shown_once(root: Client) -> None:
     answer = root.post("/people/new", {"name": "nora", "display_name": "Nora Ek", "email": "nora@example.org"})
-    assert answer.status_code == 201
+    there = answer["Location"]
+    answer = root.get(there)
     secret = answer.context["secret"]
     assert secret in answer.content.decode()
     assert answer["Cache-Control"] == "no-store, private"
@@ -31,6 +32,9 @@ def test_a_person_is_made_and_the_one_time_password_shown_once(root: Client) -> 
         page = root.get(path).content.decode()
         assert "nora" in page
         assert secret not in page
+    again = root.get(there, follow=True)
+    assert again.redirect_chain == [(f"/people/{pk('nora')}", 302)]
+    assert secret not in again.content.decode()
 
 
 @pytest.mark.parametrize(
@@ -75,7 +79,7 @@ def test_others_are_told_who_the_administrators_are(root: Client, owner: Client)
 def test_a_reset_signs_out_and_shows_another_one_time_password(root: Client, owner: Client) -> None:
     path = f"/people/{pk('olga')}/password"
     assert "Reset the password of olga" in root.get(path).content.decode()
-    answer = root.post(path)
+    answer = root.post(path, follow=True)
     assert answer.context["secret"] in answer.content.decode()
     assert owner.get("/").status_code == 302
     assert OneTimePassword.objects.get().user.username == "olga"
@@ -89,7 +93,7 @@ def test_an_account_is_switched_off_by_its_name_and_on_again(root: Client, owner
     assert root.post(f"{path}/deactivate", {"typed_name": "olga"})["Location"] == path
     assert owner.get("/").status_code == 302
     assert "Switched off" in root.get(path).content.decode()
-    answer = root.post(f"{path}/activate")
+    answer = root.post(f"{path}/activate", follow=True)
     assert User.objects.get(username="olga").check_password(answer.context["secret"])
     assert root.post(f"{path}/activate").status_code == 302
 
