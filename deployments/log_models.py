@@ -9,10 +9,10 @@ from django.db import models
 
 
 class KeptLog(models.Model):
-    """One instance's log, and how far it has been read."""
+    """One log of an instance, and how far it has been read."""
 
     service_uid = models.CharField(max_length=32)
-    instance = models.CharField(max_length=80, unique=True)
+    instance = models.CharField(max_length=80, unique=True)  # ``clusters.base.log_name``
     created_at = models.DateTimeField()  # of the instance
     #: When the instance was gone and its log as whole as it will be; None while there may come more.
     ended_at = models.DateTimeField(null=True, blank=True)

@@ -21,7 +21,7 @@ from console.log_text import Line, line_of
 from console.service_view import page_of
 from deployments.accounts import require_change
 from deployments.clusters import get_cluster
-from deployments.clusters.base import ClusterError, LogPage, LogQuery
+from deployments.clusters.base import ClusterError, LogPage, LogQuery, instance_of
 from deployments.models import Instance, Service, Status
 from deployments.terminal_text import plain_text
 
@@ -161,7 +161,7 @@ def choose_instance(wanted: str, kept: Sequence[str], instances: Sequence[Instan
 
 def kept_logs(kept: Sequence[str], instances: Sequence[Instance]) -> list[dict[str, str | bool]]:
     alive = {instance.name for instance in instances}
-    return [{"name": name, "is_alive": name in alive} for name in kept]
+    return [{"name": name, "is_alive": instance_of(name) in alive} for name in kept]
 
 
 def waiting_words(service: Service, *, has_log: bool) -> str:

@@ -154,9 +154,19 @@ class ServiceObservation:
     scaled_to: int | None = None
 
 
+def log_name(instance: str, container: str = "") -> str:
+    """What a log is asked for by: an instance's own, or that of a container beside its main one."""
+    return f"{instance}/{container}" if container else instance
+
+
+def instance_of(log: str) -> str:
+    """The instance that a log is of, by its ``log_name``."""
+    return log.partition("/")[0]
+
+
 @dataclass(frozen=True, slots=True)
 class LogQuery:
-    """A page of one instance's log.
+    """A page of one log: ``instance`` is its ``log_name``.
 
     Lines are numbered from 0 over the log's whole life: a line keeps its number when older ones are removed.
     """
@@ -266,7 +276,9 @@ class Cluster(Protocol):
         """
 
     def list_logs(self, service_uid: str) -> tuple[str, ...]:
-        """Names of the instances whose logs are kept, newest first."""
+        """The ``log_name`` of each log that is kept: the newest instance first, and its own log before those of the
+        containers beside the main one.
+        """
 
     def refuse(self, spec: ServiceSpec) -> Refusal | None:
         """Why this cluster can never run ``spec`` (unknown mount source, engine not there), or None."""

@@ -85,3 +85,17 @@ def test_logs_of_another_service_are_not_shown(operator: Client, service: Servic
     keep(make_service("other"), "other-1", ["secret"])
     lines = operator.get("/services/printer/logs/lines?instance=other-1&first=0").json()
     assert (lines["lines"], lines["kept"]) == ([], [])
+
+
+def test_the_log_of_a_container_beside_the_main_one_is_chosen_by_its_name(operator: Client, service: Service) -> None:
+    keep(service, "printer-1", ["of the program"])
+    keep(service, "printer-1/side-1", ["of the other"])
+    KeptLog.objects.update(created_at=timezone.now())
+    page = operator.get("/services/printer/logs").content.decode()
+    assert "of the program" in page
+    assert '<option value="printer-1/side-1"' in page
+    assert "of the other" in operator.get("/services/printer/logs?instance=printer-1/side-1").content.decode()
+    told = operator.get("/services/printer/logs/lines?first=0").json()
+    assert (told["instance"], [name for name, _ in told["kept"]]) == ("printer-1", ["printer-1", "printer-1/side-1"])
+    download = operator.get("/services/printer/logs/download?instance=printer-1/side-1")
+    assert 'filename="printer-1_side-1.log"' in download["Content-Disposition"]

@@ -25,7 +25,11 @@ WORKER_COLUMNS = ("INSTANCENAME", "INNERIP", "HOSTIP", "STARTAT", "RESTARTS", "S
 @click.option("-f", "--follow", "follows", is_flag=True, help="Go on with what is written, until Ctrl-C.")
 @click.option("-n", "--tail", type=click.IntRange(1, PAGE_SIZE), default=100, show_default=True, help="Last lines.")
 @click.option("--all", "whole", is_flag=True, help="Everything that is kept.")
-@click.option("--instance", shell_complete=complete_instance, help="Of this instance, also of one that has ended.")
+@click.option(
+    "--instance",
+    shell_complete=complete_instance,
+    help="Of this instance, also of one that has ended; of a container beside it: INSTANCE/side-1.",
+)
 @click.option("--keyword", help="Only lines that hold this text.")
 @click.option("--previous", is_flag=True, help="Of the program before the last restart.")
 @output_option

@@ -1,7 +1,8 @@
 """Which containers of a pod have a log to read, in the order of their lives. Pure.
 
-The main container's programs, and before them those of the init containers: what failed may be the download. The
-kubelet keeps of each container the log of the one that runs (or ran last) and of the one before.
+An instance's log is that of the main container's programs, and before them of the init containers: what failed may be
+the download. Each container beside the main one has a log of its own. The kubelet keeps of each container the log of
+the one that runs (or ran last) and of the one before.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from deployments.clusters.kubernetes.reading import Json, container_status, main_container, state_of
+from deployments.clusters.base import log_name
+from deployments.clusters.kubernetes.reading import Json, container_status, main_container, name_of, state_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +24,20 @@ class Segment:
     is_over: bool  # its program has ended: what there is now is all
 
 
-def segments_of(pod: Json) -> tuple[Segment, ...]:
-    """Oldest first. Empty before anything has run."""
-    names = [str(one["name"]) for one in pod["spec"].get("initContainers") or ()]
-    names.append(str(main_container(pod)["name"]))
-    return tuple(segment for name in names for segment in segments_of_container(name, container_status(pod, name)))
+def logs_of(pod: Json) -> dict[str, tuple[Segment, ...]]:
+    """The pod's logs by name (``base.log_name``), each with its containers' programs, oldest first; without any before
+    something has run. An init container that stays beside the main one is one beside it.
+    """
+    first = pod["spec"].get("initContainers") or ()
+    before = [str(one["name"]) for one in first if one.get("restartPolicy") != "Always"]
+    beside = [str(one["name"]) for one in first if one.get("restartPolicy") == "Always"]
+    beside += [str(one["name"]) for one in pod["spec"]["containers"][1:]]
+    logs = {log_name(name_of(pod)): [*before, str(main_container(pod)["name"])]}
+    logs |= {log_name(name_of(pod), name): [name] for name in beside}
+    return {
+        log: tuple(one for name in names for one in segments_of_container(name, container_status(pod, name)))
+        for log, names in logs.items()
+    }
 
 
 def segments_of_container(name: str, status: Json) -> Iterator[Segment]:

@@ -20,7 +20,7 @@ from django.utils import timezone
 from deployments.clusters.base import ClusterError
 from deployments.clusters.kubernetes.connection import Connection
 from deployments.clusters.kubernetes.kinds import Manifest
-from deployments.clusters.kubernetes.logs.containers import Segment, segments_of
+from deployments.clusters.kubernetes.logs.containers import Segment, logs_of
 from deployments.clusters.kubernetes.logs.lines import since_time
 from deployments.clusters.kubernetes.logs.pruning import prune_logs
 from deployments.clusters.kubernetes.logs.record import Overtaken, Record
@@ -52,10 +52,11 @@ NEVER = frozenset({"not_found", "invalid"})
 
 @dataclass(slots=True, eq=False)
 class Target:
-    """One pod: what the watch says of it, and what is under way."""
+    """One log of a pod: what the watch says of it, and what is under way."""
 
     service_uid: str
     name: str
+    pod: str
     node: str
     created_at: datetime
     segments: tuple[Segment, ...]
@@ -116,22 +117,29 @@ class LogKeeper:
 
     def note_pod(self, service_uid: str, pod: Manifest, is_there: bool) -> None:
         """Called for every change of a pod; waits for nothing."""
-        name = name_of(pod)
+        logs = logs_of(pod)
         with self._lock:
-            target = self._targets.get(name)
-            if target is None:
-                if not is_there:
-                    return
-                created_at = moment(pod["metadata"].get("creationTimestamp")) or timezone.now()
-                target = Target(service_uid, name, "", created_at, (), is_ready=False, is_ending=False)
-                self._targets[name] = target
-            target.node = str(pod["spec"].get("nodeName") or "")
-            target.segments = segments_of(pod)
-            target.is_ready = condition(pod, "Ready").get("status") == "True"
-            target.is_ending = is_ending(pod)
-            target.is_gone = not is_there
-            target.next_try_at = min(target.next_try_at, time.monotonic() + PAUSE_SECONDS)
+            for log, segments in logs.items():
+                self._note_log(service_uid, log, segments, pod, is_there)
         self._wake.set()
+
+    def _note_log(
+        self, service_uid: str, log: str, segments: tuple[Segment, ...], pod: Manifest, is_there: bool
+    ) -> None:
+        target = self._targets.get(log)
+        if target is None:
+            if not is_there:
+                return
+            created_at = moment(pod["metadata"].get("creationTimestamp")) or timezone.now()
+            target = Target(service_uid, log, name_of(pod), "", created_at, (), is_ready=False, is_ending=False)
+            self._targets[log] = target
+        is_beside = log != target.pod  # why an instance is not ready, its main container tells
+        target.node = str(pod["spec"].get("nodeName") or "")
+        target.segments = segments
+        target.is_ready = is_beside or condition(pod, "Ready").get("status") == "True"
+        target.is_ending = is_ending(pod)
+        target.is_gone = not is_there
+        target.next_try_at = min(target.next_try_at, time.monotonic() + PAUSE_SECONDS)
 
     def run(self) -> None:
         writer = threading.Thread(target=self.write, name="log writer")
@@ -282,7 +290,7 @@ class LogKeeper:
         if written_at:
             query["sinceTime"] = since_time(written_at)
         silence = CROWDED_SILENCE_SECONDS if self._is_crowded else SILENCE_SECONDS
-        with self.connection.read_pod_log(target.name, query, read_seconds=silence) as lines:
+        with self.connection.read_pod_log(target.pod, query, read_seconds=silence) as lines:
             for line in lines:
                 record.take(line, self.stop)
                 if self.stop.is_set() or target.yield_.is_set():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime, timedelta
 
+from deployments.clusters.base import instance_of
 from deployments.clusters.local.backend import KEPT_ENDED, KEPT_SECONDS
 from deployments.models import KeptLog, Service
 
@@ -13,7 +14,7 @@ KEPT_WITHOUT_SERVICE = timedelta(minutes=10)
 
 
 def prune_logs(there: Collection[str], now: datetime) -> None:
-    """``there`` are the names of the pods that the cluster has: any other's log takes no more lines."""
+    """``there`` are the names of the logs of pods that the cluster has: any other takes no more lines."""
     alive = KeptLog.objects.filter(ended_at=None).values_list("pk", "instance")
     gone = [pk for pk, instance in alive if instance not in there]
     KeptLog.objects.filter(pk__in=gone, ended_at=None).update(ended_at=now, is_followed=False)
@@ -22,11 +23,13 @@ def prune_logs(there: Collection[str], now: datetime) -> None:
     ended.filter(ended_at__lt=now - KEPT_WITHOUT_SERVICE).exclude(
         service_uid__in=Service.objects.values("uid")
     ).delete()
-    seen: dict[str, int] = {}
+    seen: dict[str, set[str]] = {}
     surplus = []
-    for pk, service_uid in ended.order_by("-created_at", "-pk").values_list("pk", "service_uid"):
-        seen[service_uid] = seen.get(service_uid, 0) + 1
-        if seen[service_uid] > KEPT_ENDED:
+    rows = ended.order_by("-created_at", "-pk").values_list("pk", "service_uid", "instance")
+    for pk, service_uid, log in rows:
+        instances = seen.setdefault(service_uid, set())
+        instances.add(instance_of(log))
+        if len(instances) > KEPT_ENDED:
             surplus.append(pk)
     if surplus:
         KeptLog.objects.filter(pk__in=surplus).delete()

@@ -13,7 +13,7 @@ from datetime import timedelta
 from django.db.models import Q
 from django.utils import timezone
 
-from deployments.clusters.base import LogMatches, LogPage, LogQuery
+from deployments.clusters.base import LogMatches, LogPage, LogQuery, instance_of
 from deployments.clusters.kubernetes.logs.chunks import unpack
 from deployments.clusters.local.log_writer import TAIL_CHARACTERS, TAIL_LINES
 from deployments.clusters.log_pages import EMPTY, matches_of, page_of
@@ -38,9 +38,13 @@ class ChunkPart:
 
 
 def list_logs(service_uid: str) -> tuple[str, ...]:
-    """Names of the instances whose logs are kept, newest first."""
+    """See ``Cluster.list_logs``."""
     rows = KeptLog.objects.filter(service_uid=service_uid).order_by("-created_at", "-pk")
-    return tuple(rows.values_list("instance", flat=True))
+    logs = list(rows.values_list("instance", flat=True))
+    order: dict[str, int] = {}
+    for log in logs:
+        order.setdefault(instance_of(log), len(order))
+    return tuple(sorted(logs, key=lambda log: (order[instance_of(log)], log)))
 
 
 def read_log(service_uid: str, query: LogQuery) -> LogPage:

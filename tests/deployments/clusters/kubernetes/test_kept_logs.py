@@ -121,6 +121,27 @@ def test_what_failed_before_the_program_could_start_is_in_the_log(
     assert wait_until(lambda: texts(name), "it has lines")[0] == "no such bucket"
 
 
+def test_what_stands_beside_the_program_has_a_log_of_its_own(
+    kube: KubeCluster, namespace: str, watcher: WatcherProcess
+) -> None:
+    image = {"image": require_image(kube), "imagePullPolicy": "IfNotPresent"}
+    before = {"name": "requirements", **image, "command": ["sh", "-c", "echo installing"]}
+    beside = {"name": "side-1", **image, "command": ["sh", "-c", "echo beside; exec sleep 600"]}
+    manifest = deployment(UID, SAYS_GOODBYE, initContainers=[before])
+    manifest["spec"]["template"]["spec"]["containers"].append(beside)
+    create(kube, namespace, manifest)
+
+    name = wait_until(lambda: running_pod(UID), "its pod runs")
+    wait_until(lambda: texts(f"{name}/side-1") == ["beside"], "the other's words are kept", 60)
+
+    assert list_logs(UID) == (name, f"{name}/side-1")
+    wait_until(lambda: texts(name) == ["installing", "hello"], "and its own, from the beginning on")
+    kube.kubectl("delete", "-n", namespace, "deployment", f"s-{UID}", "--cascade=foreground")
+    ended = KeptLog.objects.exclude(ended_at=None)
+    wait_until(lambda: ended.count() == 2, "both have ended")
+    assert texts(f"{name}/side-1") == ["beside"]
+
+
 def test_beyond_the_limit_of_streams_a_log_is_kept_at_its_end_and_followed_for_whoever_looks(
     kube: KubeCluster, namespace: str, tmp_path: Path
 ) -> None:

@@ -9,7 +9,7 @@ import pytest
 from django.utils import timezone
 
 from deployments.clusters.base import LogQuery
-from deployments.clusters.kubernetes.logs.containers import Segment, segments_of
+from deployments.clusters.kubernetes.logs.containers import Segment, logs_of
 from deployments.clusters.kubernetes.logs.lines import Line, read_line, since_time
 from deployments.clusters.kubernetes.logs.reading import read_log
 from deployments.clusters.kubernetes.logs.record import Overtaken, Record
@@ -52,6 +52,7 @@ def test_reading_again_begins_a_second_early() -> None:
 
 def pod(main: dict[str, Any], *init: dict[str, Any]) -> dict[str, Any]:
     return {
+        "metadata": {"name": "p"},
         "spec": {
             "initContainers": [{"name": one["name"]} for one in init],
             "containers": [{"name": "main"}, {"name": "side"}],
@@ -81,7 +82,18 @@ ENDED = {"terminated": {"exitCode": 1, "containerID": "c1"}}
     ],
 )
 def test_a_pod_s_logs_are_told_oldest_first(found: dict[str, Any], segments: list[tuple[str, str, bool, bool]]) -> None:
-    assert segments_of(found) == tuple(Segment(*one) for one in segments)
+    assert logs_of(found) == {"p": tuple(Segment(*one) for one in segments), "p/side": ()}
+
+
+def test_a_container_beside_the_main_one_has_a_log_of_its_own() -> None:
+    found = pod(RUNNING, {"name": "proxy", "state": {"running": {}}, "containerID": "i1"})
+    found["spec"]["initContainers"][0]["restartPolicy"] = "Always"
+    found["status"]["containerStatuses"].append({"name": "side", "state": {"running": {}}, "containerID": "s1"})
+    assert logs_of(found) == {
+        "p": (Segment("main", "c2", is_previous=False, is_over=False),),
+        "p/proxy": (Segment("proxy", "i1", is_previous=False, is_over=False),),
+        "p/side": (Segment("side", "s1", is_previous=False, is_over=False),),
+    }
 
 
 @pytest.fixture
