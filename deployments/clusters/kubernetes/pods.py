@@ -36,6 +36,7 @@ from deployments.clusters.kubernetes.troubles import (
     FAILED_PHASES,
     Surroundings,
     deployment_of,
+    made_at,
     pod_trouble,
     service_trouble,
     with_context,
@@ -115,10 +116,6 @@ def is_over(pod: Json, view: View) -> bool:
         for other in view.pods.values()
         if other is not pod and labels_of(other).get(REVISION) == labels_of(pod).get(REVISION)
     )
-
-
-def made_at(pod: Json) -> tuple[str, str]:
-    return str(pod["metadata"].get("creationTimestamp") or ""), name_of(pod)
 
 
 def observe_pod(

@@ -22,6 +22,7 @@ from deployments.clusters.kubernetes.reading import (
     is_ending,
     labels_of,
     moment,
+    name_of,
     state_of,
     status_of,
 )
@@ -96,6 +97,10 @@ def node_trouble(pod: Json, nodes: Sequence[NodeFields]) -> Trouble | None:
     return None
 
 
+def made_at(pod: Json) -> tuple[str, str]:
+    return str(pod["metadata"].get("creationTimestamp") or ""), name_of(pod)
+
+
 def has_not_begun(pod: Json) -> bool:
     """No container has run yet, so that it may be volumes that are waited for."""
     statuses = [*(status_of(pod).get("initContainerStatuses") or ()), *(status_of(pod).get("containerStatuses") or ())]
@@ -164,7 +169,7 @@ def service_trouble(around: Surroundings, now: datetime) -> Trouble | None:
     refused = creation_trouble(deployment)
     if refused is not None:
         return refused
-    fates = repeated_fate(deployment, around.failed, now)
+    fates = repeated_fate(deployment, around, now)
     if fates is not None:
         return fates
     progress = condition(deployment, "Progressing")
@@ -184,14 +189,22 @@ def is_recent(at: datetime | None, now: datetime) -> bool:
     return at is not None and now - at < REMEMBERED_FOR
 
 
-def repeated_fate(deployment: Json, failed: Sequence[Json], now: datetime) -> Trouble | None:
-    """The same end for good of several pods: whatever takes their place ends the same way."""
-    now_wanted = [pod for pod in failed if is_wanted(deployment, pod) and is_recent(ended_at(pod), now)]
+def repeated_fate(deployment: Json, around: Surroundings, now: datetime) -> Trouble | None:
+    """The same end for good of several pods: whatever takes their place ends the same way.
+
+    Where one that took it has begun to run, it takes several ends to say so.
+    """
+    now_wanted = [pod for pod in around.failed if is_wanted(deployment, pod) and is_recent(ended_at(pod), now)]
     if not now_wanted:
         return None
-    newest = max(now_wanted, key=lambda pod: str(pod["metadata"].get("creationTimestamp") or ""))
+    newest = max(now_wanted, key=made_at)
     reason = status_of(newest).get("reason")
-    return fate_of(newest, again=sum(status_of(pod).get("reason") == reason for pod in now_wanted) >= TOO_OFTEN)
+    again = sum(status_of(pod).get("reason") == reason for pod in now_wanted) >= TOO_OFTEN
+    has_successor = any(
+        is_wanted(deployment, pod) and not has_failed(pod) and not has_not_begun(pod) and made_at(pod) > made_at(newest)
+        for pod in around.pods
+    )
+    return fate_of(newest, again=again) if again or not has_successor else None
 
 
 def with_context(pod: Json, trouble: Trouble | None, around: Surroundings, now: datetime) -> Trouble | None:

@@ -213,6 +213,12 @@ def test_evictions_of_long_ago_are_forgotten() -> None:
     assert look(*(gone(name, minute=30) for name in "abc"), pod("d", phase="Pending", node="")).trouble is None
 
 
+def test_a_refusal_tells_nothing_of_a_service_whose_next_instance_ran() -> None:
+    refused = gone("a", reason="UnexpectedAdmissionError")
+    assert look(refused, pod("b", phase="Pending", node="")).trouble.cause == "DeviceRefused"
+    assert look(refused, pod("b", main=RUNNING)).trouble is None
+
+
 def test_a_node_that_does_not_answer_is_the_trouble_of_its_pods() -> None:
     running = pod(main={"state": {"running": {"startedAt": "2026-01-01T12:00:00Z"}}})
     (seen,) = look(running, nodes=[node(ready=False)]).instances
