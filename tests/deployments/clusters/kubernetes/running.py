@@ -26,7 +26,7 @@ class Runner:
     namespace: str
 
     def apply(self, wanted: dict[str, Any], **settings: Any) -> None:
-        mine = KubernetesSettings(namespace=self.namespace, images={}, **settings)
+        mine = KubernetesSettings(**{"namespace": self.namespace, "images": {}} | settings)
         manifests = render(*Case(wanted, mine, ClusterFacts(token="t")).build())
         words = ("apply", "--server-side", "--force-conflicts", "--validate=strict", "-f", "-")
         self.kube.kubectl(*words, stdin=yaml.safe_dump_all(manifests))

@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from deployments.clusters.kubernetes.rendering.programs import packages_path
 from deployments.clusters.kubernetes.settings import OWN_IMAGES, Toleration
 from tests.deployments.clusters.kubernetes.cases import BUNDLED, CASES, S3, SETTINGS, WITH_DRIVER, Case, llm
 from tests.deployments.clusters.kubernetes.rendered import document, expand, main_of, objects, pod_of, rendered
+from tests.deployments.clusters.kubernetes.tiny_wheel import make_tiny_wheel
 
 QWEN_72B = "Qwen/Qwen2-72B-Instruct"
 
@@ -286,14 +286,7 @@ def test_packages_are_installed_by_the_image_itself_before_the_start() -> None:
 
 
 def test_packages_are_there_for_programs_and_commands(tmp_path: Path) -> None:
-    wheel = tmp_path / "tiny_tool-1.0-py3-none-any.whl"
-    info = "tiny_tool-1.0.dist-info"
-    with zipfile.ZipFile(wheel, "w") as made:
-        made.writestr("tiny_tool.py", "def main():\n    print('it runs')\n")
-        made.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: tiny-tool\nVersion: 1.0\n")
-        made.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        made.writestr(f"{info}/entry_points.txt", "[console_scripts]\ntiny-tool = tiny_tool:main\n")
-        made.writestr(f"{info}/RECORD", "")
+    wheel = make_tiny_wheel(tmp_path)
     wanted = document({"script": "tiny-tool", "prepare": {"pythonRequirements": ["--no-index", str(wheel)]}})
     pod = pod_of(wanted)
     folder = str(tmp_path / "packages")
