@@ -10,7 +10,7 @@ import json
 import socket
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx
@@ -19,13 +19,14 @@ from deployments.addresses import render_host
 from deployments.clusters.passage import DIRECT, Lost, Passage
 from deployments.spec.document import Probe
 from deployments.stages import Stage
-from deployments.words import Sentence, say
+from deployments.words import Sentence, figure, say
 
 TOKEN_TIMEOUT_SECONDS = 8.0
 #: A program may trickle for ever, with each pause short enough, and would hold a worker's thread.
 PATIENCE_SECONDS = 60.0
 MAX_ANSWER_BYTES = 1024 * 1024
 CONNECT_TIMEOUT_SECONDS = 1.0
+MIB, GIB = 2**20, 2**30
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,8 @@ def probe_token(
                 "temperature": 0,
             }
             answer, status = first_token(client, passage, "/v1/chat/completions", request, deadline)
+            if answer.stage is Stage.LOADING:
+                return replace(answer, step=loading_words(client, deadline))
             if status in (400, 404):  # a base model has no chat template
                 request = {"model": model, "prompt": "Hi", "max_tokens": 1, "stream": True, "temperature": 0}
                 answer, status = first_token(client, passage, "/v1/completions", request, deadline)
@@ -107,6 +110,22 @@ def served_model(client: httpx.Client, deadline: float) -> str:
         return str(json.loads(body)["data"][0]["id"])
     except (ValueError, LookupError, TypeError):
         return "default"
+
+
+def loading_words(client: httpx.Client, deadline: float) -> Sentence:
+    """How much of the weights is loaded, where the engine says so at ``/health`` as the chat-llm runtime does."""
+    try:
+        with client.stream("GET", "/health") as response:
+            told = json.loads(b"".join(pieces(response, deadline)))
+        loaded, whole = int(told["loaded_bytes"]), int(told["weights_bytes"])
+    except (httpx.HTTPError, ValueError, LookupError, TypeError):
+        return say("Loading weights.")
+    if not 0 <= loaded <= whole:
+        return say("Loading weights.")
+    if whole >= GIB:
+        done, total = figure(loaded / GIB, 1), figure(whole / GIB, 1)
+        return say("Loading weights: %(done)s of %(total)s GiB.", done=done, total=total)
+    return say("Loading weights: %(done)s of %(total)s MiB.", done=figure(loaded / MIB), total=figure(whole / MIB))
 
 
 def pieces(response: httpx.Response, deadline: float) -> Iterator[bytes]:

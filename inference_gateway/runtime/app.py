@@ -29,6 +29,7 @@ from inference_gateway.http import (
     send_json,
     send_refusal,
 )
+from inference_gateway.runtime.load_progress import Loaded
 from inference_gateway.websocket import Dialogue
 
 logger = logging.getLogger(__name__)
@@ -66,6 +67,8 @@ class Way(enum.StrEnum):
 class RuntimeApp:
     """Serves one model. ``is_ready`` is asked at every request; ``draining`` is set once, at the end.
 
+    ``look_at_load`` says how far loading is, None where that is not known; it may take a moment, in a thread.
+
     ``engine_of`` gives the engine for questions that come in one way; it is asked once for each way.
     """
 
@@ -75,6 +78,7 @@ class RuntimeApp:
         model_name: str,
         defaults: eas.EasDefaults,
         is_ready: Callable[[], bool],
+        look_at_load: Callable[[], Loaded | None],
         *,
         has_page: bool,
         has_api: bool,
@@ -83,6 +87,7 @@ class RuntimeApp:
         self._model_name = model_name
         self._defaults = defaults
         self._is_ready = is_ready
+        self._look_at_load = look_at_load
         self._has_page = has_page
         self._has_api = has_api
         self._created = int(time.time())
@@ -174,7 +179,9 @@ class RuntimeApp:
         if self.draining.is_set():
             await send_json(send, 503, {"status": "draining"})
         elif not self._is_ready():
-            await send_json(send, 503, {"status": "loading"})
+            loaded = await asyncio.to_thread(self._look_at_load)
+            known = {} if loaded is None else {"loaded_bytes": loaded.bytes, "weights_bytes": loaded.of_bytes}
+            await send_json(send, 503, {"status": "loading", **known})
         else:
             await send_json(send, 200, {"status": "ok", "model": self._model_name})
 

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from inference_gateway.runtime.load_progress import Loaded, LoadProgress, list_weights
 from inference_gateway.runtime.model_files import ModelFiles
 
 if TYPE_CHECKING:  # Loading these while the model loads saves half of a start: see ``serve``.
@@ -58,6 +59,7 @@ class EngineProcess(abc.ABC):
         self._process: subprocess.Popen[bytes] | None = None
         self._last_errors: deque[str] = deque(maxlen=3)
         self._threads_running: list[threading.Thread] = []
+        self._progress = LoadProgress(list_weights(model.path))
 
     @abc.abstractmethod
     def render_command(self) -> list[str]:
@@ -94,6 +96,10 @@ class EngineProcess(abc.ABC):
         self._threads_running = [errors, watcher]
         for thread in self._threads_running:
             thread.start()
+
+    def look_at_load(self) -> Loaded | None:
+        """How much of the weights is in memory, where that is known. May be called from any thread."""
+        return self._progress.look(self._process.pid) if self._process is not None else None
 
     def stop(self) -> None:
         """End the process and remove its socket. Safe to call twice, and before ``start``."""

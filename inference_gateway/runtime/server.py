@@ -82,6 +82,7 @@ async def _serve(
             name,
             flags.render_eas_defaults(),
             lambda: process.is_ready,
+            process.look_at_load,
             has_page=has_page,
             has_api=not flags.no_api,
         )

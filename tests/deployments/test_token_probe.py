@@ -12,6 +12,7 @@ import pytest
 
 from deployments.addresses import direct_url
 from deployments.spec.document import Probe
+from deployments.stages import Stage
 from deployments.token_probe import probe_check, probe_token
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
@@ -94,3 +95,27 @@ def test_a_port_that_nobody_listens_on_is_a_step_and_no_error() -> None:
     with serving(body_for_ever) as port:
         pass
     assert not probe_token(direct_url("127.0.0.1", port)).ok
+
+
+@pytest.mark.parametrize(
+    ("health", "step"),
+    [
+        (b'{"status": "loading", "loaded_bytes": 125829120, "weights_bytes": 283115520}', "120 of 270 MiB"),
+        (b'{"status": "loading", "loaded_bytes": 3328599654, "weights_bytes": 15247873741}', "3.1 of 14.2 GiB"),
+        (b'{"status": "loading"}', ""),
+        (b'{"loaded_bytes": 9, "weights_bytes": 1}', ""),
+        (b'{"loaded_bytes": null, "weights_bytes": "x"}', ""),
+        (b"[]", ""),
+        (b"no JSON", ""),
+    ],
+)
+def test_a_model_that_loads_is_told_with_what_the_engine_knows_of_it(health: bytes, step: str) -> None:
+    def loads(handler: socketserver.StreamRequestHandler, request: bytes) -> None:
+        handler.wfile.write(b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n\r\n")
+        if b"/health" in request:
+            handler.wfile.write(health)
+
+    with serving(loads) as port:
+        answer = probe_token(direct_url("127.0.0.1", port))
+    assert (answer.ok, answer.stage) == (False, Stage.LOADING)
+    assert answer.step == (f"Loading weights: {step}." if step else "Loading weights.")

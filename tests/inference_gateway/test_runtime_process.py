@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import itertools
 import json
+import socket
 import subprocess
 import sys
 import threading
@@ -17,7 +18,15 @@ import openai
 import pytest
 import websocket
 
-from tests.inference_gateway.runtime_process import ENDLESS, ROOT, Runtime, receive_round, run_runtime, running
+from tests.inference_gateway.runtime_process import (
+    ENDLESS,
+    ROOT,
+    Runtime,
+    receive_round,
+    run_runtime,
+    running,
+    start_runtime,
+)
 from tests.waiting import wait_until
 
 CAPITAL = "What is the capital of France?"
@@ -49,6 +58,33 @@ def _post(runtime: Runtime, path: str = "/", **options: Any) -> httpx.Response:
 
 def _frames(body: bytes) -> list[Any]:
     return [json.loads(frame) for frame in body.split(b"\0") if frame]
+
+
+def test_a_runtime_that_loads_says_so_and_never_more_than_there_is(tmp_path: Path) -> None:
+    heard: list[dict[str, Any]] = []
+    with (tmp_path / "log").open("wb") as log, socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+        free.close()
+        process = start_runtime(f"--port={port}", "--context=2048", log=log)
+
+        def look() -> bool:
+            try:
+                answer = httpx.get(f"http://127.0.0.1:{port}/health", timeout=10)
+            except httpx.TransportError:
+                return False
+            heard.append(answer.json())
+            return answer.status_code == 200
+
+        try:
+            wait_until(look, "the model is loaded", 60)
+        finally:
+            process.terminate()
+            process.wait(timeout=30)
+    assert {one["status"] for one in heard[:-1]} <= {"loading"}
+    known = [one for one in heard if "loaded_bytes" in one]
+    assert all(0 < one["loaded_bytes"] <= one["weights_bytes"] for one in known)
+    assert sorted(one["loaded_bytes"] for one in known) == [one["loaded_bytes"] for one in known]
 
 
 def test_health_and_models_name_the_model(runtime: Runtime, client: openai.OpenAI) -> None:
