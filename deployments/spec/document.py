@@ -82,6 +82,7 @@ class Metadata(Part):
     )  # fmt: skip
     qos: Literal["", "BestEffort"] = Field("", description=gettext_noop("BestEffort, or left out"))
     shm_size: Number | None = Field(None, gt=0, le=8192, description=gettext_noop("gigabytes, over 0 and at most 8192"))
+    disk: str = Field("", pattern=r"^([1-9][0-9]{0,6}(Mi|Gi|Ti))?$", description=gettext_noop("a size such as 30Gi"))
     scheduling: Scheduling = Field(Scheduling(), description=gettext_noop("an object with spread"))
     workspace_id: str | int | None = Field(None, description=gettext_noop("the name of a workspace"))
     rolling_strategy: RollingStrategy = Field(RollingStrategy(), description=gettext_noop("an object"))

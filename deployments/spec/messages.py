@@ -25,6 +25,7 @@ SENTENCES = {
     "mount_path": gettext_noop(
         "%(path)s.mount_path must be an absolute path, without spaces and `..`, such as /model_dir."
     ),
+    "mount_colon": gettext_noop("%(path)s.mount_path must not hold a colon. Use another, such as /model_dir."),
     "mount_system": gettext_noop(
         "%(path)s.mount_path would cover %(folder)s, a system folder. Use another, such as /model_dir."
     ),

@@ -57,7 +57,6 @@ KEPT = {
     "metadata.enable_grpc": gettext_lazy("gRPC at EAS's gateway"),
     "metadata.enable_webservice": gettext_lazy("EAS's web applications"),
     "metadata.type": gettext_lazy("EAS's kinds of services"),
-    "metadata.disk": gettext_lazy("EAS's system disk"),
     "metadata.group": gettext_lazy("EAS's service groups"),
     "metadata.region": gettext_lazy("an Alibaba Cloud region"),
     "metadata.workload_type": gettext_lazy("EAS's elastic jobs"),
@@ -82,6 +81,7 @@ ON_KUBERNETES = {
     "metadata.gpu_product": gettext_lazy("the kind of GPU"),
     "metadata.qos": gettext_lazy("EAS's sharing of processors"),
     "metadata.shm_size": gettext_lazy("shared memory of an EAS instance"),
+    "metadata.disk": gettext_lazy("EAS's system disk"),
     "metadata.scheduling": gettext_lazy("EAS's spreading over hosts and zones"),
 }
 #: Keys beside the models' fields that work: the name's old place and EAS's aliases (``canonicalise``), one policy.

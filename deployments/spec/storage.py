@@ -108,6 +108,8 @@ class Mount(Part):
         path = self.mount_path
         if not path.startswith("/") or "\0" in path or "\\" in path or any(c.isspace() for c in path):
             raise PydanticCustomError("mount_path", "not absolute")
+        if ":" in path:  # Kubernetes takes none
+            raise PydanticCustomError("mount_colon", "a colon")
         plain = self.folder
         if ".." in path.split("/") or plain == "/":
             raise PydanticCustomError("mount_path", "not a folder of its own")

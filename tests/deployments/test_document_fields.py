@@ -19,8 +19,8 @@ def document(metadata: Document | None = None, **parts: Any) -> Document:
     return {"metadata": {"name": "tiny", **(metadata or {})}, "containers": [container], **parts}
 
 
-def mounted(source: Document) -> Document:
-    return document(storage=[{"mount_path": "/m", **source}])
+def mounted(source: Document, mount_path: str = "/m") -> Document:
+    return document(storage=[{"mount_path": mount_path, **source}])
 
 
 def errors_of(wrong: Document) -> dict[str, str]:
@@ -36,6 +36,7 @@ def errors_of(wrong: Document) -> dict[str, str]:
     [
         document({"gpu": 0, "gpu_memory": 10, "gpu_core_percentage": 5}),  # as in EAS's own sample
         document({"qos": "BestEffort", "shm_size": 64, "gpu_product": "NVIDIA-A100-SXM4-80GB"}),
+        document({"disk": "30Gi"}),
         document({"qos": "", "scheduling": {"spread": {"policy": "zone"}}}),
         document(autoscaler={"min": 2, "max": 5, "strategies": {"qps": 10}}),
         document(autoscaler={"min": 1, "max": 10, "scaleStrategies": [{"metricName": "qps", "threshold": 100}]}),
@@ -60,6 +61,8 @@ def test_what_eas_documents_hold_is_taken(right: Document) -> None:
         (document({"gpu_product": "A10; rm"}), "metadata.gpu_product", "invalid"),
         (document({"qos": "Guaranteed"}), "metadata.qos", "invalid"),
         (document({"shm_size": -1}), "metadata.shm_size", "out_of_range"),
+        (document({"disk": "30 GB"}), "metadata.disk", "invalid"),
+        (mounted({"empty_dir": {}}, "/m:ro"), "storage[0].mount_path", "mount_colon"),
         (document({"scheduling": {"spread": {"policy": "rack"}}}), "metadata.scheduling.spread.policy", "invalid"),
         (document(autoscaler={"min": 3, "max": 2}), "autoscaler", "autoscaler_bounds"),
         (document(autoscaler={"min": -1}), "autoscaler.min", "out_of_range"),

@@ -23,6 +23,7 @@ class Resources:
     gpus: int = 0
     shares_cpu: bool = False  # the processors are a ceiling and not reserved
     extra: tuple[tuple[str, int], ...] = ()  # of other resources: a part of a GPU
+    disk: str = ""  # what it may write on its node, as a quantity
 
     @property
     def has_gpu(self) -> bool:
@@ -51,7 +52,7 @@ def resources_of(spec: ServiceSpec, facts: ClusterFacts) -> Resources:
         if "gpu" not in metadata.model_fields_set and not asks_for_part(spec):
             gpus = machines[0].gpus
     extra = part_of_gpu(spec, facts)
-    return Resources(cpu, memory_mib, 0 if extra else gpus, metadata.qos == "BestEffort", extra)
+    return Resources(cpu, memory_mib, 0 if extra else gpus, metadata.qos == "BestEffort", extra, metadata.disk)
 
 
 def usable_cpu(machine: Machine) -> float:
@@ -113,6 +114,8 @@ def ceilings(wanted: Resources) -> dict[str, str]:
         limits["cpu"] = cpu_quantity(wanted.cpu_cores)
     if wanted.memory_mib is not None:
         limits["memory"] = f"{wanted.memory_mib}Mi"
+    if wanted.disk:
+        limits["ephemeral-storage"] = wanted.disk
     return limits
 
 

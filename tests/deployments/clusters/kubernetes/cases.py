@@ -99,6 +99,7 @@ EVERYTHING = plain(
         "cpu": 0.25,
         "qos": "BestEffort",
         "shm_size": 0.5,
+        "disk": "30Gi",
         "gpu": 1,
         "gpu_product": "A10",
         "scheduling": {"spread": {"policy": "zone"}},
