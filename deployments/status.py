@@ -66,9 +66,10 @@ class Verdict:
 def transition(service: Service, verdict: Verdict, *, at: datetime | None = None) -> bool:
     """Write ``verdict`` if the row still has the generation and status that ``service`` was loaded with.
 
-    Changes ``service`` in memory too. Returns whether it was written; the same status and reason again only
+    Changes ``service`` in memory too. Returns whether it was written; the same status, reason and cause again only
     refreshes the message, without an event: ``Service.message`` is what holds now ("exited 8 times"), an event
-    what was said when it began ("exited 3 times"), so whoever tells of the present takes the service's.
+    what was said when it began ("exited 3 times"), so whoever tells of the present takes the service's. Another
+    cause of the same reason has another cure: an event of its own, and no notice.
     """
     now = at or timezone.now()
     seen = (service.status, service.reason, service.message)
@@ -91,7 +92,7 @@ def transition(service: Service, verdict: Verdict, *, at: datetime | None = None
             record_event(service, verdict, at=now)
             record_notice(service, verdict, at=now)
         elif verdict.cause is not None:
-            count_again(service, verdict, at=now)
+            tell_again(service, verdict, verdict.cause, at=now)
         hint_service(service)
     for name, value in changes.items():
         setattr(service, name, value)
@@ -119,12 +120,14 @@ def record_event(service: Service, verdict: Verdict, *, at: datetime | None = No
     )
 
 
-def count_again(service: Service, verdict: Verdict, *, at: datetime) -> None:
-    """The failure that was told of has happened again: the event keeps its words, and counts."""
+def tell_again(service: Service, verdict: Verdict, cause: Cause, *, at: datetime) -> None:
+    """The failure that was told of has happened again: its event keeps its words, and counts; or it has another cause."""
     rows = ServiceEvent.objects.filter(service_id=service.pk, code=verdict.reason)
-    newest = rows.order_by("-pk").values_list("pk", flat=True).first()
-    if newest is not None:
-        rows.filter(pk=newest).update(times=verdict.times, last_seen_at=at)
+    newest = rows.order_by("-pk").only("cause").first()
+    if newest is None or newest.cause != cause.code:
+        record_event(service, verdict, at=at)
+    else:
+        rows.filter(pk=newest.pk).update(times=verdict.times, last_seen_at=at)
 
 
 def prune_events(service_id: int) -> None:

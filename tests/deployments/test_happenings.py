@@ -11,6 +11,7 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.utils import timezone, translation
 
+from console.failure_card import find_card
 from deployments import lifecycle
 from deployments.chronicle import Notice, StartStep
 from deployments.models import Membership, Role, Service, ServiceEvent, Status, Workspace
@@ -142,6 +143,23 @@ def test_a_failure_that_goes_on_is_counted_on_the_one_event(create: Callable[...
     assert event.last_seen_at is not None
     assert event.last_seen_at > event.created_at
     assert ServiceEvent.objects.filter(service=service, code="CrashLoopBackOff").count() == 1
+
+
+def test_another_cause_of_the_same_failure_is_told_with_its_own_cure(create: Callable[..., Service]) -> None:
+    script = "n=$(cat runs || echo 0); echo $((n + 1)) > runs; [ $n -gt 2 ] || exit 3; exec quux-serve"
+    service = create(script)
+    before = failed(service)
+    deadline = timezone.now() + timedelta(seconds=60)
+    after = before
+    while after.pk == before.pk and timezone.now() < deadline:
+        reconcile(service.pk)
+        after = ServiceEvent.objects.filter(service=service, code="CrashLoopBackOff").latest("pk")
+    assert (before.code, before.cause) != (after.code, after.cause)
+    assert after.cause == "ProgramMissing"
+    card = find_card(Service.objects.get(pk=service.pk), list(service.events.order_by("-pk")))
+    assert card is not None
+    assert "was not found" in card.what
+    assert card.cure == after.cure != before.cure
 
 
 def test_out_of_memory_names_what_was_used_and_the_next_size(create: Callable[..., Service]) -> None:

@@ -26,8 +26,9 @@ PRODUCT = "NVIDIA-A10"
 
 @pytest.fixture
 def pool(objects_only: KubeCluster) -> Iterator[str]:
-    """A namespace, and the label of this test's own nodes."""
+    """A namespace, and the label of this test's own nodes, which are not the only ones."""
     objects_only.steer("start", "kwok")
+    objects_only.steer("fake-nodes", "2", "2")
     with fresh_namespace(objects_only) as name:
         yield name
         objects_only.steer("start", "kwok")
