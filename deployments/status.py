@@ -121,7 +121,7 @@ def record_event(service: Service, verdict: Verdict, *, at: datetime | None = No
 
 
 def tell_again(service: Service, verdict: Verdict, cause: Cause, *, at: datetime) -> None:
-    """The failure that was told of has happened again: its event keeps its words, and counts; or it has another cause."""
+    """What was told of has happened again: its event keeps its words, and counts. Another cause has its own event."""
     rows = ServiceEvent.objects.filter(service_id=service.pk, code=verdict.reason)
     newest = rows.order_by("-pk").only("cause").first()
     if newest is None or newest.cause != cause.code:
