@@ -27,7 +27,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import httpx
-from playwright.sync_api import CDPSession, Page, expect, sync_playwright
+from playwright.sync_api import CDPSession, Page, Response, expect, sync_playwright
 
 from console.environment import REPOSITORY
 from tests.browser.conftest import CHROMIUM_FLAGS, PASSWORD, sign_in, wait_status
@@ -94,15 +94,20 @@ def deploy(address: str) -> None:
 
 
 def measure_sizes(page: Page) -> None:
-    loaded: dict[str, int] = {}
+    page.goto("about:blank")  # what the page before still fetches is not this one's
+    answers: list[Response] = []
 
-    def note(response: Any) -> None:
-        if re.search(r"\.(js|css|svg)(\?|$)", response.url):
-            loaded[response.url.rsplit("/", 1)[-1]] = len(gzip.compress(response.body(), 9))
+    def note(answer: Response) -> None:
+        answers.append(answer)
 
     page.on("response", note)
     page.goto(f"/services/{SERVICE}/chat", wait_until="networkidle")
     page.remove_listener("response", note)
+    loaded = {
+        answer.url.rsplit("/", 1)[-1]: len(gzip.compress(answer.body(), 9))
+        for answer in answers
+        if re.search(r"\.(js|css|svg)(\?|$)", answer.url)
+    }
     for name, size in sorted(loaded.items()):
         print(f"sizes   {size / 1000:6.1f} kB gzip  {name}")
     scripts = sum(size for name, size in loaded.items() if ".js" in name)
