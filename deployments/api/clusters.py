@@ -45,7 +45,8 @@ class GpuFields(TypedDict):
 
 class ClusterFields(TypedDict):
     """A cluster. ``Health`` is ``ok``, ``failing`` or ``unknown``; then ``Message`` says why, and everything is as old
-    as ``AnsweredTime``. Sums are of the nodes that are ready and take instances; ``FreeKnown`` false: ``Free`` is not.
+    as ``AnsweredTime``. With ``ok`` it says where Kubernetes is older than Slipway needs. Sums are of the nodes that
+    are ready and take instances; ``FreeKnown`` false: ``Free`` is not.
     """
 
     ClusterId: str

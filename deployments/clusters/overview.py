@@ -80,7 +80,9 @@ class Connection:
 
 @dataclass(frozen=True, slots=True)
 class ClusterOverview:
-    """What is known now. ``message`` may be a ``words.Sentence``: why it is failing or unknown, "" where it is ok."""
+    """What is known now. ``message`` may be a ``words.Sentence``: why it is failing or unknown, "" where it is ok and
+    Kubernetes no older than Slipway needs.
+    """
 
     kind: Kind
     version: str

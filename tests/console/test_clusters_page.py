@@ -15,10 +15,12 @@ from django.utils import timezone, translation
 from pytest_django import DjangoAssertNumQueries
 
 from console.cluster_view import cluster_context, health_badge, node_rows, quota_rows
+from console.environment import REPOSITORY
 from deployments.cluster_models import ClusterState
 from deployments.clusters import get_cluster
 from deployments.clusters.kubernetes.overview import overview_of
 from deployments.clusters.kubernetes.settings import KubernetesSettings
+from deployments.clusters.kubernetes.versions import NEEDED, OLDEST
 from deployments.clusters.overview import Amounts, Connection, NodeFields, totals_of
 from deployments.models import Instance
 from deployments.words import say, words_of
@@ -66,6 +68,21 @@ def test_a_cluster_that_answered_just_now_is_well() -> None:
     found = overview_of(state(), CONNECTION, NOW)
     assert (found.health, found.message, found.version) == ("ok", "", "v1.34.4")
     assert health_badge(found, NOW).tone == "ok"
+
+
+def test_a_server_older_than_needed_is_told_and_no_failure() -> None:
+    found = overview_of(state(api_version="v1.29.14-eks-1"), CONNECTION, NOW)
+    assert (found.health, found.code) == ("ok", "version_old")
+    assert found.message.startswith("The API server is Kubernetes v1.29.14-eks-1. Slipway needs Kubernetes 1.30 or")
+    for version in ("v1.30.0", "v1.31.2+k3s1", "v2.0.0", ""):
+        assert overview_of(state(api_version=version), CONNECTION, NOW).message == ""
+
+
+def test_the_oldest_version_is_what_the_install_page_says() -> None:
+    major, minor = OLDEST
+    said = f"Kubernetes {major}.{minor} or later"
+    assert said in NEEDED
+    assert f"You need {said}" in (REPOSITORY / "docs/kubernetes.md").read_text()
 
 
 def test_a_failing_cluster_tells_the_watchers_words_since_when() -> None:
@@ -214,6 +231,16 @@ def test_the_connection_and_quotas_are_for_those_who_may_deploy(
     for text in ("https://10.0.0.1:6443", ">prod<", "team-a", "through the API server", "v1.34.4", "1 of 2 free"):
         assert text in seen
     assert "hush-hush" not in seen
+
+
+def test_the_page_says_that_a_server_is_older_than_needed(
+    owner: Client, kubernetes: Callable[..., ClusterState]
+) -> None:
+    kubernetes(api_version="v1.28.3", nodes=[node("node-1", version="v1.28.3")])
+    page = owner.get("/clusters/local").content.decode()
+    assert "Slipway needs Kubernetes 1.30 or later." in page
+    assert "What runs goes on running." not in page
+    assert '<code dir="ltr">version_old</code>' in page
 
 
 def test_a_hundred_nodes_are_two_pages(owner: Client, kubernetes: Callable[..., ClusterState]) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from deployments.clusters.base import ClusterError
+from deployments.clusters.kubernetes.versions import NEEDED
 from deployments.words import say
 
 #: Answers after which the same request may go through: too many requests, and servers that restart or are behind.
@@ -135,7 +136,7 @@ def missing(text: str, asked: Asked) -> ClusterError:
         return ClusterError(
             "kind_missing",
             say("The cluster does not know %(resource)s.", resource=asked.resource),
-            say("Slipway needs Kubernetes 1.30 or later."),
+            NEEDED,
             needs_person=True,
         )
     message = say("%(object)s is not in the cluster.", object=asked.object)

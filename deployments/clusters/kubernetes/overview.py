@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from deployments.cluster_models import ClusterState
+from deployments.clusters.kubernetes.versions import NEEDED, is_too_old
 from deployments.clusters.overview import ClusterOverview, Connection, Health, NodeFields
 from deployments.words import join, read_sentence, say
 
@@ -47,6 +48,9 @@ def health_of(state: ClusterState, now: datetime) -> tuple[Health, str, str]:
     if state.health == ClusterState.Health.FAILING:
         return "failing", state.code, read_sentence(state.message, state.message_words)
     if state.health == ClusterState.Health.OK and state.answered_at and now - state.answered_at <= SILENT_AFTER:
+        if is_too_old(state.api_version):
+            told = say("The API server is Kubernetes %(version)s.", version=state.api_version)
+            return "ok", "version_old", join(told, NEEDED, say("Some of it may fail: upgrade the cluster."))
         return "ok", "", ""
     return "unknown", "silent", say("The API server has not been heard of for a while.")
 
