@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import uuid4
 
 from django.contrib.auth.models import User
@@ -59,45 +59,49 @@ def fill_some(numbers: range, admin: User, workspaces: Sequence[Workspace]) -> N
     ]
     with transaction.atomic():
         Service.objects.bulk_create(services)
-        revisions = [
-            Revision(service=one, number=1, author=admin, reason="Created", document=document(one.name))
-            for one in services
-        ]
-        Revision.objects.bulk_create(revisions)
-        for service, revision in zip(services, revisions, strict=True):
-            service.wanted_revision = service.serving_revision = revision
-        Service.objects.bulk_update(services, ["wanted_revision", "serving_revision"], batch_size=200)
-        ServiceEvent.objects.bulk_create(
-            ServiceEvent(service=one, code="RUNNING", message="Running. 1 of 1 instance answers.", revision_number=1)
-            for one in services
-            for _ in range(EVENTS_EACH)
+        fill_around(services, admin, now)
+
+
+def fill_around(services: Sequence[Service], admin: User, now: datetime) -> None:
+    """A revision of each, their events, an instance of each that runs, and some conversations."""
+    revisions = [
+        Revision(service=one, number=1, author=admin, reason="Created", document=document(one.name)) for one in services
+    ]
+    Revision.objects.bulk_create(revisions)
+    for service, revision in zip(services, revisions, strict=True):
+        service.wanted_revision = service.serving_revision = revision
+    Service.objects.bulk_update(services, ["wanted_revision", "serving_revision"], batch_size=200)
+    ServiceEvent.objects.bulk_create(
+        ServiceEvent(service=one, code="RUNNING", message="Running. 1 of 1 instance answers.", revision_number=1)
+        for one in services
+        for _ in range(EVENTS_EACH)
+    )
+    Instance.objects.bulk_create(
+        Instance(
+            service=one,
+            name=f"{one.name.replace('_', '-')}-r1-0",
+            revision_number=1,
+            phase="Running",
+            ready_at=now,
+            started_at=now,
+            port=20000,
+            host="127.0.0.1",
         )
-        Instance.objects.bulk_create(
-            Instance(
-                service=one,
-                name=f"{one.name.replace('_', '-')}-r1-0",
-                revision_number=1,
-                phase="Running",
-                ready_at=now,
-                started_at=now,
-                port=20000,
-                host="127.0.0.1",
-            )
-            for one in services
-            if one.status == Status.RUNNING
+        for one in services
+        if one.status == Status.RUNNING
+    )
+    Conversation.objects.bulk_create(
+        Conversation(
+            id=uuid4(),
+            service=one,
+            service_name=one.name,
+            workspace=one.workspace,
+            owner=admin,
+            title="What is a slipway, and who was the first to build one?",
+            source="web",
         )
-        Conversation.objects.bulk_create(
-            Conversation(
-                id=uuid4(),
-                service=one,
-                service_name=one.name,
-                workspace=one.workspace,
-                owner=admin,
-                title="What is a slipway, and who was the first to build one?",
-                source="web",
-            )
-            for one in services[::5]
-        )
+        for one in services[::5]
+    )
 
 
 def document(name: str) -> dict[str, object]:

@@ -35,13 +35,8 @@ class Repository:
     work: Path
 
 
-@contextmanager
-def git_server(root: Path, host: str = "127.0.0.1") -> Iterator[Repository]:
-    """``host`` is the address to listen on, and the one in the repository's."""
-    backend = Path(git(root, "--exec-path")) / "git-http-backend"
-    if not backend.exists():
-        pytest.skip("git has no git-http-backend here")
-    work = root / "work"
+def fill(root: Path, work: Path) -> list[str]:
+    """A repository to work in, and ``root/model.git`` to be served. Returns its commits."""
     git(root, "init", "--quiet", "--initial-branch=main", str(work))
     commits = []
     for branch, text in (("main", "one"), ("main", "two"), ("other", "aside")):
@@ -53,9 +48,20 @@ def git_server(root: Path, host: str = "127.0.0.1") -> Iterator[Repository]:
         commits.append(git(work, "rev-parse", "HEAD"))
     git(work, "checkout", "--quiet", "main")
     git(work, "tag", "v1", commits[0])
+    git(root, "clone", "--quiet", "--bare", str(work), str(root / "model.git"))
+    return commits
+
+
+@contextmanager
+def git_server(root: Path, host: str = "127.0.0.1") -> Iterator[Repository]:
+    """``host`` is the address to listen on, and the one in the repository's."""
+    backend = Path(git(root, "--exec-path")) / "git-http-backend"
+    if not backend.exists():
+        pytest.skip("git has no git-http-backend here")
+    work = root / "work"
+    first, second, aside = fill(root, work)
     (root / "cgi-bin").mkdir()
     shutil.copy(backend, root / "cgi-bin" / "git-http-backend")
-    git(root, "clone", "--quiet", "--bare", str(work), str(root / "model.git"))
 
     class Handler(CGIHTTPRequestHandler):
         have_fork = False  # threads of a test run do not survive one
@@ -95,7 +101,6 @@ def git_server(root: Path, host: str = "127.0.0.1") -> Iterator[Repository]:
     server = ThreadingHTTPServer((host, 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     address = f"http://{host}:{server.server_port}"
-    first, second, aside = commits
     yield Repository(f"{address}/model.git", f"{address}/private/model.git", first, second, aside, work)
     server.shutdown()
     server.server_close()

@@ -3,44 +3,21 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from deployments.clusters.kubernetes.connection import Connection
 from deployments.models import Service
-from tests.deployments.clusters.kubernetes.crash_cases import BY_DRIVER, Owner
+from tests.deployments.clusters.kubernetes.crash_cases import Owner
 from tests.deployments.clusters.kubernetes.final_objects import everything_in, final_objects, shown
-from tests.deployments.clusters.kubernetes.worker_process import Worker, working
-from tests.kube import KubeCluster, fresh_namespace
-from tests.kube_faults import Fault, FaultProxy, fault_proxy
+from tests.deployments.clusters.kubernetes.worker_process import Worker
+from tests.kube_faults import Fault, FaultProxy
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.kubernetes, pytest.mark.django_db(transaction=True), pytest.mark.timeout(1800)]
 
 UID = "eas-m-abcdefghijkl"
 KILLED = -signal.SIGKILL
-
-
-@pytest.fixture
-def place(objects_only: KubeCluster) -> Iterator[Connection]:
-    """A fresh namespace with fake nodes, and the way to it."""
-    objects_only.steer("fake-nodes", "2", "2")
-    with fresh_namespace(objects_only) as name:
-        yield Connection(objects_only.settings(name, requests_a_second=1000.0, burst=1000))
-
-
-@pytest.fixture
-def proxy(objects_only: KubeCluster, tmp_path: Path) -> Iterator[FaultProxy]:
-    with fault_proxy(objects_only.kubeconfig, tmp_path) as found:
-        yield found
-
-
-@pytest.fixture
-def worker(proxy: FaultProxy, place: Connection, tmp_path: Path) -> Iterator[Worker]:
-    with working(proxy.kubeconfig, place.namespace, tmp_path, **BY_DRIVER) as found:
-        yield found
 
 
 def is_write(method: str) -> bool:
