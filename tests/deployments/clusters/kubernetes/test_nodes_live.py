@@ -173,4 +173,11 @@ def test_taints_cordons_refusals_and_silence_of_a_node(objects_only: KubeCluster
     objects_only.steer("stop", "kwok")
     expect(bench, "chat", ("Waiting", "NodeNotReady", "NodeNotReady"), f"The node {node} does not answer.", seconds=180)
     objects_only.steer("start", "kwok")
+    wait_until(lambda: condition(objects_only.get("node", node), "Ready") == "True", f"{node} is ready again")
+    # A kubelet that is back says so of its pods; kwok does not.
+    ready = {"status": {"conditions": [{"type": "Ready", "status": "True"}]}}
+    for pod in objects_only.get("pods", "-n", pool)["items"]:
+        if pod["status"]["phase"] == "Running":
+            name = pod["metadata"]["name"]
+            objects_only.kubectl("-n", pool, "patch", "pod", name, "--subresource=status", "-p", json.dumps(ready))
     expect(bench, "chat", RUNNING)
