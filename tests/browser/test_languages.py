@@ -25,7 +25,14 @@ from tests.waiting import noticed_ms, wait_until
 pytestmark = pytest.mark.browser
 READY_MS = 60_000
 LANGUAGES = offered_languages(Path(settings.LOCALE_PATHS[0]))
-IN_EACH = pytest.mark.parametrize("language", LANGUAGES, ids=lambda one: one.tag)
+WIDE, PHONE = (1280, 800), (375, 812)
+#: All on a wide screen; on a phone one that is set without spaces and the one from right to left, where offered.
+ON_A_PHONE = [one for one in LANGUAGES if one.tag in ("ja", "fa")]
+IN_EACH = pytest.mark.parametrize(
+    ("language", "size"),
+    [*((one, WIDE) for one in LANGUAGES), *((one, PHONE) for one in ON_A_PHONE)],
+    ids=lambda one: one.tag if isinstance(one, Language) else str(one[0]),
+)
 
 
 def catalog_of(language: Language) -> gettext.NullTranslations:
@@ -71,10 +78,17 @@ def say_ok(page: Page, service: str, verb: str, typed: str = "") -> None:
     form.locator("button.button-primary, button.button-danger").last.click()
 
 
+def see_it_fits(page: Page) -> None:
+    """No page scrolls sideways, whatever its words."""
+    widths = page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
+    assert widths[0] <= widths[1], f"{page.url} is {widths[0]} px wide on a screen of {widths[1]} px"
+
+
 @IN_EACH
-def test_a_persons_path(tab: Page, api: httpx.Client, reader: str, language: Language) -> None:
+def test_a_persons_path(tab: Page, api: httpx.Client, reader: str, language: Language, size: tuple[int, int]) -> None:
     words = catalog_of(language).gettext
-    name = f"path_{language.folder.lower()}"
+    name = f"path_{language.folder.lower()}_{size[0]}"
+    tab.set_viewport_size({"width": size[0], "height": size[1]})
 
     tab.goto("/sign-in")
     tab.locator(f"button[name='language'][value='{language.code}']").click()
@@ -85,12 +99,14 @@ def test_a_persons_path(tab: Page, api: httpx.Client, reader: str, language: Lan
 
     tab.goto("/deploy/llm")
     expect(tab.get_by_role("heading", level=1)).to_have_text(words("LLM Deployment"))
+    see_it_fits(tab)
     tab.locator("[name='service_name']").fill(name)
     tab.get_by_role("button", name=words("Deploy"), exact=True).click()
     tab.wait_for_url(f"**/services/{name}")
     badge = tab.locator("[data-status]").first
     expect(badge).to_have_attribute("data-status", "Running", timeout=noticed_ms(READY_MS))
     expect(badge).to_contain_text(words("Running"))
+    see_it_fits(tab)
 
     tab.goto(f"/services/{name}/chat")
     shorten_answers(tab)
@@ -98,9 +114,11 @@ def test_a_persons_path(tab: Page, api: httpx.Client, reader: str, language: Lan
     tab.locator("textarea").first.press("Enter")
     expect(tab.locator("[data-role=assistant]").last).to_contain_text(" ", timeout=noticed_ms(READY_MS))
     expect(tab.locator(".answer-stats").last).not_to_have_text("", timeout=noticed_ms(READY_MS))
+    see_it_fits(tab)
 
     tab.goto(f"/services/{name}/edit")
     expect(tab.get_by_role("heading", level=1)).to_contain_text(words("Update Service"))
+    see_it_fits(tab)
     tab.locator("[name='memory']").fill("1800")
     tab.get_by_role("button", name=words("Update Service"), exact=True).click()
     wait_until(lambda: api.get(f"/services/local/{name}").json().get("CurrentVersion") == 2, "r2 is wanted", 30)
