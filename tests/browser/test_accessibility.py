@@ -11,6 +11,7 @@ from django.conf import settings
 from playwright.sync_api import Page
 
 from console.environment import REPOSITORY
+from tests.browser.conftest import PASSWORD
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]  # many pages, each through axe-core
@@ -237,4 +238,42 @@ def test_the_sign_in_page_has_no_serious_finding(page: Page, theme: Theme, size:
     page.get_by_role("button", name="Sign in", exact=True).click()
     page.get_by_role("alert").wait_for()
     found = serious_findings(page, "sign-in") + overflow(page, "sign-in")
+    assert not found, "\n".join(found)
+
+
+@LOOKS
+def test_no_page_that_a_form_leads_to_has_a_serious_finding(
+    signed_in: Page, theme: Theme, size: dict[str, int]
+) -> None:
+    page, found = signed_in, list[str]()
+
+    def look(where: str) -> None:
+        nonlocal found
+        found += serious_findings(page, where) + overflow(page, where)
+        if size is NARROW:
+            found += [f"{where}: smaller than 44 px: {one}" for one in page.evaluate(SMALL_TARGETS)]
+
+    page.emulate_media(color_scheme=theme, reduced_motion="reduce")
+    page.set_viewport_size({"width": size["width"], "height": size["height"]})
+    page.goto("/keys/new")
+    page.get_by_label("Name", exact=True).fill("looked at")
+    page.get_by_role("button", name="Create key").click()
+    page.locator("#new-token").wait_for()
+    look("a new key")
+    page.goto("/people/new")
+    page.get_by_label("User name").fill(f"looked.at.{theme}.{size['width']}")
+    page.get_by_role("button", name="Create person").click()
+    page.locator("#one-time-password").wait_for()
+    look("a new one-time password")
+    page.goto("/keys/new")
+    page.get_by_label("Name", exact=True).fill("typed late")
+    page.context.clear_cookies(name="slipway_session")
+    page.get_by_role("button", name="Create key").click()
+    page.locator("#typed-is-kept").wait_for()
+    look("the sign-in before a form that is kept")
+    page.get_by_label("User name").fill("admin")
+    page.get_by_label("Password", exact=True).fill(PASSWORD)
+    page.get_by_role("button", name="Sign in", exact=True).click()
+    page.locator("#key-name").wait_for()
+    look("a form that was kept")
     assert not found, "\n".join(found)
