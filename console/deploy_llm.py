@@ -39,6 +39,7 @@ LABELS = {
     "cpu": gettext_lazy("CPU"),
     "memory": gettext_lazy("Memory"),
     "gpu": gettext_lazy("GPUs"),
+    "gpu_product": gettext_lazy("Kind of GPU"),
     "context_tokens": gettext_lazy("Context"),
     "users": gettext_lazy("Users at once"),
     "workspace": gettext_lazy("Workspace"),

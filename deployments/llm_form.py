@@ -55,7 +55,12 @@ def wanted_of(request: LlmRequest) -> Wanted:
 
 def recommend_for(request: LlmRequest, nodes: Sequence[Capacity]) -> Recommendation:
     """The resources that fill the form in, before the operator's own figures."""
-    return recommend(wanted_of(request), nodes, request.instance_type)
+    return recommend(wanted_of(request), nodes_of(request, nodes), request.instance_type)
+
+
+def nodes_of(request: LlmRequest, nodes: Sequence[Capacity]) -> Sequence[Capacity]:
+    """Those with the GPU that the form asks for; all where it asks for none, or for one that no node names."""
+    return [node for node in nodes if request.gpu_product and node.gpu_product == request.gpu_product] or nodes
 
 
 def refuse_request(request: LlmRequest, nodes: Sequence[Capacity], refuse: Refuse = never) -> Refusal | None:
@@ -97,6 +102,8 @@ def _render(request: LlmRequest, found: Recommendation) -> dict[str, Any]:
         "memory": found.memory_mb if request.memory is None else request.memory,
         "gpu": gpus,
     }
+    if request.gpu_product and gpus:
+        metadata["gpu_product"] = request.gpu_product
     if request.workspace:
         metadata["workspace_id"] = request.workspace
     document: dict[str, Any] = {
@@ -193,6 +200,7 @@ def llm_request_of(document: Mapping[str, Any]) -> tuple[LlmRequest | None, list
         cpu=metadata.get("cpu"),
         memory=metadata.get("memory"),
         gpu=metadata.get("gpu", 0),
+        gpu_product=str(metadata.get("gpu_product") or ""),
         context_tokens=_whole(command.arguments.find("max-model-len") or command.arguments.find("context")),
         users=_whole(command.arguments.find("slots") or command.arguments.find("max-num-seqs")),
         workspace=str(metadata.get("workspace_id") or ""),

@@ -20,6 +20,7 @@ from deployments.engines import RECIPES, find_recipe
 from deployments.engines.recipe import is_model
 from deployments.machines import find_instance_type, load_instance_types
 from deployments.spec import FieldError, check_name
+from deployments.spec.document import GPU_PRODUCT
 from deployments.spec.storage import Oss
 from deployments.words import choice_words, list_words, number
 
@@ -62,6 +63,7 @@ class LlmRequest:
     cpu: float | None = None
     memory: int | None = None
     gpu: int | None = None
+    gpu_product: str = ""
     context_tokens: int | None = None
     users: int | None = None
     workspace: str = ""
@@ -87,6 +89,7 @@ class LlmRequest:
             "cpu": reader.number("cpu", 0, 512),
             "memory": reader.whole("memory", 1, 8_388_608),
             "gpu": reader.whole("gpu", 0, 64),
+            "gpu_product": _read_gpu_product(reader),
             "context_tokens": reader.whole("context_tokens", 512, 10_000_000),
             "users": reader.whole("users", 1, 10_000),
             "workspace": reader.text("workspace"),
@@ -111,7 +114,7 @@ class LlmRequest:
         if self.model_source == CUSTOM:
             form |= {"model_path": self.model_path, "mount_path": self.mount_path}
             form["parameter_quantity"] = self.parameter_quantity
-        for name in ("instance_type", "cpu", "memory", "gpu", "context_tokens", "users", "workspace"):
+        for name in ("instance_type", "cpu", "memory", "gpu", "gpu_product", "context_tokens", "users", "workspace"):
             if (value := getattr(self, name)) not in (None, ""):
                 form[name] = value
         if self.precision:
@@ -301,6 +304,14 @@ def _read_instance_type(reader: _Reader) -> str:
             message = _("Nothing is known of instance type %(type)s. Give cpu, memory and gpu instead.")
             message %= {"type": _shorten(name)}
         reader.refuse("instance_type", "instance_type_unknown", message)
+    return name
+
+
+def _read_gpu_product(reader: _Reader) -> str:
+    name = reader.text("gpu_product")
+    if not re.fullmatch(GPU_PRODUCT, name):
+        message = _("gpu_product must be the name of a GPU, such as A10; got %(input)s.")
+        reader.refuse("gpu_product", "gpu_product", message % {"input": _shorten(name)})
     return name
 
 

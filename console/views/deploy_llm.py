@@ -190,6 +190,7 @@ def context_of(page: Page, typed: Typed, result: Filled) -> dict[str, Any]:
         "accelerations": list_accelerations(typed.chosen_model, page.nodes, result.values["acceleration"]),
         "precisions": [str(one) for one in (typed.chosen_model.precisions if typed.chosen_model else Precision)],
         "machines": options,
+        "gpu_products": list_gpu_products(page.nodes, result.values["gpu_product"]),
         "workspaces": page.workspaces,
         "found": found,
         "bar": draw_bar(found, is_absent=found.machine.instance_type != "" and result.refusal is not None)
@@ -200,6 +201,12 @@ def context_of(page: Page, typed: Typed, result: Filled) -> dict[str, Any]:
         "document": json.dumps(shown["document"], indent=2, ensure_ascii=False) if shown else "",
         "pending": fields_wrong if shown is None else [],
     }
+
+
+def list_gpu_products(nodes: Sequence[Capacity], chosen: str) -> list[str]:
+    """The GPUs to choose among where instances are put on nodes that name theirs, and the one that is chosen."""
+    there = {node.gpu_product for node in nodes if node.reserves and node.gpus and node.gpu_product}
+    return sorted(there | ({chosen} if chosen else set()))
 
 
 def machine_words(one: Recommendation) -> str:

@@ -43,6 +43,7 @@ class LlmForm(TypedDict, total=False):
     cpu: float
     memory: int
     gpu: int
+    gpu_product: str
     context_tokens: int
     users: int
     workspace: str

@@ -61,6 +61,10 @@ class Scheduling(Part):
     spread: Spread = Field(Spread(), description=gettext_noop("an object with policy"))
 
 
+#: A label's value, or "".
+GPU_PRODUCT = r"([A-Za-z0-9]([A-Za-z0-9 ._-]{0,61}[A-Za-z0-9])?)?"
+
+
 class Metadata(Part):
     """``metadata`` (eas.md §3.2)."""
 
@@ -77,7 +81,7 @@ class Metadata(Part):
     )
     #: Slipway's own: EAS says it by the instance type.
     gpu_product: str = Field(
-        "", max_length=63, pattern=r"^([A-Za-z0-9]([A-Za-z0-9 ._-]*[A-Za-z0-9])?)?$",
+        "", max_length=63, pattern=f"^{GPU_PRODUCT}$",
         description=gettext_noop("the name of a GPU, such as A10"),
     )  # fmt: skip
     qos: Literal["", "BestEffort"] = Field("", description=gettext_noop("BestEffort, or left out"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -241,6 +242,15 @@ def test_the_page_says_that_a_server_is_older_than_needed(
     assert "Slipway needs Kubernetes 1.30 or later." in page
     assert "What runs goes on running." not in page
     assert '<code dir="ltr">version_old</code>' in page
+
+
+def test_the_form_offers_the_gpus_that_nodes_name(operator: Client, kubernetes: Callable[..., ClusterState]) -> None:
+    kubernetes(nodes=[node("node-1", gpus=2), node("node-2", gpus=1, gpu_product="NVIDIA-L20"), node("node-3")])
+    page = operator.get("/deploy/llm").content.decode()
+    choice = page[page.index('id="f-gpu_product"') :].partition("</select>")[0]
+    assert re.findall(r'<option value="([^"]*)"', choice) == ["", "NVIDIA-A10", "NVIDIA-L20"]
+    ClusterState.objects.update(nodes=[node("node-1", gpus=2, gpu_product="")])
+    assert 'id="f-gpu_product"' not in operator.get("/deploy/llm").content.decode()
 
 
 def test_a_hundred_nodes_are_two_pages(owner: Client, kubernetes: Callable[..., ClusterState]) -> None:

@@ -14,6 +14,7 @@ from deployments.llm_form import (
     LlmRequest,
     llm_request_of,
     preview,
+    recommend_for,
     refuse_request,
     render_document,
     suggest_service_name,
@@ -120,6 +121,7 @@ def test_several_errors_are_told_at_once() -> None:
         ({"context_tokens": 16384}, "context_tokens", "context_too_long"),
         ({"users": 0}, "users", "out_of_range"),
         ({"instance_type": "ml.gu7i.c8m31.1-gu30"}, "instance_type", "instance_type_unknown"),
+        ({"gpu_product": "A10; rm"}, "gpu_product", "gpu_product"),
         ({"instance_type": "ml.gu7i.c8m30.1-gu30", "cpu": 4}, "cpu", "conflict"),
         ({"model_path": "oss://b/p/"}, "model_path", "not_for_open_source"),
         ({"oss_path": "oss://b/p/"}, "oss_path", "not_for_open_source"),
@@ -261,6 +263,23 @@ def test_a_chosen_instance_type_is_asked_for_and_fills_in_its_size() -> None:
     document = render_document(request, CLUSTER)
     assert document["cloud"] == {"computing": {"instances": [{"type": "ml.gu7i.c16m60.1-gu30"}]}}
     assert (document["metadata"]["cpu"], document["metadata"]["memory"], document["metadata"]["gpu"]) == (16, 61440, 1)
+
+
+def test_a_chosen_kind_of_gpu_is_recommended_for_and_asked_for() -> None:
+    nodes = (*CLUSTER, Capacity("gpu-3", 32, 245760, 1, "NVIDIA L20", 44.0, ALL, downloads=True))
+    asked = {**BUNDLED, "model": "Qwen2-7b", "gpu_product": "NVIDIA L20"}
+    request = LlmRequest.parse(asked)
+    document = render_document(request, nodes)
+    assert document["metadata"]["gpu_product"] == "NVIDIA L20"
+    assert recommend_for(request, nodes).machine.gpu_product == "NVIDIA L20"
+    assert LlmRequest.parse(request.as_form()) == request
+    found, lost = llm_request_of(document)
+    assert (found.gpu_product if found else None, lost) == ("NVIDIA L20", [])
+
+
+def test_without_gpus_no_kind_of_them_is_asked_for() -> None:
+    request = LlmRequest.parse({**BUNDLED, "gpu_product": "NVIDIA-A10"})
+    assert "gpu_product" not in render_document(request, LAPTOP)["metadata"]
 
 
 def test_the_preview_holds_document_command_and_resources() -> None:
