@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from deployments.clusters import get_cluster
 from deployments.models import Service
 from tests.deployments.clusters.kubernetes.failing import Bench, Case
+from tests.deployments.clusters.kubernetes.watcher_process import watching
 from tests.kube import KubeCluster, require_image
 from tests.waiting import wait_until
 
@@ -48,6 +50,23 @@ def test_what_the_autoscaler_makes_is_what_is_wanted_and_nobody_takes_it_back(be
         bench.look("scaled")
         assert {verb: writes.get(verb, 0) for verb in before} == before
     assert Service.objects.get(name="scaled").serving_revision is not None
+
+
+def test_an_unchanged_service_costs_no_request_while_a_watcher_is_fresh(
+    bench: Bench, kube: KubeCluster, namespace: str, tmp_path: Path
+) -> None:
+    case = Case("quiet", ("Running", "RUNNING", ""), "")
+    with watching(kube.kubeconfig, namespace, tmp_path) as watcher:
+        bench.deploy(case)
+        assert bench.wait(180) == bench.expected()
+        watcher.wait_fresh()
+        with bench.under(case):
+            connection = get_cluster().connection  # type: ignore[attr-defined]  # the process's one
+            before = dict(connection.counts)
+            for _ in range(5):
+                assert bench.look("quiet").status == "Running"
+            assert connection.counts == before
+        assert sum(before.values()) > 0, "they are counted"
 
 
 def test_a_program_that_is_not_started_again_fails_at_once_with_its_last_words(bench: Bench) -> None:
