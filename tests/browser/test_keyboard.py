@@ -43,7 +43,9 @@ LOOK = """async () => {
         "/services/{chat}",
         "/services/{chat}/logs",
         "/services/{chat}/events",
+        "/services/{chat}/edit",
         "/keys",
+        "/workspaces/default/members",
         "/settings/security",
     ],
 )
