@@ -6,8 +6,9 @@ Starts a control plane of its own with fake nodes (objects only: pods are ready 
 the cluster program that the tests use (docs/checks.md), and a Slipway of its own. Where there is no such program, it
 says so and measures nothing.
 
-    create     POST of the first → all services Running: services a minute, requests to the API server for each, CPU
-               of the worker; at every size, from the one before
+    create     POST of the first → all services Running: services a minute, requests to the API server for each; at
+               every size, from the one before
+    cpu        what each part has used of the processors meanwhile for each service
     bare       the same server-side applies by as many threads without Slipway and without its limit of requests, until
                their pods are ready: before and after, in the same run
     change     a pod's change → what is known of its service; a pod unready → its instance takes no requests
@@ -24,6 +25,7 @@ import os
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -34,7 +36,8 @@ from tests.kube import KubeCluster, find_cluster_program, objects_only_cluster
 from tests.slipway_client import PASSWORD
 from tests.slipway_process import SlipwayProcess
 
-PODS_A_NODE = 250
+#: Of the half CPU that each takes, on nodes of 96.
+PODS_A_NODE = 150
 
 
 def main() -> None:
@@ -98,16 +101,19 @@ def report_bare(services: int, seconds: float) -> None:
     print(f"bare      {services} services in {seconds:.1f} s: {services / seconds * 60:.0f} a minute", flush=True)
 
 
-def at_size(slipway: object, before: int, size: int, rounds: int) -> dict[str, float]:
+def at_size(slipway: object, before: int, size: int, rounds: int) -> dict[str, Any]:
     """Everything that is measured with ``size`` services, which are made here from ``before`` on."""
     from bench import kubernetes_services as services
 
     assert isinstance(slipway, services.Slipway)
     filled = services.fill(slipway, [f"bench_{number:04d}" for number in range(before, size)])
     each, applies = filled.spent.requests / filled.services, filled.spent.applies / filled.services
-    rate, cpu_ms = filled.services / filled.seconds * 60, filled.worker_seconds / filled.services * 1000
-    told = f"for each service {each:.1f} requests, {applies:.1f} of them applies, {cpu_ms:.0f} ms of the worker's CPU"
-    print(f"create    {before} → {size}: {rate:.0f} a minute; {told}", flush=True)
+    rate = filled.services / filled.seconds * 60
+    cpu_ms = {name: seconds / filled.services * 1000 for name, seconds in filled.cpu.items()}
+    told = f"for each service {each:.1f} requests, {applies:.1f} of them applies"
+    print(f"create    {before} → {size}: {rate:.0f} a minute (posted in {filled.posted_seconds:.0f} s); {told}")
+    used = ", ".join(f"{name} {ms:.0f}" for name, ms in cpu_ms.items() if ms >= 1)
+    print(f"cpu       {before} → {size}, ms for each service: {used}; {sum(cpu_ms.values()):.0f} in all", flush=True)
     known, unrouted = services.times_to_row(slipway, rounds)
     print(f"change    at {size}: known after {services.summary(known)}; unrouted after {services.summary(unrouted)}")
     looked = services.reconcile_all(slipway)
@@ -122,6 +128,7 @@ def at_size(slipway: object, before: int, size: int, rounds: int) -> dict[str, f
         "create_seconds": filled.seconds,
         "requests_each": each,
         "applies_each": applies,
+        "cpu_ms_each": {name: round(ms, 1) for name, ms in cpu_ms.items()},
         "known_p50_seconds": sorted(known)[len(known) // 2],
         "unrouted_p50_seconds": sorted(unrouted)[len(unrouted) // 2],
         "reconcile_seconds": looked.seconds,

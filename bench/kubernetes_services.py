@@ -7,7 +7,8 @@ import sqlite3
 import statistics
 import time
 import uuid
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ INSTANCES = 2
 #: As many as the worker has.
 THREADS = 8
 CALLERS = 4
+#: What CPU is told of, by a word of its command line.
+PARTS = {"worker": "app worker", "watcher": "watch_cluster", "server": "uvicorn"}
 PATIENCE_SECONDS = 3600
 
 
@@ -69,8 +72,23 @@ class Slipway:
 
     def cpu_seconds(self, marker: str) -> float:
         """What a part has used so far."""
-        fields = read_text(f"/proc/{self.pid(marker)}/stat").rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return cpu_seconds_of(self.pid(marker))
+
+    def all_cpu_seconds(self) -> Counter[str]:
+        """What all parts have used so far, the cluster's too."""
+        used = {name: self.cpu_seconds(marker) for name, marker in PARTS.items()}
+        return Counter(used | {name: cpu_seconds_of(pid) for name, pid in cluster_processes(self.cluster).items()})
+
+
+def cpu_seconds_of(pid: int) -> float:
+    fields = read_text(f"/proc/{pid}/stat").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def cluster_processes(cluster: KubeCluster) -> dict[str, int]:
+    """Process ids of a control plane by name."""
+    lines = map(str.split, cluster.steer("status").splitlines())
+    return {name: int(pid) for name, pid in lines if pid.isdigit()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,22 +98,24 @@ class Filled:
     services: int
     seconds: float
     spent: Asked
-    worker_seconds: float
+    posted_seconds: float  # until the last was created
+    cpu: Mapping[str, float]  # seconds, by part
 
 
 def fill(slipway: Slipway, names: Sequence[str]) -> Filled:
     """Create them through REST, and wait until every service that there is runs."""
-    before, worker_before = asked(slipway.cluster), slipway.cpu_seconds("app worker")
+    before, used = asked(slipway.cluster), slipway.all_cpu_seconds()
     wanted = slipway.value("SELECT count(*) FROM deployments_service") + len(names)
     began = time.monotonic()
     with ThreadPoolExecutor(CALLERS) as callers:
         list(callers.map(slipway.client.create, map(document, names)))
+    posted_seconds = time.monotonic() - began
     running = "SELECT count(*) FROM deployments_service WHERE status = 'Running'"
     wait_until(lambda: slipway.value(running) == wanted, f"{wanted} services run", PATIENCE_SECONDS)
     seconds = time.monotonic() - began
-    return Filled(
-        len(names), seconds, asked(slipway.cluster) - before, slipway.cpu_seconds("app worker") - worker_before
-    )
+    now = slipway.all_cpu_seconds()
+    cpu = {name: now[name] - used[name] for name in now}
+    return Filled(len(names), seconds, asked(slipway.cluster) - before, posted_seconds, cpu)
 
 
 def fill_bare(cluster: KubeCluster, count: int) -> float:

@@ -30,7 +30,8 @@ class ClusterMark(models.Model):
     @classmethod
     def get(cls) -> str:
         """Made at its first use."""
-        return cls.objects.get_or_create(pk=1)[0].mark
+        mark: str | None = cls.objects.filter(pk=1).values_list("mark", flat=True).first()
+        return mark or cls.objects.get_or_create(pk=1)[0].mark
 
 
 class ClusterView(models.Model):

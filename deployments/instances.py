@@ -75,12 +75,14 @@ def look_at(
     Probes run outside any transaction, side by side, each bounded by its own timeout.
     """
     rows = {row.name: row for row in service.instances.all()}
-    to_ask = [seen for seen in observations if seen.phase is InstancePhase.RUNNING and seen.port]
-    answers: dict[str, Answer] = {}
+    running = [seen for seen in observations if seen.phase is InstancePhase.RUNNING and seen.port]
+    judged = {seen.name: judge(spec, seen, still_answers(rows.get(seen.name), seen)) for seen in running}
+    answers = {name: answer for name, answer in judged.items() if answer is not None}
+    to_ask = [seen for seen in running if seen.name not in answers]
     if to_ask:
         with ThreadPoolExecutor(max_workers=min(len(to_ask), MAX_PROBES_AT_ONCE)) as pool:
             asked = pool.map(lambda seen: ask(spec, seen, still_answers(rows.get(seen.name), seen)), to_ask)
-            answers = {seen.name: answer for seen, answer in zip(to_ask, asked, strict=True)}
+            answers |= {seen.name: answer for seen, answer in zip(to_ask, asked, strict=True)}
     known = [know(rows.get(seen.name), seen, answers.get(seen.name)) for seen in observations]
     return known, write_rows(service, rows, known, alike_of(spec))
 
@@ -92,16 +94,20 @@ def write_observed(service: Service, observations: Sequence[InstanceObservation]
     return known, write_rows(service, rows, known, alike_of_service(service))
 
 
-def ask(spec: ServiceSpec, seen: InstanceObservation, has_answered: bool) -> Answer:
-    """One probe. Who has answered is only asked whether it still listens: that costs an engine nothing.
+def judge(spec: ServiceSpec, seen: InstanceObservation, has_answered: bool) -> Answer | None:
+    """The verdict of a platform that runs the checks itself; None where the instance has to be asked.
 
-    Where the platform runs the checks itself, its verdict is taken, and a model asked once for a token.
+    A model that has not answered yet is, once its checks pass: for a token.
     """
-    if seen.is_ready is not None:
-        if not seen.is_ready:
-            return Answer(False, say("The check does not pass yet."), Stage.CHECKING)
-        if has_answered or spec.engine is None:
-            return Answer(True, say("The check passes."))
+    if seen.is_ready is None or (seen.is_ready and spec.engine is not None and not has_answered):
+        return None
+    if seen.is_ready:
+        return Answer(True, say("The check passes."))
+    return Answer(False, say("The check does not pass yet."), Stage.CHECKING)
+
+
+def ask(spec: ServiceSpec, seen: InstanceObservation, has_answered: bool) -> Answer:
+    """One probe. Who has answered is only asked whether it still listens: that costs an engine nothing."""
     if has_answered:
         return probe_port(seen.host, seen.port, 2.0)
     if spec.engine is not None:
@@ -143,36 +149,46 @@ def write_rows(service: Service, rows: dict[str, Instance], known: Sequence[Seen
     """Write what changed and say whether anything did; most observations change and write nothing."""
     now = timezone.now()
     gone = [row for name, row in rows.items() if name not in {one.instance.name for one in known}]
-    changed = bool(gone)
     asked_at = end_asked_at(service)
     steps = [
         step
         for row in gone
         for step in step_rows(service, row.name, row.revision_number, alike, steps_left(row, asked_at, now))
     ]
+    new: list[Instance] = []
+    changed: list[tuple[Instance, dict[str, Any]]] = []
+    for one in known:
+        row = rows.get(one.instance.name)
+        over, standing = moved(service, row, one, now)
+        steps += step_rows(service, one.instance.name, one.instance.revision, alike, over)
+        columns = columns_of(one, row) | {"stage": str(standing.stage), "stage_since": standing.since}
+        same_program = row is not None and row.started_at == one.instance.started_at
+        known_since = row.ready_at if row is not None and same_program else None
+        columns["ready_at"] = (known_since or now) if one.ready else None
+        if row is None:
+            made_at = one.instance.created_at or now
+            new.append(Instance(service=service, name=one.instance.name, created_at=made_at, **columns))
+        elif any(getattr(row, name) != value for name, value in columns.items()):
+            changed.append((row, columns))
+    if not (gone or new or changed or steps):
+        return False
     with transaction.atomic():
         if gone:
             Instance.objects.filter(pk__in=[row.pk for row in gone]).delete()
-        for one in known:
-            row = rows.get(one.instance.name)
-            over, standing = moved(service, row, one, now)
-            steps += step_rows(service, one.instance.name, one.instance.revision, alike, over)
-            columns = columns_of(one, row) | {"stage": str(standing.stage), "stage_since": standing.since}
-            same_program = row is not None and row.started_at == one.instance.started_at
-            known_since = row.ready_at if row is not None and same_program else None
-            columns["ready_at"] = (known_since or now) if one.ready else None
-            if row is None:
-                first = {"service": service, **columns, "created_at": one.instance.created_at or now}
-                Instance.objects.update_or_create(name=one.instance.name, defaults=first)
-            elif any(getattr(row, name) != value for name, value in columns.items()):
-                Instance.objects.filter(pk=row.pk).update(**columns)
-            else:
-                continue
-            changed = True
+        for row, columns in changed:
+            Instance.objects.filter(pk=row.pk).update(**columns)
+        if new:
+            write_new(new)
         if steps:
             StartStep.objects.bulk_create(steps)
             prune_steps(service.pk)
-    return changed
+    return bool(gone or new or changed)
+
+
+def write_new(instances: Sequence[Instance]) -> None:
+    """In one statement; a row of the same name that came meanwhile is as these are then."""
+    columns = [field.name for field in Instance._meta.concrete_fields if field.name not in {"id", "name"}]
+    Instance.objects.bulk_create(instances, update_conflicts=True, unique_fields=["name"], update_fields=columns)
 
 
 def moved(service: Service, row: Instance | None, one: Seen, now: datetime) -> tuple[list[Over], Standing]:

@@ -245,6 +245,8 @@ class Service(models.Model):
 
     observed_at = models.DateTimeField(null=True, blank=True)
     next_check_at = models.DateTimeField(default=timezone.now)
+    #: When a look was asked for that is not over yet; None: none was.
+    asked_at = models.DateTimeField(null=True, blank=True)
     lease_holder = models.CharField(max_length=120, blank=True, default="")
     lease_until = models.DateTimeField(null=True, blank=True)
 

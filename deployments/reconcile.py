@@ -7,17 +7,18 @@ twice at once, or after any crash. It returns how soon it wants to run again; th
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from deployments.assess import STARTUP_SECONDS, Seen, Wanted, assess, told_at
 from deployments.clusters import get_cluster
-from deployments.clusters.base import Cluster, ClusterError, InstancePhase, Pace, Trouble, Workload
+from deployments.clusters.base import Cluster, ClusterError, InstancePhase, Pace, ServiceObservation, Trouble, Workload
 from deployments.engines import read_command
 from deployments.failures import Program
 from deployments.hints import hint_service, send_hint
@@ -33,8 +34,8 @@ from deployments.words import join, say
 logger = logging.getLogger(__name__)
 
 STOPPED_CHECK_SECONDS = 300.0
-CLAIM_SECONDS = 5.0  # a look that a sweep has asked for is asked for again after this, at the earliest
-CLAIM_SECONDS_EACH = 0.1  # of many at once: asked for sooner again than they are done, looks would only pile up
+CLAIM_SECONDS = 5.0  # a look that has been asked for is asked for again after this, at the earliest
+CLAIM_SECONDS_EACH = 0.25  # of many at once: asked for sooner again than they are done, looks would only pile up
 DELETE_PATIENCE_SECONDS = 120.0
 #: How soon a cluster is asked again that could not do it, at the latest.
 ERROR_CHECK_SECONDS = 10.0
@@ -47,6 +48,10 @@ class Step:
 
     claimed: bool
     again_in_seconds: float | None = None
+    #: When the sweep looks again; None: as was planned before.
+    check_in_seconds: float | None = None
+    #: Whether the cluster really answered.
+    observed: bool = False
 
 
 def reconcile(service_id: int) -> Step:
@@ -54,20 +59,39 @@ def reconcile(service_id: int) -> Step:
     holder = claim(service_id)
     if holder is None:
         return Step(claimed=False)
-    generation = planned = None
+    service = None
     step = Step(claimed=True)
     try:
         service = Service.objects.select_related("wanted_revision", "serving_revision").filter(pk=service_id).first()
-        if service is None:
-            return step
-        generation = service.generation
-        step = reconcile_claimed(service, get_cluster())
-        planned = service.next_check_at
-    finally:
+        if service is not None:
+            step = reconcile_claimed(service, get_cluster())
+    except BaseException:
         release(service_id, holder)
-    if Service.objects.filter(pk=service_id).exclude(generation=generation, next_check_at=planned).exists():
-        return Step(claimed=True, again_in_seconds=0.0)  # what is wanted, or what is there, changed while we looked
-    return step
+        raise
+    if service is None or finish(service, step, holder):
+        return step
+    return replace(step, again_in_seconds=0.0)  # what is wanted, or what is there, changed while we looked
+
+
+def finish(service: Service, step: Step, holder: str) -> bool:
+    """Plan the next look and give the lease back. False where a look is due already.
+
+    A service that was made due while we looked stays due: what was changed meanwhile we may not have seen.
+    ``observed_at`` is when the cluster last really answered.
+    """
+    now = timezone.now()
+    rows = Service.objects.filter(pk=service.pk, generation=service.generation)
+    seen = {"observed_at": now} if step.observed else {}
+    planned = {} if step.check_in_seconds is None else {"next_check_at": now + timedelta(seconds=step.check_in_seconds)}
+    unchanged = rows.filter(lease_holder=holder, next_check_at=service.next_check_at)
+    if unchanged.update(lease_holder="", lease_until=None, asked_at=None, **seen, **planned):
+        return True
+    if seen:
+        rows.update(**seen)
+    # Who asked meanwhile may have come to a service that was held: this look asks again for them.
+    mine = Service.objects.filter(pk=service.pk, lease_holder=holder)
+    mine.update(lease_holder="", lease_until=None, asked_at=None)
+    return not Service.objects.filter(pk=service.pk).exists()
 
 
 def reconcile_claimed(service: Service, cluster: Cluster) -> Step:
@@ -92,8 +116,7 @@ def tell_cluster_error(service: Service, error: ClusterError, cluster: Cluster) 
     silence = timezone.now() - (service.observed_at or service.created_at)
     if error.needs_person or service.status in IN_MOTION or silence > TELL_AFTER_SILENCE:
         transition(service, Verdict(Status(service.status), error.code, error.message, error.cure))
-    note_checked(service, min(cluster.pace.running_seconds, ERROR_CHECK_SECONDS), observed=False)
-    return Step(claimed=True)
+    return Step(claimed=True, check_in_seconds=min(cluster.pace.running_seconds, ERROR_CHECK_SECONDS))
 
 
 def tell_refused(service: Service, error: SpecInvalid, cluster: Cluster) -> Step:
@@ -104,8 +127,7 @@ def tell_refused(service: Service, error: SpecInvalid, cluster: Cluster) -> Step
     message = join(say("This version refuses the service's document, so what runs is left as it is."), str(error))
     cure = say("Update the service with a corrected document.")
     transition(service, Verdict(status, "DocumentRefused", message, cure))
-    note_checked(service, cluster.pace.failed_seconds, observed=True)
-    return Step(claimed=True)
+    return Step(claimed=True, check_in_seconds=cluster.pace.failed_seconds, observed=True)
 
 
 def reconcile_stop(service: Service, cluster: Cluster) -> Step:
@@ -114,17 +136,17 @@ def reconcile_stop(service: Service, cluster: Cluster) -> Step:
     seen = cluster.observe(service.uid).instances
     known, _ = write_observed(service, seen)
     transition(service, assess(wanted_of(service, STARTUP_SECONDS), known, timezone.now()))
-    note_checked(service, check_interval_seconds(service, cluster.pace, moving=bool(seen)), observed=True)
-    return Step(claimed=True, again_in_seconds=cluster.pace.moving_seconds if seen else None)
+    checking = check_interval_seconds(service, cluster.pace, moving=bool(seen))
+    return Step(True, cluster.pace.moving_seconds if seen else None, checking, observed=True)
 
 
 def reconcile_instances(service: Service, cluster: Cluster) -> Step:
     spec = service.spec()
     revision = service.wanted_revision
     assert revision is not None
-    before = cluster.observe(service.uid)
+    ready = frozenset() if cluster.judges_readiness else ready_names(service, cluster.observe(service.uid).instances)
     instances = service.wanted_instances if service.desired == Desired.RUNNING else 0
-    refusal = try_to_apply(
+    after, refusal = try_to_apply(
         cluster,
         Workload(
             service_uid=service.uid,
@@ -133,12 +155,11 @@ def reconcile_instances(service: Service, cluster: Cluster) -> Step:
             spec=spec,
             instances=instances,
             restart_token=str(service.restart_number),
-            ready=ready_names(service, before.instances),
+            ready=ready,
         ),
     )
-    after = cluster.observe(service.uid)
     known, rows_changed = look_at(service, spec, after.instances)
-    program = program_of(spec, cluster)
+    program = program_of(spec, cluster, has_ends=any(one.instance.last_exit is not None for one in known))
     wanted = replace(wanted_of(service, startup_seconds(spec)), program=program, trouble=after.trouble)
     if after.scaled_to is not None and instances:
         wanted = replace(wanted, instances=after.scaled_to)
@@ -155,24 +176,20 @@ def reconcile_instances(service: Service, cluster: Cluster) -> Step:
     if rows_changed and not changed:
         hint_service(service)  # the status keeps its word; pages and gateways look all the same
     moving = service.status in IN_MOTION or any(not one.ready for one in known)
-    note_checked(service, check_interval_seconds(service, cluster.pace, moving=moving), observed=True)
-    if not moving or service.status == Status.FAILED:
-        return Step(claimed=True)
-    return Step(
-        claimed=True, again_in_seconds=again_seconds(cluster.pace, known, after.trouble, service.progress_since)
-    )
+    is_hurried = moving and service.status != Status.FAILED
+    again = again_seconds(cluster.pace, known, after.trouble, service.progress_since) if is_hurried else None
+    return Step(True, again, check_interval_seconds(service, cluster.pace, moving=moving), observed=True)
 
 
-def try_to_apply(cluster: Cluster, workload: Workload) -> ClusterError | None:
-    """What the cluster will not take until a person changes something; what runs is looked at all the same."""
+def try_to_apply(cluster: Cluster, workload: Workload) -> tuple[ServiceObservation, ClusterError | None]:
+    """What is there then, and what the cluster will not take until a person changes something."""
     try:
-        cluster.apply(workload)
+        return cluster.apply(workload), None
     except ClusterError as error:
         if not error.needs_person:
             raise
         logger.warning("service %s: %s: %s", workload.service_name, error.code, error.message)
-        return error
-    return None
+        return cluster.observe(workload.service_uid), error
 
 
 def refused_by_cluster(error: ClusterError, known: Sequence[Seen]) -> Verdict:
@@ -214,15 +231,15 @@ def wanted_of(service: Service, allowed_seconds: float) -> Wanted:
     )
 
 
-def program_of(spec: ServiceSpec, cluster: Cluster) -> Program:
-    """What explains a failure: asked for only when there is one, where it takes time."""
+def program_of(spec: ServiceSpec, cluster: Cluster, *, has_ends: bool) -> Program:
+    """What explains a failure: what takes time is asked for only when there is one, or a program has ended."""
     command = read_command(spec.document["containers"][0])
     return Program(
         port=spec.container.port,
         flags=frozenset(command.recipe.flags) if command else (),
         model=(command.model or "") if command else "",
         limit_mib=spec.memory_mib,
-        machine_mib=max((node.memory_mib for node in cluster.capacity()), default=None),
+        machine_mib=max((node.memory_mib for node in cluster.capacity()), default=None) if has_ends else None,
         plan_mib=lambda: planned_mib(spec, cluster),
     )
 
@@ -263,21 +280,6 @@ def check_interval_seconds(service: Service, pace: Pace, *, moving: bool) -> flo
     return pace.running_seconds if service.status == Status.RUNNING else STOPPED_CHECK_SECONDS
 
 
-def note_checked(service: Service, interval_seconds: float, *, observed: bool) -> None:
-    """Plan the next look. ``observed_at`` is when the cluster last really answered.
-
-    A service that was made due while we looked stays due: what was changed meanwhile we may not have seen.
-    """
-    now = timezone.now()
-    next_check_at = now + timedelta(seconds=interval_seconds)
-    rows = Service.objects.filter(pk=service.pk, generation=service.generation)
-    observed_at = {"observed_at": now} if observed else {}
-    if rows.filter(next_check_at=service.next_check_at).update(next_check_at=next_check_at, **observed_at):
-        service.next_check_at = next_check_at
-    elif observed_at:
-        rows.update(**observed_at)
-
-
 def reconcile_deletion(service: Service, cluster: Cluster) -> Step:
     """End the instances, remove what the service owns, and at last the row."""
     cluster.delete(service.uid)
@@ -298,37 +300,49 @@ def reconcile_deletion(service: Service, cluster: Cluster) -> Step:
         message = say("Cannot be removed: %(names)s.", names=names) if names else say("Its folder cannot be removed.")
         cure = say("See the log of the worker, then delete it again.")
         transition(service, Verdict(Status.DELETE_FAILED, "DeleteFailed", message, cure))
-        note_checked(service, cluster.pace.failed_seconds, observed=True)
-        return Step(claimed=True)
-    note_checked(service, 1.0, observed=True)
-    return Step(claimed=True, again_in_seconds=cluster.pace.moving_seconds)
+        return Step(claimed=True, check_in_seconds=cluster.pace.failed_seconds, observed=True)
+    return Step(True, cluster.pace.moving_seconds, check_in_seconds=1.0, observed=True)
 
 
 def due_services(limit: int = 500) -> list[int]:
-    """Claim the services whose look is due, so that two sweeps do not enqueue the same ones.
+    """The services that are due and that no look is asked for, or was so long ago that it must be lost.
 
-    For ``claim_seconds``: the more there are, the later the last is looked at.
+    From now on one is asked for.
     """
     now = timezone.now()
-    due = list(
-        Service.objects.filter(next_check_at__lte=now).order_by("next_check_at").values_list("pk", flat=True)[:limit]
-    )
-    if due:
-        Service.objects.filter(pk__in=due, next_check_at__lte=now).update(
-            next_check_at=now + timedelta(seconds=claim_seconds(len(due)))
-        )
-    return due
+    due = Service.objects.filter(next_check_at__lte=now)
+    if not due.exists():
+        return []
+    lost = now - timedelta(seconds=claim_seconds())
+    unasked = due.filter(Q(asked_at__isnull=True) | Q(asked_at__lte=lost))
+    found = list(unasked.order_by("next_check_at").values_list("pk", flat=True)[:limit])
+    if found:
+        Service.objects.filter(pk__in=found).update(asked_at=now)
+    return found
 
 
-def claim_seconds(count: int) -> float:
-    """How long so many looks may take that are asked for at once."""
-    return max(CLAIM_SECONDS, count * CLAIM_SECONDS_EACH)
+def ask(service_ids: Collection[int]) -> list[int]:
+    """Those of them that nobody has asked a look at for yet: from now on somebody has, who is to publish it.
+
+    Where one is asked for, it comes after now, or the one that runs notices that the service was made due.
+    """
+    unasked = Service.objects.filter(pk__in=service_ids, asked_at__isnull=True)
+    found = list(unasked.values_list("pk", flat=True))
+    if found:
+        unasked.filter(pk__in=found).update(asked_at=timezone.now())
+    return found
+
+
+def claim_seconds() -> float:
+    """How long the looks may take that are asked for now."""
+    return max(CLAIM_SECONDS, Service.objects.exclude(asked_at=None).count() * CLAIM_SECONDS_EACH)
 
 
 def due_after_boot() -> int:
     """At a worker's start everything wanted is looked at once, so that no page shows yesterday's Running."""
     rows = Service.objects.exclude(desired=Desired.STOPPED, status=Status.STOPPED)
     boot = settings.SLIPWAY_BOOT_AT
+    Service.objects.exclude(asked_at=None).update(asked_at=None)  # what was asked for may be lost
     return rows.filter(next_check_at__gt=timezone.now()).update(next_check_at=boot or timezone.now())
 
 

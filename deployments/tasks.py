@@ -15,11 +15,14 @@ from deployments.clusters import get_cluster
 from deployments.models import Service
 from deployments.notices import prune_notices
 from deployments.readiness import stamp_worker_heartbeat
-from deployments.reconcile import claim_seconds, due_after_boot, due_services, reconcile, remove_orphans
+from deployments.reconcile import ask, due_after_boot, due_services, reconcile, remove_orphans
 from deployments.sign_ins import forget_old_sign_ins
 from deployments.timelines import prune_old_steps
 
 logger = logging.getLogger(__name__)
+
+#: Before the looks that something else asks for (``CELERY_TASK_ROUTES``), after everything else.
+DUE_PRIORITY = 6
 
 
 @shared_task(name="deployments.tasks.reconcile_service")
@@ -32,7 +35,7 @@ def reconcile_service(service_id: int) -> None:
         return
     finally:
         note_work()
-    if step.again_in_seconds is not None:
+    if step.again_in_seconds is not None and (step.again_in_seconds or ask([service_id])):
         reconcile_service.apply_async((service_id,), countdown=step.again_in_seconds)
 
 
@@ -48,10 +51,9 @@ def note_work() -> None:
 def sweep() -> None:
     """Every two seconds: stamp the heartbeat and enqueue every service whose look is due."""
     stamp_worker_heartbeat()
-    due = due_services()
-    for service_id in due:
-        # A worker that lags behind finds the same service due again by then: two looks in its queue are one too many.
-        reconcile_service.apply_async((service_id,), expires=claim_seconds(len(due)))
+    for service_id in due_services():
+        # What runs is seen in time also while a thousand new services wait for their first look.
+        reconcile_service.apply_async((service_id,), priority=DUE_PRIORITY)
 
 
 @shared_task(name="deployments.tasks.tidy")
@@ -85,6 +87,7 @@ def look_at_everything(**_: Any) -> None:
 def enqueue_reconcile(service: Service) -> None:
     """Publish a reconcile once the transaction is committed. A failure is logged; the sweep makes up for it."""
     service_id = service.pk
+    ask([service_id])
     transaction.on_commit(lambda: publish_reconcile(service_id))
 
 

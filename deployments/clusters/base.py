@@ -242,8 +242,12 @@ class Cluster(Protocol):
     def pace(self) -> Pace:
         """How often a service here has to be looked at."""
 
-    def apply(self, workload: Workload) -> None:
-        """Make it so, one step: start what is missing, retire what is too much or outdated.
+    @property
+    def judges_readiness(self) -> bool:
+        """Whether its platform itself says when an instance may take another's place: it ignores ``Workload.ready``."""
+
+    def apply(self, workload: Workload) -> ServiceObservation:
+        """Make it so, one step: start what is missing, retire what is too much or outdated. Returns what is there then.
 
         Called again and again until the observation agrees. The same workload twice does nothing the second
         time. A rolling update goes in steps: new instances start (within ``rolling_strategy``), and old ones

@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from deployments.encryption import decrypt
 from deployments.leases import claim, release
 from deployments.lifecycle import Conflict, RevisionMissing
 from deployments.models import AuditEntry, Service, Status, Workspace
-from deployments.reconcile import due_services, reconcile, remove_orphans
+from deployments.reconcile import CLAIM_SECONDS, ask, due_after_boot, due_services, reconcile, remove_orphans
 from deployments.spec import ServiceSpec, SpecInvalid
 from tests.deployments.driving import drive, driven, remove_everything, tiny_document
 from tests.waiting import wait_until
@@ -344,8 +345,20 @@ def test_a_lease_of_a_dead_process_is_taken_over(create: Callable[..., Service])
 
 def test_the_sweep_finds_what_no_task_was_published_for(create: Callable[..., Service]) -> None:
     service = create("tiny_a")
-    assert service.pk in due_services()
+    assert service.pk not in due_services(), "a task is on its way"
+    Service.objects.filter(pk=service.pk).update(asked_at=timezone.now() - timedelta(seconds=CLAIM_SECONDS))
+    assert service.pk in due_services(), "it was lost"
     assert service.pk not in due_services(), "two sweeps do not take the same service"
+
+
+def test_a_look_is_asked_for_once_until_it_is_over(create: Callable[..., Service]) -> None:
+    service = create("tiny_a")
+    assert ask([service.pk]) == [], "creating it has asked"
+    driven(service, Status.RUNNING)
+    assert ask([service.pk]) == [service.pk]
+    assert ask([service.pk]) == []
+    due_after_boot()
+    assert ask([service.pk]) == [service.pk], "what was asked for before a worker's start may be lost"
 
 
 class RestlessCluster(LocalCluster):

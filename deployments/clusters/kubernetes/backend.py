@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -80,42 +81,64 @@ class KubernetesCluster:
 
     # ------------------------------------------------------------------ the verbs
 
-    def apply(self, workload: Workload) -> None:
+    @property
+    def judges_readiness(self) -> bool:
+        return True
+
+    def apply(self, workload: Workload) -> ServiceObservation:
         """See ``Cluster.apply``. Writes what differs, and removes what is rendered no more."""
         uid = workload.service_uid
         known = self._looker.look(uid)
-        if workload.instances == 0:  # first, so that nothing that is refused keeps a service from being stopped
-            self._scale_to_none(uid, known)
-        wanted = self._render(workload, known)
-        for manifest in wanted:
-            self._write(manifest, known, uid)
+        with self._noting(known, uid):
+            if workload.instances == 0:  # first, so that nothing that is refused keeps a service from being stopped
+                self._scale_to_none(known)
+            wanted = self._render(workload, known)
+            for manifest in wanted:
+                self._write(manifest, known, uid)
         for found in surplus_of(workload, wanted, known):
             self._remove(found, uid)
+        return self._observe(known, uid)
 
     def observe(self, service_uid: str) -> ServiceObservation:
         """See ``Cluster.observe``."""
-        known = self._looker.look(service_uid)
-        state = self._looker.state()
+        return self._observe(self._looker.look(service_uid), service_uid)
+
+    def _observe(self, known: Known, service_uid: str) -> ServiceObservation:
         view = View(
             service_uid,
             pods=known.pods,
             manifests=known.manifests,
             events=known.events,
-            nodes=state.nodes if state is not None else (),
+            nodes=known.nodes,
             log_tails={name: log_tail_of(pod) for name, pod in known.pods.items()},
         )
         return observe_service(view, timezone.now(), self._reach(known))
 
     def stop(self, service_uid: str) -> None:
         """See ``Cluster.stop``. Only the number of instances is changed: that takes no spec."""
-        self._scale_to_none(service_uid, self._looker.look(service_uid))
+        known = self._looker.look(service_uid)
+        with self._noting(known, service_uid):
+            self._scale_to_none(known)
 
-    def _scale_to_none(self, service_uid: str, known: Known) -> None:
+    def _scale_to_none(self, known: Known) -> None:
         for found in list(known.manifests.values()):
             if found["kind"] == DEPLOYMENT.name and found["spec"].get("replicas") != 0 and not is_ending(found):
                 answer = self.connection.patch(DEPLOYMENT, name_of(found), {"spec": {"replicas": 0}})
                 if answer is not None:
-                    self._note(answer, known, service_uid)
+                    known.note(answer)
+
+    @contextmanager
+    def _noting(self, known: Known, service_uid: str) -> Iterator[None]:
+        """Keep what the API server answers to the writes inside, in one row at their end, also where one fails.
+
+        Only so that the next look knows of them before the watcher does: killed before, it applies them once more.
+        """
+        try:
+            yield
+        finally:
+            if known.written:
+                remember(service_uid, known.written)
+                known.written = []
 
     def delete(self, service_uid: str) -> None:
         """See ``Cluster.delete``. What is known goes by its UID; that nothing is left, only whole lists say."""
@@ -265,7 +288,7 @@ class KubernetesCluster:
                 return
             if SPEC_HASH_PATH not in changed and set(changed) - SCALED:
                 logger.warning("service %s: %s was changed by hand: %s", service_uid, key_of(manifest), changed)
-        self._note(self._apply(manifest, service_uid, is_known=there is not None), known, service_uid)
+        known.note(self._apply(manifest, service_uid, is_known=there is not None))
 
     def _apply(self, manifest: Manifest, service_uid: str, *, is_known: bool) -> Manifest:
         """What is not known to be ours is not taken by force: somebody else may have made it.
@@ -298,10 +321,6 @@ class KubernetesCluster:
             logger.warning("namespace %s cannot be created: %s", name, error.message)
             raise missing from error
         logger.info("namespace %s is created", name)
-
-    def _note(self, answer: Manifest, known: Known, service_uid: str) -> None:
-        known.put(answer)
-        remember(service_uid, [answer])
 
     def _remove(self, found: Manifest, service_uid: str) -> None:
         """Delete what is rendered no more, after a look at what it is now."""

@@ -6,7 +6,7 @@ A list that fails is an error and never an empty list: absence is only what a wh
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from django.utils import timezone
@@ -27,6 +27,7 @@ from deployments.clusters.kubernetes.kinds import (
 from deployments.clusters.kubernetes.names import INSTALLATION, SERVICE_UID, selector
 from deployments.clusters.kubernetes.reading import labels_of, name_of
 from deployments.clusters.kubernetes.store import find_state, find_view, is_fresh, trimmed
+from deployments.clusters.overview import NodeFields
 from deployments.models import ClusterState
 
 #: What was listed is looked at again so soon after: the steps of one reconcile see the same.
@@ -44,14 +45,21 @@ class Known:
     manifests: dict[str, Manifest] = field(default_factory=dict)
     pods: dict[str, Manifest] = field(default_factory=dict)
     events: list[Manifest] = field(default_factory=list)
+    nodes: Sequence[NodeFields] = ()  # of the cluster, as ``ClusterState`` has them
     is_fresh: bool = False
     listed_at: float = 0.0  # monotonic, of a list
+    written: list[Manifest] = field(default_factory=list)  # what the API server answered to our own writes
 
     def put(self, found: Manifest) -> None:
         if found["kind"] == POD.name:
             self.pods[name_of(found)] = trimmed(found)
         else:
             self.manifests[key_of(found)] = trimmed(found)
+
+    def note(self, answer: Manifest) -> None:
+        """An object as it is since we wrote it."""
+        self.put(answer)
+        self.written.append(answer)
 
     def find(self, kind: Kind) -> Manifest | None:
         return next((one for one in self.manifests.values() if one["kind"] == kind.name), None)
@@ -75,14 +83,17 @@ class Looker:
         listed = self._listed.get(service_uid)
         if listed is not None and time.monotonic() - listed.listed_at < SAME_LOOK_SECONDS:
             return listed
+        state = self.state()
+        nodes = state.nodes if state is not None else ()
         row = find_view(service_uid)
-        if is_fresh(self.state(), timezone.now()):
+        if is_fresh(state, timezone.now()):
             if row is None:
-                return Known(is_fresh=True)
-            return Known(dict(row.manifests), dict(row.pods), list(row.events), is_fresh=True)
+                return Known(nodes=nodes, is_fresh=True)
+            return Known(row.manifests, row.pods, row.events, nodes, is_fresh=True)
         # Slices and ReplicaSets are made anew by the cluster: they tell nothing but that a deletion is not through.
         known = self.list(service_uid, (*WRITTEN, POD))
-        known.events = list(row.events) if row is not None else []
+        known.events = row.events if row is not None else []
+        known.nodes = nodes
         return known
 
     def list(self, service_uid: str, kinds: Iterable[Kind] = (*WRITTEN, *MADE_BY_CLUSTER)) -> Known:

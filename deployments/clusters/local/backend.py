@@ -87,10 +87,18 @@ class LocalCluster:
 
     # The verbs
 
-    def apply(self, workload: Workload) -> None:
+    @property
+    def judges_readiness(self) -> bool:
+        return False
+
+    def apply(self, workload: Workload) -> ServiceObservation:
         folder = self.service_folder(workload.service_uid)
-        if workload.instances == 0 and not folder.exists():
-            return
+        if workload.instances > 0 or folder.exists():
+            self.step(workload, folder)
+        return self.observe(workload.service_uid)
+
+    def step(self, workload: Workload, folder: Path) -> None:
+        """Of ``apply``: what there is to do now."""
         with self.turn(folder):
             everything = list(look(folder))
             seen = {instance.folder.name: instance for instance in everything if not instance.has_ended}

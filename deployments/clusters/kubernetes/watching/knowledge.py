@@ -51,7 +51,7 @@ class Change:
 class News:
     """What has not been taken yet of one service."""
 
-    since: float
+    since: float  # or from when on it may be taken
     events: dict[str, Manifest] = field(default_factory=dict)  # by their own uid
     leaving: set[str] = field(default_factory=set)
     unready: set[str] = field(default_factory=set)
@@ -69,11 +69,17 @@ class Knowledge:
         trim: Callable[[Manifest], Manifest],
         on_pod: Callable[[str, Manifest, bool], None],
         clock: Callable[[], float] = time.monotonic,
+        spacing_seconds: float = 0.0,
     ) -> None:
-        """``on_pod`` is told of every change: (service's uid, the pod, whether it is there); it must not wait."""
+        """``on_pod`` is told of every change: (service's uid, the pod, whether it is there); it must not wait.
+
+        One service is taken once in ``spacing_seconds``, unless it is urgent: a rollout makes dozens of changes.
+        """
         self._trim = trim
         self._on_pod = on_pod
         self._clock = clock
+        self._spacing_seconds = spacing_seconds
+        self._taken_at: dict[str, float] = {}
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
         self._objects: dict[Watched, dict[str, Held]] = {watched: {} for watched in OF_SERVICES}
@@ -137,8 +143,12 @@ class Knowledge:
         And up to which version each kind has been told at that moment.
         """
         with self._lock:
-            order = sorted(self._news, key=lambda uid: (not self._news[uid].is_urgent, self._news[uid].since))
-            return [self._change_of(uid, self._news.pop(uid)) for uid in order[:limit]], dict(self._versions)
+            now = self._clock()
+            ripe = [uid for uid, news in self._news.items() if news.is_urgent or news.since <= now]
+            order = sorted(ripe, key=lambda uid: (not self._news[uid].is_urgent, self._news[uid].since))[:limit]
+            if self._spacing_seconds:
+                self._taken_at.update(dict.fromkeys(order, now))
+            return [self._change_of(uid, self._news.pop(uid)) for uid in order], dict(self._versions)
 
     def give_back(self, changes: Sequence[Change]) -> None:
         """They could not be written: their news count on, and are taken again with what is there then."""
@@ -172,7 +182,8 @@ class Knowledge:
     def _note(self, service_uid: str) -> News:
         news = self._news.get(service_uid)
         if news is None:
-            news = self._news[service_uid] = News(self._clock())
+            spaced = self._taken_at.get(service_uid, 0.0) + self._spacing_seconds
+            news = self._news[service_uid] = News(max(self._clock(), spaced))
         self._changed.notify()
         return news
 
@@ -206,6 +217,7 @@ class Knowledge:
         self._of_service[held.service_uid].discard((watched, uid))
         if not self._of_service[held.service_uid]:
             del self._of_service[held.service_uid]
+            self._taken_at.pop(held.service_uid, None)
             for name in [name for name, owner in self._service_of_name.items() if owner == held.service_uid]:
                 del self._service_of_name[name]
         self._note_routing(watched, held.service_uid, json.loads(held.text), None)

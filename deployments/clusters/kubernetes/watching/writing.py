@@ -15,11 +15,12 @@ from django.utils import timezone
 
 from deployments.clusters.base import InstancePhase
 from deployments.clusters.kubernetes.kinds import CLAIM, DEPLOYMENT, ENDPOINT_SLICE, VOLUME, Manifest
-from deployments.clusters.kubernetes.reading import happened_at
+from deployments.clusters.kubernetes.reading import condition, happened_at, status_of
 from deployments.clusters.kubernetes.store import version_of
 from deployments.clusters.kubernetes.watching.knowledge import Change
 from deployments.hints import send_hint
 from deployments.models import ClusterView, Instance, Service
+from deployments.reconcile import ask
 from deployments.tasks import publish_reconcile
 
 MOST_EVENTS = 100
@@ -29,7 +30,9 @@ ROUTINE = frozenset({
     "SuccessfulRescale",
 })  # fmt: skip
 #: An autoscaler's status changes four times a minute, and what it decides shows in the Deployment.
-STATUS_COUNTS = frozenset({DEPLOYMENT.name, CLAIM.name, VOLUME.name})
+STATUS_COUNTS = frozenset({CLAIM.name, VOLUME.name})
+#: What the Deployment's controller writes on it by itself.
+CONTROLLERS_COUNT = "deployment.kubernetes.io/revision"
 #: What a worker noted of its own write counts for so long, if the watch has not come that far.
 OWN_WRITE = timedelta(seconds=30)
 
@@ -56,11 +59,12 @@ def make_rows(changes: Mapping[str, Change], now: datetime) -> None:
 
 
 def look_again(service_uids: Collection[str], now: datetime) -> None:
-    """These services are due from now on, and a worker is asked to look once that is committed."""
-    services = Service.objects.filter(uid__in=service_uids)
-    if services.update(next_check_at=now):
-        ids = list(services.values_list("pk", flat=True))
-        transaction.on_commit(lambda: publish(ids), robust=True)
+    """These services are due from now on, and a worker is asked to look once that is committed, where none was yet."""
+    ids = list(Service.objects.filter(uid__in=service_uids).values_list("pk", flat=True))
+    if ids:
+        Service.objects.filter(pk__in=ids).update(next_check_at=now)
+        unasked = ask(ids)
+        transaction.on_commit(lambda: publish(unasked), robust=True)
 
 
 def waiting_services() -> list[str]:
@@ -90,31 +94,49 @@ def write_view(row: ClusterView | None, change: Change, versions: Mapping[str, s
         "pods": merge(change.pods, kept_pods, versions),
         "events": merge_events(row.events, change.events),
     }
-    if all(getattr(row, name) == value for name, value in columns.items()):
+    changed = {name: value for name, value in columns.items() if getattr(row, name) != value}
+    if not changed:
         return False
-    ClusterView.objects.filter(pk=row.pk).update(changed_at=now, version=row.version + 1, **columns)
+    ClusterView.objects.filter(pk=row.pk).update(changed_at=now, version=row.version + 1, **changed)
     return (
-        row.pods != columns["pods"]
+        "pods" in changed
         or any(event.get("reason") not in ROUTINE for event in change.events)
-        or is_moved(row.manifests, columns["manifests"])
+        or ("manifests" in changed and is_moved(row.manifests, columns["manifests"]))
     )
 
 
 def is_moved(before: Mapping[str, Manifest], after: Mapping[str, Manifest]) -> bool:
     """Whether objects came, went, or changed in what is wanted of them or read from them."""
-    return before.keys() != after.keys() or any(
-        found != after[key] and telling(found) != telling(after[key]) for key, found in before.items()
-    )
+    if before.keys() - after.keys():
+        return True
+    if any(after[key]["kind"] != ENDPOINT_SLICE.name for key in after.keys() - before.keys()):
+        return True
+    return any(found != after[key] and telling(found) != telling(after[key]) for key, found in before.items())
 
 
 def telling(found: Manifest) -> dict[str, Any]:
-    """What of an object is looked at: the status of few kinds is, and an EndpointSlice is only to be there."""
+    """What of an object is looked at: the status of few kinds is, and of an EndpointSlice only that it goes."""
     if found["kind"] in STATUS_COUNTS:
         return found
     if found["kind"] == ENDPOINT_SLICE.name:
         return {}
     metadata = {name: value for name, value in found["metadata"].items() if name != "resourceVersion"}
+    if found["kind"] == DEPLOYMENT.name:
+        annotations = metadata.get("annotations") or {}
+        metadata["annotations"] = {name: value for name, value in annotations.items() if name != CONTROLLERS_COUNT}
+        return {**found, "metadata": metadata, "status": telling_conditions(found)}
     return {name: value for name, value in found.items() if name != "status"} | {"metadata": metadata}
+
+
+def telling_conditions(deployment: Manifest) -> list[Any]:
+    """That its pods are refused, or that it waits for too long (``troubles.service_trouble``).
+
+    How many of them there are, and are ready, the pods say themselves.
+    """
+    refused, progress = condition(deployment, "ReplicaFailure"), condition(deployment, "Progressing")
+    is_late = progress.get("reason") == "ProgressDeadlineExceeded"
+    observed = status_of(deployment).get("observedGeneration") if refused else None
+    return [refused, observed, is_late and progress]
 
 
 def merge(

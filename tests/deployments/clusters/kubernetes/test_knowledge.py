@@ -146,6 +146,23 @@ def test_urgent_news_wait_for_nothing(knowledge: Knowledge, clock: Clock) -> Non
     assert first.service_uid == "u1", "it comes before what has waited longer"
 
 
+def test_a_service_that_changes_all_the_time_is_taken_now_and_then(clock: Clock) -> None:
+    spaced = Knowledge(lambda found: found, lambda uid, pod, is_there: None, clock, spacing_seconds=0.4)
+    spaced.put(DEPLOYMENTS, thing("a"))
+    assert taken(spaced).keys() == {"u1"}, "the first change at once"
+    clock.now += 0.1
+    spaced.put(DEPLOYMENTS, thing("a", version=2))
+    spaced.put(DEPLOYMENTS, thing("b", "u2"))
+    assert taken(spaced).keys() == {"u2"}
+    spaced.put(PODS, pod("a-1", ending=True))
+    assert taken(spaced).keys() == {"u1"}, "what leaves routing waits for nothing"
+    clock.now += 0.1
+    spaced.put(DEPLOYMENTS, thing("a", version=3))
+    assert taken(spaced) == {}
+    clock.now += 0.4
+    assert taken(spaced)["u1"].manifests["Deployment/a"]["metadata"]["resourceVersion"] == "3"
+
+
 def test_what_could_not_be_written_is_taken_again_with_what_is_there_then(knowledge: Knowledge) -> None:
     knowledge.put(DEPLOYMENTS, thing("a"))
     knowledge.put(PODS, pod("a-1", ending=True))
@@ -204,10 +221,36 @@ def of_kind(kind: str, found: Manifest) -> Manifest:
     return {"kind": kind} | found
 
 
+def status_of_deployment(**reasons: str) -> dict[str, Any]:
+    """With a condition for each of these reasons, beside what every rollout counts and says."""
+    conditions = {"Available": "MinimumReplicasAvailable", "Progressing": "NewReplicaSetAvailable"} | reasons
+    told = [{"type": name, "status": "True", "reason": reason} for name, reason in conditions.items()]
+    return {"observedGeneration": 1, "readyReplicas": 2, "conditions": told}
+
+
 @pytest.mark.parametrize(
     ("changed", "is_looked_at"),
     [
-        ({"manifests": [of_kind("Deployment", thing("a", version=2))]}, True),
+        ({"manifests": [of_kind("Deployment", thing("a", version=2, spec={"replicas": 2}))]}, True),
+        ({"manifests": [of_kind("Deployment", thing("a", version=2, status=status_of_deployment()))]}, False),
+        (
+            {
+                "manifests": [
+                    of_kind("Deployment", thing("a", status=status_of_deployment(ReplicaFailure="FailedCreate")))
+                ]
+            },
+            True,
+        ),
+        (
+            {
+                "manifests": [
+                    of_kind(
+                        "Deployment", thing("a", status=status_of_deployment(Progressing="ProgressDeadlineExceeded"))
+                    )
+                ]
+            },
+            True,
+        ),
         ({"manifests": [of_kind("Secret", thing("new"))]}, True),
         ({"pods": {"a-1": pod("a-1")}}, True),
         ({"events": [event("e", "a") | {"reason": "FailedCreate"}]}, True),
@@ -215,6 +258,7 @@ def of_kind(kind: str, found: Manifest) -> Manifest:
         ({"manifests": [of_kind("Budget", thing("a", version=2, status={"now": 2}))]}, False),
         ({"manifests": [of_kind("Budget", thing("a", version=2, spec={"now": 2}))]}, True),
         ({"manifests": [of_kind("EndpointSlice", endpoints(p=False))]}, False),
+        ({"manifests": [of_kind("EndpointSlice", {"metadata": {"name": "new"}})]}, False),
     ],
 )
 @pytest.mark.django_db
