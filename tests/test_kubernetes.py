@@ -9,6 +9,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ pytestmark = [pytest.mark.kubernetes, pytest.mark.supervisor, pytest.mark.timeou
 NAME = "capital_city"
 FORM = {"service_name": NAME, "model_source": "open-source", "model": "SmolLM2-135M-Instruct", "acceleration": "none"}
 START_SECONDS = 120
+STREAMS = 4
 #: Everything that Slipway may make for a service, in its namespace and outside.
 OWNED = (
     "deployments,replicasets,pods,services,endpointslices,secrets,configmaps,persistentvolumeclaims,networkpolicies,"
@@ -209,13 +211,35 @@ def stop_and_start(whole: Whole) -> None:
 
 
 def restart_one(whole: Whole) -> None:
-    """The other one answers meanwhile."""
+    """The other one answers meanwhile, and the one that goes finishes what it is telling."""
     wait_until(lambda: len(ready(whole)) == 2, "two instances are ready", START_SECONDS)
     first, second = sorted(whole.pods())
-    with Asker(whole.client) as asker:
+    with ThreadPoolExecutor(STREAMS) as threads, Asker(whole.client) as asker:
+        begun = threading.Barrier(STREAMS + 1, timeout=60)
+        streams = [threads.submit(stream_to_its_end, whole.client, begun) for _ in range(STREAMS)]
+        begun.wait()  # each has told its first words: so many at once are on both instances
         answer = whole.client.call("DELETE", f"/services/local/{NAME}/instances?InstanceList={first}")
         assert answer.status_code == 200, answer.text
         wait_until(lambda: first not in whole.pods(), "the pod is removed", 60)
         wait_until(lambda: len(ready(whole)) == 2, "two instances are ready again", START_SECONDS)
     assert second in whole.pods()
     assert asker.failures == []
+    for stream in streams:
+        assert stream.result()[-1] == "[DONE]"
+
+
+def stream_to_its_end(client: SlipwayClient, begun: threading.Barrier) -> list[str]:
+    """One long answer; returns the data of its events."""
+    address, token = address_of(client, NAME)
+    body = {"messages": [{"role": "user", "content": "Tell me a long story."}], "stream": True, "max_tokens": 100}
+    told = []
+    with httpx.stream(
+        "POST", f"{address}/v1/chat/completions", json=body, headers={"Authorization": token}, timeout=120,
+        trust_env=False,
+    ) as answer:  # fmt: skip
+        for line in answer.iter_lines():
+            if line.startswith("data: "):
+                told.append(line.removeprefix("data: "))
+                if len(told) == 3:
+                    begun.wait()
+    return told
