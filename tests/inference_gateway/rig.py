@@ -142,6 +142,7 @@ class EndlessEngine:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._is_up = threading.Event()
+        self._dying = threading.Lock()
 
     def __enter__(self) -> EndlessEngine:
         self._thread.start()
@@ -152,10 +153,11 @@ class EndlessEngine:
         self.die()
 
     def die(self) -> None:
-        """Close every connection and go; twice is fine."""
-        if self._thread.is_alive():
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join(10)
+        """Close every connection and go; twice is fine, also at once."""
+        with self._dying:
+            if self._thread.is_alive():
+                self._loop.call_soon_threadsafe(self._loop.stop)
+                self._thread.join(10)
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)

@@ -42,6 +42,13 @@ def texts(instance: str, uid: str = UID, **query: object) -> list[str]:
     return [text.partition(" ")[2] for _, text in page.lines]
 
 
+def last_ended(instance: str) -> str | None:
+    """The id of the container that ended last, as far as the pod's row tells."""
+    (status,) = pods(UID)[instance]["status"]["containerStatuses"]
+    ended = status["state"].get("terminated") or status["lastState"].get("terminated")
+    return str(ended["containerID"]) if ended else None
+
+
 def first_log(uid: str = UID) -> str | None:
     return next(iter(list_logs(uid)), None)
 
@@ -70,9 +77,8 @@ def test_a_crashed_program_s_words_are_kept_run_by_run(
 
     assert texts(name) == [f"begins {name}", "cannot open the model"] * 2
     assert texts(name, previous=True) == [f"begins {name}", "cannot open the model"]
-    (status,) = pods(UID)[name]["status"]["containerStatuses"]
-    ended = (status["lastState"].get("terminated") or status["state"]["terminated"])["containerID"]
-    assert read_tail(name, ended) == (f"begins {name}", "cannot open the model")
+    ended = wait_until(lambda: last_ended(name), "the pod's row tells its end")
+    wait_until(lambda: read_tail(name, ended) == (f"begins {name}", "cannot open the model"), "its last words are kept")
 
 
 def test_the_log_of_a_deleted_pod_stays_to_its_last_word(
