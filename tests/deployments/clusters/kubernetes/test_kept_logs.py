@@ -25,7 +25,8 @@ from tests.waiting import wait_until
 pytestmark = [pytest.mark.kubernetes, pytest.mark.django_db(transaction=True)]
 
 COUNTS = "trap 'exit 0' TERM; n=0; while true; do echo line $n; n=$((n+1)); sleep 0.05; done"
-CRASHES = "echo begins $HOSTNAME; echo cannot open the model >&2; exit 3"
+#: Of two streams that are written to at once nobody knows the order.
+CRASHES = "echo begins $HOSTNAME; sleep 0.3; echo cannot open the model >&2; exit 3"
 SAYS_GOODBYE = "trap 'echo goodbye; exit 0' TERM; echo hello; while true; do sleep 0.1; done"
 UID = "eas-m-one"
 
