@@ -225,7 +225,10 @@ async function openEditor() {
   editor ??= import("./editor.js").then((loaded) => loaded.mountEditor(host, words));
   try {
     await (await editor).sync();
-  } catch {
+  } catch (error) {
+    console.error(error);
+    editor = null; // the next look tries again
+    host.shadowRoot?.replaceChildren();
     delete host.dataset.ready;
   }
 }

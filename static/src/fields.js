@@ -42,10 +42,10 @@ async function filter(form) {
       return;
     }
     if (!response.ok) {
-      listFailed(() => filter(form));
+      listFailed(() => filter(form), true);
       return;
     }
-    listLoaded();
+    listLoaded(true);
     const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
     history.replaceState(history.state, "", address);
     for (const id of [form.dataset.filterForm, "state-filters"]) {
@@ -57,7 +57,7 @@ async function filter(form) {
     document.dispatchEvent(new CustomEvent("slipway:updated"));
   } catch (error) {
     if (error.name !== "AbortError") {
-      listFailed(() => filter(form));
+      listFailed(() => filter(form), true);
     }
   }
 }
