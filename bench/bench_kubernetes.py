@@ -8,7 +8,8 @@ says so and measures nothing.
 
     create     POST of the first → all services Running: services a minute, requests to the API server for each; at
                every size, from the one before
-    cpu        what each part has used of the processors meanwhile for each service
+    cpu        what each part has used of the processors meanwhile for each service, the control plane and this program
+               too; of the bare loop the same, which is what a service takes without Slipway
     bare       the same server-side applies by as many threads without Slipway and without its limit of requests, until
                their pods are ready: before and after, in the same run
     change     a pod's change → what is known of its service; a pod unready → its instance takes no requests
@@ -24,8 +25,9 @@ import json
 import os
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -35,6 +37,9 @@ from console.environment import SETTINGS
 from tests.kube import KubeCluster, find_cluster_program, objects_only_cluster
 from tests.slipway_client import PASSWORD
 from tests.slipway_process import SlipwayProcess
+
+if TYPE_CHECKING:
+    from bench.kubernetes_services import Bare
 
 #: Of the half CPU that each takes, on nodes of 96.
 PODS_A_NODE = 150
@@ -65,7 +70,7 @@ def measure(cluster: KubeCluster, folder: Path, options: argparse.Namespace) -> 
     pods = kubernetes_services.INSTANCES * (sizes[-1] + options.bare)
     kubeconfig = kubernetes_cluster.prepare(cluster, folder, nodes=pods // PODS_A_NODE + 2)
     bare = [kubernetes_services.fill_bare(cluster, options.bare)]
-    report_bare(options.bare, bare[-1])
+    report_bare(bare[-1])
     process = SlipwayProcess(
         folder / "data",
         is_embedded=True,
@@ -81,12 +86,20 @@ def measure(cluster: KubeCluster, folder: Path, options: argparse.Namespace) -> 
     finally:
         process.end_everything()
     bare.append(kubernetes_services.fill_bare(cluster, options.bare))
-    report_bare(options.bare, bare[-1])
+    report_bare(bare[-1])
     made, seconds = sizes[-1], sum(one["create_seconds"] for one in found)
-    ratio = (made / seconds) / (options.bare * len(bare) / sum(bare))
+    ratio = (made / seconds) / (sum(one.services for one in bare) / sum(one.seconds for one in bare))
     told = f"{made} services in {seconds:.0f} s: {made / seconds * 60:.0f} a minute"
     print(f"create    {told}, {ratio:.2f} of the bare rate")
-    return {"sizes": found, "bare_seconds": bare, "bare_services": options.bare, "ratio": ratio}
+    own = sum(sum(one["cpu_ms_each"].values()) * one["made"] for one in found) / made
+    least = sum(sum(one.cpu.values()) for one in bare) / sum(one.services for one in bare) * 1000
+    print(f"cpu       {own:.0f} ms for each service, {least:.0f} of the bare loop: {least / own:.2f}")
+    return {
+        "sizes": found,
+        "bare_seconds": [one.seconds for one in bare],
+        "bare_services": options.bare,
+        "ratio": ratio,
+    }
 
 
 def set_up_django(data_dir: Path) -> None:
@@ -97,8 +110,16 @@ def set_up_django(data_dir: Path) -> None:
     django.setup()
 
 
-def report_bare(services: int, seconds: float) -> None:
-    print(f"bare      {services} services in {seconds:.1f} s: {services / seconds * 60:.0f} a minute", flush=True)
+def report_bare(bare: Bare) -> None:
+    rate = bare.services / bare.seconds * 60
+    print(f"bare      {bare.services} services in {bare.seconds:.1f} s: {rate:.0f} a minute")
+    report_cpu(f"bare {bare.services}", bare.services, bare.cpu)
+
+
+def report_cpu(which: str, services: int, cpu_seconds: Mapping[str, float]) -> None:
+    ms = {name: seconds / services * 1000 for name, seconds in cpu_seconds.items()}
+    used = ", ".join(f"{name} {each:.0f}" for name, each in ms.items() if each >= 1)
+    print(f"cpu       {which}, ms for each service: {used}; {sum(ms.values()):.0f} in all", flush=True)
 
 
 def at_size(slipway: object, before: int, size: int, rounds: int) -> dict[str, Any]:
@@ -112,8 +133,7 @@ def at_size(slipway: object, before: int, size: int, rounds: int) -> dict[str, A
     cpu_ms = {name: seconds / filled.services * 1000 for name, seconds in filled.cpu.items()}
     told = f"for each service {each:.1f} requests, {applies:.1f} of them applies"
     print(f"create    {before} → {size}: {rate:.0f} a minute (posted in {filled.posted_seconds:.0f} s); {told}")
-    used = ", ".join(f"{name} {ms:.0f}" for name, ms in cpu_ms.items() if ms >= 1)
-    print(f"cpu       {before} → {size}, ms for each service: {used}; {sum(cpu_ms.values()):.0f} in all", flush=True)
+    report_cpu(f"{before} → {size}", filled.services, filled.cpu)
     known, unrouted = services.times_to_row(slipway, rounds)
     print(f"change    at {size}: known after {services.summary(known)}; unrouted after {services.summary(unrouted)}")
     looked = services.reconcile_all(slipway)
@@ -125,6 +145,7 @@ def at_size(slipway: object, before: int, size: int, rounds: int) -> dict[str, A
     print(f"memory    at {size}: worker {worker:.0f} MiB, watcher {watcher:.0f} MiB", flush=True)
     return {
         "services": size,
+        "made": filled.services,
         "create_seconds": filled.seconds,
         "requests_each": each,
         "applies_each": applies,

@@ -62,7 +62,7 @@ def asked(cluster: KubeCluster) -> Asked:
 def bare_connection(cluster: KubeCluster) -> Connection:
     """The same client without the limit that Slipway keeps to, as the cluster's administrator."""
     settings = KubernetesSettings(namespace=BARE_NAMESPACE, kubeconfig=str(cluster.kubeconfig))
-    return Connection(replace(settings, requests_a_second=10_000.0, burst=10_000))
+    return Connection(replace(settings, requests_a_second=10_000.0))
 
 
 def patch_pod(connection: Connection, name: str, change: Mapping[str, object], *, subresource: str = "") -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from console.kubeconfig import find_problem
 from console.setting_values import (
     Setting,
     parse_count,
@@ -135,6 +136,13 @@ KUBERNETES_SETTINGS: tuple[Setting, ...] = (
         "The others are kept once they end, and followed while somebody looks at them.",
         parse_count,
     ),
+    Setting(
+        "SLIPWAY_KUBE_REQUESTS_A_SECOND",
+        "100",
+        "With `kubernetes`: how many requests go from one process to the API server in a second on average, and twice "
+        "as many at once. Fewer spare a small control plane; the API server shares itself out fairly in any case.",
+        parse_count,
+    ),
 )
 
 #: Settings that go into ``KubernetesSettings`` as they are, whose defaults stand there.
@@ -151,17 +159,29 @@ KUBERNETES_FIELDS = {
     "SLIPWAY_GPU_PRODUCT_LABEL": "gpu_product_label",
     "SLIPWAY_GATEWAY_NAMESPACE": "gateway_namespace",
     "SLIPWAY_LOG_STREAMS": "log_streams",
+    "SLIPWAY_KUBE_REQUESTS_A_SECOND": "requests_a_second",
 }
 
 
+def connection_problem(values: Mapping[str, Any], variables: Mapping[str, str]) -> str | None:
+    """Why no cluster can be reached with these settings, known before one is asked; None where one may answer."""
+    if values.get("SLIPWAY_CLUSTER") != "kubernetes" or is_in_cluster(values, variables):
+        return None
+    return find_problem(values.get("KUBECONFIG", ""), values.get("SLIPWAY_KUBE_CONTEXT", ""))
+
+
+def is_in_cluster(values: Mapping[str, Any], variables: Mapping[str, str]) -> bool:
+    """Whether a pod's service account is used: where nobody named a file."""
+    return "KUBERNETES_SERVICE_HOST" in variables and "KUBECONFIG" not in values
+
+
 def kubernetes_settings(values: Mapping[str, Any], variables: Mapping[str, str]) -> KubernetesSettings:
-    is_in_cluster = "KUBERNETES_SERVICE_HOST" in variables and "KUBECONFIG" not in values
     return KubernetesSettings(
         namespace=values.get("SLIPWAY_NAMESPACE", "slipway"),
         installation=values.get("SLIPWAY_INSTALLATION", "slipway"),
         kubeconfig=values.get("KUBECONFIG", ""),
         context=values.get("SLIPWAY_KUBE_CONTEXT", ""),
-        pod_access=values.get("SLIPWAY_POD_ACCESS", "pod" if is_in_cluster else "proxy"),
+        pod_access=values.get("SLIPWAY_POD_ACCESS", "pod" if is_in_cluster(values, variables) else "proxy"),
         images={**OWN_IMAGES, **values.get("SLIPWAY_IMAGES", {})},
         image_pull_secrets=values.get("SLIPWAY_IMAGE_PULL_SECRETS", ()),
         **{field: values[name] for name, field in KUBERNETES_FIELDS.items() if name in values},

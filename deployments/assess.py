@@ -269,7 +269,8 @@ def ended_for_good(one: Seen, program: Program) -> Verdict:
         return failed("StartError", cause.what, cause, one)
     if end.reason == "OOMKilled":
         return failed("OOMKilled", cause.what, cause, one)
-    lived = (end.finished_at - end.started_at).total_seconds() if end.started_at else None
+    # A kubelet may note a start after the end of a program that lives for less than a second.
+    lived = max(0.0, (end.finished_at - end.started_at).total_seconds()) if end.started_at else None
     times = one.instance.restart_count + 1 if is_held_back(one) else max(one.crashes, 1)
     ends = ends_words(times, end.exit_code, lived)
     return failed("CrashLoopBackOff", join(cause.what, ends), cause, one)

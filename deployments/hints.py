@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 GROUP = "hints"
 MEMBERS = "members"
+KEYS = "keys"
 
 
 def hint_service(service: Service) -> None:
@@ -37,6 +38,11 @@ def hint_person(user_id: int) -> None:
 def hint_members() -> None:
     """Tell open pages of members, once the transaction is committed, that somewhere somebody came, went or changed."""
     transaction.on_commit(lambda: send_hint(MEMBERS), robust=True)
+
+
+def hint_keys() -> None:
+    """Tell gateways, once the transaction is committed, that some API key or what may be used changed."""
+    transaction.on_commit(lambda: send_hint(KEYS), robust=True)
 
 
 def send_hint(topic: str) -> None:

@@ -76,12 +76,13 @@ def look_at(
     """
     rows = {row.name: row for row in service.instances.all()}
     running = [seen for seen in observations if seen.phase is InstancePhase.RUNNING and seen.port]
-    judged = {seen.name: judge(spec, seen, still_answers(rows.get(seen.name), seen)) for seen in running}
+    answering = {seen.name for seen in running if still_answers(rows.get(seen.name), seen)}
+    judged = {seen.name: judge(spec, seen, seen.name in answering) for seen in running}
     answers = {name: answer for name, answer in judged.items() if answer is not None}
     to_ask = [seen for seen in running if seen.name not in answers]
     if to_ask:
         with ThreadPoolExecutor(max_workers=min(len(to_ask), MAX_PROBES_AT_ONCE)) as pool:
-            asked = pool.map(lambda seen: ask(spec, seen, still_answers(rows.get(seen.name), seen)), to_ask)
+            asked = pool.map(lambda seen: ask(spec, seen, seen.name in answering), to_ask)
             answers |= {seen.name: answer for seen, answer in zip(to_ask, asked, strict=True)}
     known = [know(rows.get(seen.name), seen, answers.get(seen.name)) for seen in observations]
     return known, write_rows(service, rows, known, alike_of(spec))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import lru_cache
 
 from django.db.models import Q
@@ -45,14 +45,21 @@ def is_gone(holder: str) -> bool:
     return process_start(int(pid)) != start
 
 
-def claim(service_id: int) -> str | None:
-    """Take the lease. Returns the holder's name to release it with, or None where somebody has it."""
+def is_free(now: datetime) -> Q:
+    """Of services that nobody holds."""
+    return Q(lease_until__isnull=True) | Q(lease_until__lt=now)
+
+
+def claim(service_id: int, *, if_asked: bool = False) -> str | None:
+    """Take the lease. Returns the holder's name to release it with, or None where somebody has it.
+
+    By ``if_asked`` only of a service that a look is asked for: whoever held it before may have done that already.
+    """
     now = timezone.now()
     me = f"{process_name(os.getpid())}:{threading.get_ident()}"
-    free = Q(lease_until__isnull=True) | Q(lease_until__lt=now)
-    rows = Service.objects.filter(pk=service_id)
+    rows = Service.objects.filter(pk=service_id, **({"asked_at__isnull": False} if if_asked else {}))
     lease = {"lease_holder": me, "lease_until": now + timedelta(seconds=LEASE_SECONDS)}
-    if rows.filter(free).update(**lease):
+    if rows.filter(is_free(now)).update(**lease):
         return me
     holder = rows.values_list("lease_holder", flat=True).first()
     if holder and is_gone(holder) and rows.filter(lease_holder=holder).update(**lease):
@@ -63,3 +70,11 @@ def claim(service_id: int) -> str | None:
 def release(service_id: int, holder: str) -> None:
     """Give the lease back; nothing happens if it had run out and another took it."""
     Service.objects.filter(pk=service_id, lease_holder=holder).update(lease_holder="", lease_until=None)
+
+
+def free_of_the_gone() -> None:
+    """Give back what processes of this machine hold that have ended, of services that a look is asked for."""
+    held = Service.objects.filter(asked_at__isnull=False, lease_until__isnull=False)
+    for holder in set(held.values_list("lease_holder", flat=True)):
+        if is_gone(holder):
+            held.filter(lease_holder=holder).update(lease_holder="", lease_until=None)

@@ -138,13 +138,17 @@ def update(
 
 
 def scale(service: Service, instances: int, actor: User) -> Service:
-    """Want another number of instances (0 to 1000); running ones are not restarted."""
+    """Want another number of instances (0 to 1000); running ones are not restarted.
+
+    Raises ``Conflict`` where the service's autoscaler chooses the number: it would take the change back at once.
+    """
     if not 0 <= instances <= MAX_INSTANCES:
         message = _("%(field)s must be a whole number from %(least)s to %(most)s; got %(input)s.") % {
             "field": "metadata.instance", "least": number(0), "most": number(MAX_INSTANCES), "input": instances,
         }  # fmt: skip
         raise SpecInvalid([FieldError("metadata.instance", "out_of_range", message)])
     with changing(service, actor, "service.scale") as change:
+        refuse_autoscaled(change.row, instances)
         scale_row(change, instances)
     return change.row
 
@@ -192,7 +196,11 @@ def switch_version(service: Service, number: int, actor: User) -> Service:
             told = _("%(name)s has no version %(number)s. Versions lists those it has.")
             raise RevisionMissing(told % {"name": row.name, "number": number})
         if revision != row.wanted_revision:
-            refuse_unrunnable(ServiceSpec.parse(revision.document))
+            spec = ServiceSpec.parse(revision.document)
+            refuse_unrunnable(spec)
+            if is_autoscaled(row.spec()) and not is_autoscaled(spec) and row.wanted_instances:
+                # The number that counted was the autoscaler's, and that goes.
+                change.set(wanted_instances=spec.instances)
             change.set(wanted_revision=revision)
             change.move(Status.UPDATING, "Switching", say("Switching to r%(number)s.", number=str(number)))
     return change.row
@@ -302,6 +310,23 @@ def changing(service: Service, actor: User, action: str, *, deleting_is_fine: bo
         record_audit(actor, action, row.name, row.workspace, change.before, summary(row) | changed_secrets(change))
         hint_service(row)
         enqueue_reconcile(row)
+
+
+def is_autoscaled(spec: ServiceSpec) -> bool:
+    """Whether the platform chooses the number of instances."""
+    autoscaler = spec.parsed.autoscaler
+    return autoscaler is not None and bool(autoscaler.working) and get_cluster().autoscales
+
+
+def refuse_autoscaled(row: Service, instances: int) -> None:
+    """Only from none and to none: while there are any, Kubernetes chooses (``rendering.scaling``)."""
+    if not (row.wanted_instances and instances and is_autoscaled(row.spec())):
+        return
+    message = _(
+        "%(name)s has an autoscaler, which chooses how many instances there are. "
+        "Change its bounds in the document, or take it out."
+    )
+    raise Conflict("autoscaled", message % {"name": row.name})
 
 
 def scale_row(change: Change, instances: int) -> None:

@@ -24,6 +24,8 @@ class KeptLog(models.Model):
     #: Whether lines come as they are written; otherwise when the program has ended, or soon after somebody asks.
     is_followed = models.BooleanField(default=False)
     asked_at = models.DateTimeField(null=True, blank=True)
+    #: How far a program said last that it is with copying or loading (``clusters.kubernetes.logs.counting.Counted``).
+    counted = models.JSONField(null=True, blank=True)
 
     class Meta:
         indexes = (models.Index(fields=("service_uid", "-created_at")), models.Index(fields=("ended_at",)))

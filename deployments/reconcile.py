@@ -7,13 +7,12 @@ twice at once, or after any crash. It returns how soon it wants to run again; th
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q
 from django.utils import timezone
 
 from deployments.assess import STARTUP_SECONDS, Seen, Wanted, assess, told_at
@@ -34,8 +33,6 @@ from deployments.words import join, say
 logger = logging.getLogger(__name__)
 
 STOPPED_CHECK_SECONDS = 300.0
-CLAIM_SECONDS = 5.0  # a look that has been asked for is asked for again after this, at the earliest
-CLAIM_SECONDS_EACH = 0.25  # of many at once: asked for sooner again than they are done, looks would only pile up
 DELETE_PATIENCE_SECONDS = 120.0
 #: How soon a cluster is asked again that could not do it, at the latest.
 ERROR_CHECK_SECONDS = 10.0
@@ -54,9 +51,12 @@ class Step:
     observed: bool = False
 
 
-def reconcile(service_id: int) -> Step:
-    """One step for one service. Never raises for what a cluster does: that becomes status and event."""
-    holder = claim(service_id)
+def reconcile(service_id: int, *, if_asked: bool = False) -> Step:
+    """One step for one service. Never raises for what a cluster does: that becomes status and event.
+
+    By ``if_asked`` none where no look is asked for (any more).
+    """
+    holder = claim(service_id, if_asked=if_asked)
     if holder is None:
         return Step(claimed=False)
     service = None
@@ -163,6 +163,7 @@ def reconcile_instances(service: Service, cluster: Cluster) -> Step:
     wanted = replace(wanted_of(service, startup_seconds(spec)), program=program, trouble=after.trouble)
     if after.scaled_to is not None and instances:
         wanted = replace(wanted, instances=after.scaled_to)
+        rows_changed |= follow_autoscaler(service, after.scaled_to)
     verdict = assess(wanted, known, timezone.now())
     if refusal is not None and instances:
         verdict = refused_by_cluster(refusal, known)
@@ -179,6 +180,17 @@ def reconcile_instances(service: Service, cluster: Cluster) -> Step:
     is_hurried = moving and service.status != Status.FAILED
     again = again_seconds(cluster.pace, known, after.trouble, service.progress_since) if is_hurried else None
     return Step(True, again, check_interval_seconds(service, cluster.pace, moving=moving), observed=True)
+
+
+def follow_autoscaler(service: Service, instances: int) -> bool:
+    """What the platform chose is what is wanted and shown, unless somebody has changed the service meanwhile."""
+    if service.wanted_instances == instances:
+        return False
+    same = Service.objects.filter(pk=service.pk, generation=service.generation, desired=Desired.RUNNING)
+    if not same.update(wanted_instances=instances):
+        return False
+    service.wanted_instances = instances
+    return True
 
 
 def try_to_apply(cluster: Cluster, workload: Workload) -> tuple[ServiceObservation, ClusterError | None]:
@@ -304,45 +316,10 @@ def reconcile_deletion(service: Service, cluster: Cluster) -> Step:
     return Step(True, cluster.pace.moving_seconds, check_in_seconds=1.0, observed=True)
 
 
-def due_services(limit: int = 500) -> list[int]:
-    """The services that are due and that no look is asked for, or was so long ago that it must be lost.
-
-    From now on one is asked for.
-    """
-    now = timezone.now()
-    due = Service.objects.filter(next_check_at__lte=now)
-    if not due.exists():
-        return []
-    lost = now - timedelta(seconds=claim_seconds())
-    unasked = due.filter(Q(asked_at__isnull=True) | Q(asked_at__lte=lost))
-    found = list(unasked.order_by("next_check_at").values_list("pk", flat=True)[:limit])
-    if found:
-        Service.objects.filter(pk__in=found).update(asked_at=now)
-    return found
-
-
-def ask(service_ids: Collection[int]) -> list[int]:
-    """Those of them that nobody has asked a look at for yet: from now on somebody has, who is to publish it.
-
-    Where one is asked for, it comes after now, or the one that runs notices that the service was made due.
-    """
-    unasked = Service.objects.filter(pk__in=service_ids, asked_at__isnull=True)
-    found = list(unasked.values_list("pk", flat=True))
-    if found:
-        unasked.filter(pk__in=found).update(asked_at=timezone.now())
-    return found
-
-
-def claim_seconds() -> float:
-    """How long the looks may take that are asked for now."""
-    return max(CLAIM_SECONDS, Service.objects.exclude(asked_at=None).count() * CLAIM_SECONDS_EACH)
-
-
 def due_after_boot() -> int:
     """At a worker's start everything wanted is looked at once, so that no page shows yesterday's Running."""
     rows = Service.objects.exclude(desired=Desired.STOPPED, status=Status.STOPPED)
     boot = settings.SLIPWAY_BOOT_AT
-    Service.objects.exclude(asked_at=None).update(asked_at=None)  # what was asked for may be lost
     return rows.filter(next_check_at__gt=timezone.now()).update(next_check_at=boot or timezone.now())
 
 

@@ -16,17 +16,17 @@ from typing import Any
 import httpx
 
 from deployments.addresses import render_host
+from deployments.bytes_done import BytesDone, loading_words
 from deployments.clusters.passage import DIRECT, Lost, Passage
 from deployments.spec.document import Probe
 from deployments.stages import Stage
-from deployments.words import Sentence, figure, say
+from deployments.words import Sentence, say
 
 TOKEN_TIMEOUT_SECONDS = 8.0
 #: A program may trickle for ever, with each pause short enough, and would hold a worker's thread.
 PATIENCE_SECONDS = 60.0
 MAX_ANSWER_BYTES = 1024 * 1024
 CONNECT_TIMEOUT_SECONDS = 1.0
-MIB, GIB = 2**20, 2**30
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ def probe_token(
             }
             answer, status = first_token(client, passage, "/v1/chat/completions", request, deadline)
             if answer.stage is Stage.LOADING:
-                return replace(answer, step=loading_words(client, deadline))
+                return replace(answer, step=loading_words(loaded_of(client, deadline)))
             if status in (400, 404):  # a base model has no chat template
                 request = {"model": model, "prompt": "Hi", "max_tokens": 1, "stream": True, "temperature": 0}
                 answer, status = first_token(client, passage, "/v1/completions", request, deadline)
@@ -112,20 +112,15 @@ def served_model(client: httpx.Client, deadline: float) -> str:
         return "default"
 
 
-def loading_words(client: httpx.Client, deadline: float) -> Sentence:
+def loaded_of(client: httpx.Client, deadline: float) -> BytesDone | None:
     """How much of the weights is loaded, where the engine says so at ``/health`` as the chat-llm runtime does."""
     try:
         with client.stream("GET", "/health") as response:
             told = json.loads(b"".join(pieces(response, deadline)))
         loaded, whole = int(told["loaded_bytes"]), int(told["weights_bytes"])
     except (httpx.HTTPError, ValueError, LookupError, TypeError):
-        return say("Loading weights.")
-    if not 0 <= loaded <= whole:
-        return say("Loading weights.")
-    if whole >= GIB:
-        done, total = figure(loaded / GIB, 1), figure(whole / GIB, 1)
-        return say("Loading weights: %(done)s of %(total)s GiB.", done=done, total=total)
-    return say("Loading weights: %(done)s of %(total)s MiB.", done=figure(loaded / MIB), total=figure(whole / MIB))
+        return None
+    return BytesDone(loaded, whole) if 0 <= loaded <= whole else None
 
 
 def pieces(response: httpx.Response, deadline: float) -> Iterator[bytes]:
@@ -154,7 +149,7 @@ def first_token(
                     Answer(False, failure.message, Stage.WARMING) if failure.lost is Lost.REFUSED else NOT_LISTENING
                 ), 0
         if status == 503:
-            return Answer(False, say("Loading weights."), Stage.LOADING), status
+            return Answer(False, loading_words(), Stage.LOADING), status
         if status != 200:
             step = say("The engine answers %(status)s to its first request.", status=str(status))
             return Answer(False, step, Stage.WARMING), status

@@ -6,6 +6,7 @@ one at ``../shared/kube/cluster`` is taken. Nothing of the kind: the tests are s
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -19,16 +20,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from console.environment import REPOSITORY
 from deployments.clusters.kubernetes.settings import KubernetesSettings
 from tests.ports import free_ports_in_a_row
+from tests.waiting import wait_until
 
 #: The image of every pod in tests: it holds a shell and Python. ``make images`` builds it.
 IMAGE = "kube.local/chat-llm:dev"
 #: A control plane takes this many ports, from the API server's on.
 PORTS = 11
+#: Which of them is the scheduler's.
+SCHEDULER = 4
+TRIES = 3
 
 
 @dataclass(frozen=True)
@@ -111,16 +117,36 @@ def real_cluster() -> Iterator[KubeCluster]:
 def objects_only_cluster() -> Iterator[KubeCluster]:
     """A control plane of the test's own, without nodes: it may be killed, restarted and given fake nodes."""
     program = require_cluster_program()
-    folder = Path(tempfile.mkdtemp(prefix="slipway-kube-"))
-    port = free_ports_in_a_row(PORTS)
-    environment = {**os.environ, "KUBE_DIR": str(folder / "kube"), "KUBE_PORT": str(port)}
-    cluster = KubeCluster(folder / "kube" / "kubeconfig", program, environment)
-    try:
-        cluster.steer("up", "--objects-only")
-        yield cluster
-    finally:
-        cluster.steer("down")
-        shutil.rmtree(folder, ignore_errors=True)
+    for tries_left in reversed(range(TRIES)):
+        folder = Path(tempfile.mkdtemp(prefix="slipway-kube-"))
+        port = free_ports_in_a_row(PORTS)
+        environment = {**os.environ, "KUBE_DIR": str(folder / "kube"), "KUBE_PORT": str(port)}
+        cluster = KubeCluster(folder / "kube" / "kubeconfig", program, environment)
+        try:
+            cluster.steer("up", "--objects-only")
+            if tries_left and not schedules(cluster, port + SCHEDULER):
+                continue  # another program took one of the ports meanwhile
+            yield cluster
+            return
+        finally:
+            cluster.steer("down")
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def schedules(cluster: KubeCluster, port: int) -> bool:
+    """Whether the scheduler comes up, which ``up`` does not wait for. One that cannot have its port ends."""
+
+    def has_ended() -> bool:
+        return re.search(r"^kube-scheduler \d+$", cluster.steer("status"), re.MULTILINE) is None
+
+    def answers() -> bool:
+        with contextlib.suppress(httpx.TransportError):
+            # The certificate is the scheduler's own.
+            return httpx.get(f"https://127.0.0.1:{port}/healthz", verify=False, timeout=5).text == "ok"
+        return False
+
+    wait_until(lambda: has_ended() or answers(), "the scheduler answers, or ends", 60)
+    return not has_ended()
 
 
 @contextmanager

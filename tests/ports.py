@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import socket
 
-_candidates = iter(range(20000 + os.getpid() % 9000, 30000))
+#: Processes that were started one after another begin far from each other: what one has found free another might take.
+_candidates = iter(range(20000 + os.getpid() * 1009 % 9000, 30000))
 
 
 def free_port() -> int:

@@ -246,6 +246,10 @@ class Cluster(Protocol):
     def judges_readiness(self) -> bool:
         """Whether its platform itself says when an instance may take another's place: it ignores ``Workload.ready``."""
 
+    @property
+    def autoscales(self) -> bool:
+        """Whether it chooses the number of instances itself where a document has an autoscaler that works here."""
+
     def apply(self, workload: Workload) -> ServiceObservation:
         """Make it so, one step: start what is missing, retire what is too much or outdated. Returns what is there then.
 

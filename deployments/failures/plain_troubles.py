@@ -178,6 +178,11 @@ PLAIN: Mapping[str, Callable[[Values, bool], Worded]] = {
     "StorageAway": plain(
         say("The object store does not answer."), say("It is tried again by itself. Correct the endpoint."), MOUNTS
     ),
+    "RepositoryAway": plain(
+        say("The Git server does not answer, or not so that it can be trusted."),
+        say("It is tried again by itself. Correct the repository's address."),
+        MOUNTS,
+    ),
     "RepositoryMissing": plain(
         say("The Git repository, or its branch, is not there."), say("Correct the mount."), MOUNTS
     ),

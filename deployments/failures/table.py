@@ -130,8 +130,8 @@ PLATFORM_CAUSES: Mapping[str, Meaning] = {
     ),
     "GpuProductMissing": Meaning(
         UNSCHEDULABLE,
-        "no node has the GPU that the instance type stands for",
-        "choose another instance type, or add such a node",
+        "no node has the kind of GPU that the document or its instance type asks for",
+        "choose another kind of GPU or instance type, or add such a node",
     ),
     "NoMatchingNode": Meaning(
         UNSCHEDULABLE,
@@ -262,6 +262,11 @@ PLATFORM_CAUSES: Mapping[str, Meaning] = {
         "use a smaller model, or a volume to copy to (`SLIPWAY_OSS_CLAIM`)",
     ),
     "StorageAway": Meaning(PREPARING, "the object store does not answer", "wait; correct the endpoint"),
+    "RepositoryAway": Meaning(
+        PREPARING,
+        "the Git server does not answer, or its certificate is not known",
+        "wait; correct the repository's address",
+    ),
     "RepositoryMissing": Meaning(PREPARING, "the Git repository or its branch does not exist", "correct the mount"),
     "RepositoryDenied": Meaning(PREPARING, "the Git server refused access", "correct name and password"),
     "PipMissing": Meaning(

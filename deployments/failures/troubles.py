@@ -25,6 +25,8 @@ from deployments.failures.cause import (
 from deployments.failures.plain_troubles import PLAIN, Values, Worded
 from deployments.words import Figure, figure, join, say, say_plural
 
+Wording = Callable[[Values, bool], Worded]
+
 
 def explain_trouble(trouble: Trouble) -> Cause:
     """The sentences of a trouble. A cause that this version does not know keeps the platform's own words."""
@@ -45,6 +47,34 @@ def cpu(milli: int) -> Figure:
     return figure(milli / 1000, 0 if milli % 1000 == 0 else 1 if milli % 100 == 0 else 2)
 
 
+#: Of each shortage, what is needed and what the largest node has.
+BOUNDS: Mapping[str, tuple[str, str]] = {
+    "CpuShort": ("need_milli", "largest_milli"),
+    "MemoryShort": ("need_mib", "largest_mib"),
+    "GpuShort": ("need", "largest"),
+}
+
+
+def with_others(first: Wording) -> Wording:
+    """A shortage together with those in ``also``, each with its numbers. Where one cannot end, its cure counts."""
+
+    def worded(values: Values, is_waiting: bool) -> Worded:
+        what, cure, field = first(values, is_waiting)
+        others = text(values, "also").split()
+        if not others:
+            return what, cure, field
+        cures = [cure]
+        for cause in others:
+            need, largest = (amount(values, name) for name in BOUNDS[cause])
+            is_passing = is_waiting or need <= largest
+            its_what, its_cure, _ = SHORTAGES[cause](values, is_passing)
+            what = join(what, its_what)
+            cures += [] if is_passing else [its_cure]
+        return what, WHEN_FREE if is_waiting else join(*cures), field
+
+    return worded
+
+
 WHEN_FREE = say("Starts by itself when that much is free on one node, or use less.")
 
 
@@ -55,7 +85,12 @@ def cpu_short(values: Values, is_waiting: bool) -> Worded:
         return what, say("Use %(largest)s or less, or add a larger node.", largest=cpu(largest)), CPU
     if free < 0:
         return say("Needs %(need)s CPU on one node; none has that much free.", need=cpu(need)), WHEN_FREE, CPU
-    what = say("Needs %(need)s CPU on one node; at most %(free)s is free.", need=cpu(need), free=cpu(free))
+    node = text(values, "node")
+    if node:
+        what = say("Needs %(need)s CPU on one node; %(node)s, which lacks least, has %(free)s free.",
+                   need=cpu(need), node=node, free=cpu(free))  # fmt: skip
+    else:
+        what = say("Needs %(need)s CPU on one node; at most %(free)s is free.", need=cpu(need), free=cpu(free))
     return what, WHEN_FREE, CPU
 
 
@@ -71,9 +106,13 @@ def memory_short(values: Values, is_waiting: bool) -> Worded:
     if free < 0:
         what = say("Needs %(need)s GiB of memory on one node; none has that much free.", need=gib(need))
         return what, WHEN_FREE, MEMORY
-    what = say(
-        "Needs %(need)s GiB of memory on one node; at most %(free)s GiB is free.", need=gib(need), free=gib(free)
-    )
+    node = text(values, "node")
+    if node:
+        what = say("Needs %(need)s GiB of memory on one node; %(node)s, which lacks least, has %(free)s GiB free.",
+                   need=gib(need), node=node, free=gib(free))  # fmt: skip
+    else:
+        what = say("Needs %(need)s GiB of memory on one node; at most %(free)s GiB is free.",
+                   need=gib(need), free=gib(free))  # fmt: skip
     return what, WHEN_FREE, MEMORY
 
 
@@ -89,7 +128,11 @@ def gpu_short(values: Values, is_waiting: bool) -> Worded:
     if total < 0:
         what = say("Needs %(need)s %(product)s on one node; none has as many free.", need=need, product=product)
         return what, WHEN_FREE, GPU
-    if free >= need:
+    node = text(values, "node")
+    if node:
+        what = say("Needs %(need)s %(product)s on one node; %(node)s, which lacks least, has %(free)s free.",
+                   need=need, product=product, node=node, free=most)  # fmt: skip
+    elif free >= need:
         what = say("Needs %(need)s %(product)s on one node; at most %(most)s of %(total)s is free on one.",
                    need=need, product=product, most=most, total=total)  # fmt: skip
     else:
@@ -120,7 +163,7 @@ def wrong_product(values: Values, _: bool) -> Worded:
         what = say("No node has %(wanted)s; there are %(there)s.", wanted=text(values, "wanted"), there=there)
     else:
         what = say("No node has %(wanted)s.", wanted=text(values, "wanted"))
-    return what, say("Choose another instance type, or add such a node."), GPU
+    return what, say("Choose another kind of GPU or instance type, or add such a node."), GPU
 
 
 def nodes_tainted(values: Values, _: bool) -> Worded:
@@ -175,6 +218,11 @@ def mount_fails(values: Values, _: bool) -> Worded:
     what = say(
         "%(source)s cannot be mounted: %(reason)s.", source=text(values, "source"), reason=text(values, "reason")
     )
+    kind = text(values, "filesystem")
+    if kind:
+        cure = say("Let an administrator install what mounts %(kind)s on %(node)s, or mount something else.",
+                   kind=kind, node=text(values, "node"))  # fmt: skip
+        return what, cure, MOUNTS
     return what, say("Check that its server is there and lets the node in, or correct the mount."), MOUNTS
 
 
@@ -235,11 +283,11 @@ def not_created(values: Values, _: bool) -> Worded:
     return what, say("Correct the document, or ask who runs the cluster."), CLUSTER
 
 
-WORDINGS: Mapping[str, Callable[[Values, bool], Worded]] = {
-    "CpuShort": cpu_short,
-    "MemoryShort": memory_short,
-    "GpuShort": gpu_short,
-    "GpuNotOffered": no_gpu,
+SHORTAGES: Mapping[str, Wording] = {"CpuShort": cpu_short, "MemoryShort": memory_short, "GpuShort": gpu_short}
+
+WORDINGS: Mapping[str, Wording] = {
+    **{cause: with_others(wording) for cause, wording in SHORTAGES.items()},
+    "GpuNotOffered": with_others(no_gpu),
     "GpuProductMissing": wrong_product,
     "NodesTainted": nodes_tainted,
     "SurgeBlocked": surge_blocked,

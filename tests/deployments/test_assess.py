@@ -310,6 +310,13 @@ def test_the_platform_s_own_startup_check_comes_before_ours() -> None:
     assert (verdict.status, verdict.reason) == (Status.FAILED, "NeverReady")
 
 
+def test_a_program_that_ended_before_it_began_lived_no_time() -> None:
+    """Kubelets keep whole seconds, and of a program that ends at once they may note the start last."""
+    end = replace(ended(code=3), started_at=NOW, finished_at=NOW - timedelta(seconds=1))
+    verdict = assess(wanted(status=Status.WAITING), [seen(phase=InstancePhase.BACKOFF, crashes=3, last_exit=end)], NOW)
+    assert "It exited 3 times, the last 0.0 s after start." in verdict.message
+
+
 def test_a_program_that_answers_between_its_ends_is_a_loop_once_it_is_held_back() -> None:
     def ending(wait_seconds: int) -> Seen:
         retry_at = NOW + timedelta(seconds=wait_seconds)

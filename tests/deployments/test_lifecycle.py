@@ -7,7 +7,6 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from django.db import connection
 from django.utils import timezone
 
 from deployments import lifecycle
+from deployments.asking import ask, ask_due, find_waiting
 from deployments.clusters import get_cluster
 from deployments.clusters.base import InstancePhase, ServiceObservation
 from deployments.clusters.local.backend import LocalCluster
@@ -25,7 +25,7 @@ from deployments.encryption import decrypt
 from deployments.leases import claim, release
 from deployments.lifecycle import Conflict, RevisionMissing
 from deployments.models import AuditEntry, Service, Status, Workspace
-from deployments.reconcile import CLAIM_SECONDS, ask, due_after_boot, due_services, reconcile, remove_orphans
+from deployments.reconcile import reconcile, remove_orphans
 from deployments.spec import ServiceSpec, SpecInvalid
 from tests.deployments.driving import drive, driven, remove_everything, tiny_document
 from tests.waiting import wait_until
@@ -345,20 +345,20 @@ def test_a_lease_of_a_dead_process_is_taken_over(create: Callable[..., Service])
 
 def test_the_sweep_finds_what_no_task_was_published_for(create: Callable[..., Service]) -> None:
     service = create("tiny_a")
-    assert service.pk not in due_services(), "a task is on its way"
-    Service.objects.filter(pk=service.pk).update(asked_at=timezone.now() - timedelta(seconds=CLAIM_SECONDS))
-    assert service.pk in due_services(), "it was lost"
-    assert service.pk not in due_services(), "two sweeps do not take the same service"
+    assert find_waiting(1) == [service.pk], "creating it has asked"
+    assert ask_due(), "who was called for it may never come"
+    Service.objects.filter(pk=service.pk).update(asked_at=None)
+    assert find_waiting(1) == []
+    assert ask_due(), "it is due all the same"
+    assert find_waiting(1) == [service.pk]
 
 
 def test_a_look_is_asked_for_once_until_it_is_over(create: Callable[..., Service]) -> None:
     service = create("tiny_a")
-    assert ask([service.pk]) == [], "creating it has asked"
+    assert not ask([service.pk]), "creating it has asked"
     driven(service, Status.RUNNING)
-    assert ask([service.pk]) == [service.pk]
-    assert ask([service.pk]) == []
-    due_after_boot()
-    assert ask([service.pk]) == [service.pk], "what was asked for before a worker's start may be lost"
+    assert ask([service.pk])
+    assert not ask([service.pk])
 
 
 class RestlessCluster(LocalCluster):
@@ -378,7 +378,8 @@ def test_a_service_made_due_while_it_is_looked_at_is_looked_at_again(
     with monkeypatch.context() as patched:
         patched.setattr("deployments.reconcile.get_cluster", lambda: restless)
         assert reconcile(service.pk).again_in_seconds == 0.0
-    assert service.pk in due_services(), "also where the task is lost"
+    ask_due()
+    assert find_waiting(1) == [service.pk], "also where nobody is called"
     assert reconcile(service.pk).again_in_seconds is None
 
 

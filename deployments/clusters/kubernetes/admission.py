@@ -55,6 +55,7 @@ def quota_trouble(quota: str, requested: str, used: str, limited: str, *, since:
         whole, left = hard.get(name, Decimal()), hard.get(name, Decimal()) - in_use.get(name, Decimal())
         if need <= left:
             continue
+        left = max(left, Decimal())  # a quota that was lowered may be used more than whole
         kind = kind_of(name)
         unit = GIB if kind == "memory" else Decimal(1)
         told = {key: in_figures(value / unit) for key, value in (("left", left), ("hard", whole), ("need", need))}

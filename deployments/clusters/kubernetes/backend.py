@@ -37,10 +37,11 @@ from deployments.clusters.kubernetes.credentials import context_of, is_in_cluste
 from deployments.clusters.kubernetes.foreseeing import foresee
 from deployments.clusters.kubernetes.kinds import DEPLOYMENT, KINDS, NAMESPACE, POD, SERVICE, Manifest, key_of, kind_of
 from deployments.clusters.kubernetes.logs import reading as logs
+from deployments.clusters.kubernetes.logs.counting import Counted
 from deployments.clusters.kubernetes.looking import Known, Looker
 from deployments.clusters.kubernetes.names import OWNER, SPEC_HASH, selector
 from deployments.clusters.kubernetes.overview import overview_of
-from deployments.clusters.kubernetes.pods import View, observe_service, scaled_to
+from deployments.clusters.kubernetes.pods import View, observe_service, scaled_to, working_container
 from deployments.clusters.kubernetes.previewing import preview_objects
 from deployments.clusters.kubernetes.reaching import Way, way_to
 from deployments.clusters.kubernetes.reading import is_ending, main_status, name_of
@@ -85,6 +86,10 @@ class KubernetesCluster:
     def judges_readiness(self) -> bool:
         return True
 
+    @property
+    def autoscales(self) -> bool:
+        return True
+
     def apply(self, workload: Workload) -> ServiceObservation:
         """See ``Cluster.apply``. Writes what differs, and removes what is rendered no more."""
         uid = workload.service_uid
@@ -111,6 +116,7 @@ class KubernetesCluster:
             events=known.events,
             nodes=known.nodes,
             log_tails={name: log_tail_of(pod) for name, pod in known.pods.items()},
+            counts=counts_of(known),
         )
         return observe_service(view, timezone.now(), self._reach(known))
 
@@ -348,6 +354,12 @@ def log_tail_of(pod: Manifest) -> tuple[str, ...]:
         if ended:
             return logs.read_tail(name_of(pod), str(ended.get("containerID") or ""))
     return ()
+
+
+def counts_of(known: Known) -> Mapping[str, Counted]:
+    """How far the pods are that copy or load; asked only where there is such a pod, and somebody keeps their logs."""
+    at_work = [name for name, pod in known.pods.items() if working_container(pod)] if known.is_fresh else []
+    return logs.read_counts(at_work) if at_work else {}
 
 
 def taken(manifest: Mapping[str, Any], settings: KubernetesSettings) -> ClusterError:

@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING, Any
 from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import BotoCoreError, ClientError
 
+from deployments.bytes_done import BytesDone, pause_seconds
 from deployments.clusters.kubernetes.object_store import connect
 
 if TYPE_CHECKING:
@@ -42,7 +43,6 @@ FILES_AT_ONCE = 4
 #: What is being copied lies beside its place under such a name.
 PART = ".slipway-part-"
 PART_AGE_SECONDS = 6 * 3600.0  # older ones are of a copier that was killed
-PROGRESS_SECONDS = 5.0
 #: Each file by several connections, in pieces of 16 MiB.
 TRANSFER = TransferConfig(multipart_threshold=32 * 2**20, multipart_chunksize=16 * 2**20, max_concurrency=4)
 CODES = {"403": "AccessDenied", "404": "NoSuchKey"}  # of answers without a body
@@ -82,21 +82,28 @@ class Item:
 
 
 class Progress:
-    """How much has been copied, on a line every few seconds. Used by several threads."""
+    """How much has been copied, on a line every few seconds (``bytes_done``). Used by several threads."""
 
     def __init__(self, items: Sequence[Item]) -> None:
         self._lock = threading.Lock()
         self._total = sum(item.size for item in items)
         self._copied = 0
-        self._told_at = time.monotonic()
+        self._began_at = self._told_at = time.monotonic()
+        if self._total:
+            self._tell()
 
     def add(self, count: int) -> None:
         with self._lock:
             self._copied += count
-            if time.monotonic() - self._told_at < PROGRESS_SECONDS:
+            now = time.monotonic()
+            if now - self._told_at < pause_seconds(now - self._began_at):
                 return
-            self._told_at = time.monotonic()
-            say(f"{self._copied / GIB:.2f} of {self._total / GIB:.2f} GiB copied")
+            self._told_at = now
+            self._tell()
+
+    def _tell(self) -> None:
+        # What is fetched once more after a failure counts twice.
+        say(BytesDone(min(self._copied, self._total), self._total).line("copied"))
 
 
 def say(text: str) -> None:

@@ -84,4 +84,4 @@ def context_of(settings: KubernetesSettings) -> str:
 
 def is_in_cluster(settings: KubernetesSettings) -> bool:
     """Whether a pod's service account is to be used: only where nobody named a file."""
-    return not settings.kubeconfig and "KUBECONFIG" not in os.environ and "KUBERNETES_SERVICE_HOST" in os.environ
+    return not settings.kubeconfig and not os.environ.get("KUBECONFIG") and "KUBERNETES_SERVICE_HOST" in os.environ

@@ -11,9 +11,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from deployments.bytes_done import loading_words
 from deployments.clusters.base import InstanceObservation, InstancePhase, ProgramExit, ServiceObservation
 from deployments.clusters.kubernetes.ends import last_exit_of, last_words_of
 from deployments.clusters.kubernetes.kinds import AUTOSCALER
+from deployments.clusters.kubernetes.logs.counting import Counted
 from deployments.clusters.kubernetes.names import CRASH_BLOCK, RESTART, REVISION
 from deployments.clusters.kubernetes.preparing import failure_of, preparation_words
 from deployments.clusters.kubernetes.reaching import Way
@@ -53,7 +55,8 @@ FIRST_BACKOFF, LONGEST_BACKOFF = timedelta(seconds=10), timedelta(minutes=5)
 class View:
     """What is known of one service's objects, as ``ClusterView`` keeps it, and of the cluster around them.
 
-    ``nodes`` are those of ``ClusterState``; ``log_tails`` are the last kept lines by pod.
+    ``nodes`` are those of ``ClusterState``; ``log_tails`` are the last kept lines by pod, and ``counts`` how
+    far its program said it is.
     """
 
     service_uid: str
@@ -62,6 +65,7 @@ class View:
     events: Sequence[Json] = ()
     nodes: Sequence[NodeFields] = ()
     log_tails: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    counts: Mapping[str, Counted] = field(default_factory=dict)
 
 
 #: The way to a pod, by its port.
@@ -75,7 +79,7 @@ def observe_service(view: View, now: datetime, reach: Reach = lambda pod, port: 
     for name, pod in sorted(view.pods.items()):
         if is_over(pod, view):
             continue
-        one = observe_pod(pod, view.events, now, view.log_tails.get(name, ()), around)
+        one = observe_pod(pod, view.events, now, view.log_tails.get(name, ()), around, view.counts.get(name))
         seen.append(replace(with_way(one, pod, reach), trouble=with_context(pod, one.trouble, around, now)))
     trouble = service_trouble(around, now)
     return ServiceObservation(
@@ -124,6 +128,7 @@ def observe_pod(
     now: datetime,
     log_tail: tuple[str, ...] = (),
     around: Surroundings | None = None,
+    counted: Counted | None = None,
 ) -> InstanceObservation:
     """One pod as an instance. ``events`` may be of any objects; ``log_tail`` is given out after a failure only."""
     own = sorted(events_of(pod, events), key=lambda event: happened_at(event) or now)
@@ -134,7 +139,7 @@ def observe_pod(
     if last_exit is not None and CRASH_BLOCK in (pod["metadata"].get("annotations") or {}) and not is_ending(pod):
         phase = InstancePhase.FAILED  # what runs in its place only keeps it from being started
     is_ready = phase is InstancePhase.RUNNING and condition(pod, "Ready").get("status") == "True"
-    stage, step = (Stage.NONE, "") if is_ready else stage_of(pod, phase, own)
+    stage, step = (Stage.NONE, "") if is_ready else stage_of(pod, phase, own, counted)
     ports: Sequence[Json] = main.get("ports") or ({},)
     return InstanceObservation(
         name=name_of(pod),
@@ -223,24 +228,37 @@ def gpus_of(pod: Json) -> int:
     )
 
 
-def stage_of(pod: Json, phase: InstancePhase, own: Sequence[Json]) -> tuple[Stage, str]:
+def working_container(pod: Json) -> str:
+    """The id of the container that runs on the way to the program's first answer; "" where none does.
+
+    Once its startup check has passed, what a program said of its loading is long over.
+    """
+    turn, status = container_in_turn(pod)
+    state, _ = state_of(status)
+    is_over = turn is main_container(pod) and status.get("started") is not False
+    return "" if state != "running" or is_over else str(status.get("containerID") or "")
+
+
+def stage_of(pod: Json, phase: InstancePhase, own: Sequence[Json], counted: Counted | None = None) -> tuple[Stage, str]:
     """How far a pod is that does not answer yet, and its step in a sentence (console.md §7)."""
+    if counted is not None and counted.container_id != working_container(pod):
+        counted = None
     if phase is InstancePhase.PENDING:
         return Stage.PLACING, say("Waiting for a node.")
     if phase is InstancePhase.CREATING:
-        return stage_of_creation(pod, own)
+        return stage_of_creation(pod, own, counted)
     if phase is InstancePhase.RUNNING:
-        return stage_of_program(pod, own)
+        return stage_of_program(pod, own) if counted is None else (Stage.LOADING, loading_words(counted.bytes_done))
     return Stage.NONE, ""
 
 
-def stage_of_creation(pod: Json, own: Sequence[Json]) -> tuple[Stage, str]:
+def stage_of_creation(pod: Json, own: Sequence[Json], counted: Counted | None) -> tuple[Stage, str]:
     """Before the main program: which container's turn it is, and whether its image is being pulled."""
     turn, status = container_in_turn(pod)
     if is_pulling(str(turn["name"]), own):
         return Stage.IMAGE, say("Pulling the image %(image)s.", image=str(turn["image"]))
     if state_of(status)[0] == "running":
-        return Stage.WEIGHTS, preparation_words(turn)
+        return Stage.WEIGHTS, preparation_words(turn, counted)
     return Stage.PLACING, say("Preparing the instance on %(node)s.", node=str(pod["spec"]["nodeName"]))
 
 

@@ -6,14 +6,17 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
+from deployments.bytes_done import copying_words
 from deployments.clusters.base import Trouble
+from deployments.clusters.kubernetes.logs.counting import Counted
 from deployments.clusters.kubernetes.reading import Json, container_status, main_container, state_of
 from deployments.clusters.kubernetes.rendering.storage import CLONER, COPIER
 from deployments.words import Sentence, say
 
 #: Ends of a preparation, or of a container beside the program, before it counts as one that will not work.
 TRIES = 3
-#: For so long an object store that does not answer is only waited for.
+LONGEST_SOURCE = 140
+#: For so long an object store or a Git server that does not answer is only waited for.
 PATIENCE = timedelta(minutes=10)
 
 #: What a preparation's last words say, in this order.
@@ -25,6 +28,9 @@ SIGNS: Sequence[tuple[str, re.Pattern[str]]] = tuple(
         ("RequirementMissing", r"Could not find a version that satisfies the requirement (?P<name>[^\s;(]+)"),
         # git's own words
         ("RepositoryDenied", r"Authentication failed|could not read (?:Username|Password)|error: 403"),
+        ("RepositoryAway", r"Failed to connect to|Could not resolve host|Connection (?:timed out|refused|reset)"
+                           r"|Operation timed out|Empty reply from|SSL certificate problem|SSL_ERROR|early EOF"
+                           r"|error: (?:429|5\d\d)"),
         ("RepositoryMissing", r"repository '?\S*'? ?not found|couldn't find remote ref|unable to access '"
                               r"|did not match any file|unable to read tree|not our ref|does not appear to be a git"),
         # The copier's: S3's codes.
@@ -55,18 +61,27 @@ def preparation_trouble(
     return None
 
 
-def preparation_words(container: Json) -> Sentence:
-    """What an init container does (``rendering``): ours are known by their program."""
+def preparation_words(container: Json, counted: Counted | None = None) -> Sentence:
+    """What an init container does (``rendering``), and how far it is: ours are known by their program."""
     words = [*(container.get("command") or ()), *(container.get("args") or ())]
     options = dict(word.lstrip("-").split("=", 1) for word in words if word.startswith("--") and "=" in word)
     if COPIER in words:
-        source = f"oss://{options.get('bucket', '')}/{options.get('prefix', '')}"
-        return say("Copying the files of %(source)s.", source=source)
+        source = shortened(f"oss://{options.get('bucket', '')}/{options.get('prefix', '')}")
+        if counted is None:
+            return copying_words(source)
+        return copying_words(source, counted.bytes_done, counted.bytes_per_second)
     if CLONER in words:
         return say("Cloning %(source)s.", source=options.get("repo", ""))
     if str(container["name"]).startswith("requirements"):
         return say("Installing Python packages.")
     return say("Preparing: %(what)s.", what=str(container["name"]))
+
+
+def shortened(source: str) -> str:
+    """Both ends of a long path: of a step 300 letters are kept, and one that is cut is not translated."""
+    return (
+        source if len(source) <= LONGEST_SOURCE else f"{source[: LONGEST_SOURCE // 2]}…{source[-LONGEST_SOURCE // 2 :]}"
+    )
 
 
 def failure_of(status: Json) -> Json | None:
@@ -87,7 +102,7 @@ def explained(
             if match is None:
                 continue
             named = {key: value or "" for key, value in match.groupdict().items()}
-            is_waiting = cause == "StorageAway" and (since is None or now - since < PATIENCE)
+            is_waiting = cause in ("StorageAway", "RepositoryAway") and (since is None or now - since < PATIENCE)
             return Trouble(cause, named, since, is_waiting=is_waiting)
     values = {"step": name, "code": str(failed.get("exitCode") or 0)}
     return Trouble("PreparationFails", values, since, is_waiting=ends < TRIES)

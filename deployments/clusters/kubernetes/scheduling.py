@@ -26,6 +26,8 @@ OF_NODE_TROUBLE = "node.kubernetes.io/"
 KEEPS_OFF = ("NoSchedule", "NoExecute")
 
 Values = Mapping[str, str | int]
+#: A shortage's cause and its values.
+Short = tuple[str, Values]
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,23 +132,44 @@ def shortage(
     need: Need, nodes: Sequence[NodeFields], taking: Sequence[NodeFields], since: datetime | None
 ) -> Trouble | None:
     """What there is too little of on every node. What no node has at all needs a person; the rest is waited for."""
-    if need.gpus and not any(node["allocatable"]["gpu"] for node in nodes):
-        return Trouble("GpuNotOffered", {"need": need.gpus}, since)
-    for name, amount in need.by_name.items():
-        if amount > max(in_units(node["allocatable"], name) for node in nodes):
-            return Trouble(*short_of(name, need, nodes, ()), since)
     free = [node for node in taking if node["free"] is not None]
-    if len(free) < len(taking) or not free:
+    is_known = bool(free) and len(free) == len(taking)
+    is_offered = not need.gpus or any(node["allocatable"]["gpu"] for node in nodes)
+    never = [name for name, amount in need.by_name.items() if amount > largest(nodes, name)]
+    taken = [
+        name
+        for name, amount in need.by_name.items()
+        if is_known and name not in never and amount > max(free_units(node, name) for node in free)
+    ]
+    if never or taken:
+        told = [short_of(name, need, nodes, ()) for name in never]
+        told += [short_of(name, need, nodes, free) for name in taken]
+        if not is_offered:
+            told[0] = ("GpuNotOffered", {"need": need.gpus})
+        return together(told, since, is_waiting=not never)
+    if not is_known:
         return None
-    for name, amount in need.by_name.items():
-        if amount > max(free_units(node, name) for node in free):
-            return Trouble(*short_of(name, need, nodes, free), since, is_waiting=True)
     # Each is free somewhere and not all on one node: the node that lacks least tells.
-    best = min(free, key=lambda node: sum(free_units(node, name) < amount for name, amount in need.by_name.items()))
-    lacking = [name for name, amount in need.by_name.items() if free_units(best, name) < amount]
-    if lacking:
-        return Trouble(*short_of(lacking[0], need, nodes, (best,)), since, is_waiting=True)
-    return None
+    best = min(free, key=lambda node: len(lacking(need, node)))
+    told = [short_of(name, need, nodes, (best,)) for name in lacking(need, best)]
+    return together([(cause, {**values, "node": best["name"]}) for cause, values in told], since, is_waiting=True)
+
+
+def largest(nodes: Sequence[NodeFields], name: str) -> int:
+    return max(in_units(node["allocatable"], name) for node in nodes)
+
+
+def lacking(need: Need, node: NodeFields) -> list[str]:
+    return [name for name, amount in need.by_name.items() if free_units(node, name) < amount]
+
+
+def together(told: Sequence[Short], since: datetime | None, *, is_waiting: bool) -> Trouble | None:
+    """Several shortages as the first of them; ``also`` has the causes of the others. No two share a value's name."""
+    if not told:
+        return None
+    first, *others = (cause for cause, _ in told)
+    values = {name: value for _, its in told for name, value in its.items()}
+    return Trouble(first, {**values, "also": " ".join(others)} if others else values, since, is_waiting)
 
 
 def in_units(amounts: Amounts, name: str) -> int:
@@ -159,11 +182,8 @@ def free_units(node: NodeFields, name: str) -> int:
     return in_units(node["free"], name) if node["free"] is not None else -1
 
 
-def short_of(
-    name: str, need: Need, nodes: Sequence[NodeFields], free: Sequence[NodeFields]
-) -> tuple[str, dict[str, str | int]]:
+def short_of(name: str, need: Need, nodes: Sequence[NodeFields], free: Sequence[NodeFields]) -> Short:
     """The cause and its values: ``free`` are the nodes whose free amounts are to be told of."""
-    largest = max(in_units(node["allocatable"], name) for node in nodes)
     most = max((free_units(node, name) for node in free), default=-1)
     if name == "gpu":
         products = {node["gpu_product"] for node in nodes if node["allocatable"]["gpu"]}
@@ -173,21 +193,23 @@ def short_of(
             "free": sum(free_units(node, name) for node in free),
             "total": sum(node["allocatable"]["gpu"] for node in nodes),
             "most": most,
-            "largest": largest,
+            "largest": largest(nodes, name),
         }
     cause, unit = ("MemoryShort", "mib") if name == "memory" else ("CpuShort", "milli")
-    return cause, {f"need_{unit}": need.by_name[name], f"free_{unit}": most, f"largest_{unit}": largest}
+    return cause, {f"need_{unit}": need.by_name[name], f"free_{unit}": most, f"largest_{unit}": largest(nodes, name)}
 
 
 def trouble_by_message(spec: Json, message: str, since: datetime | None) -> Trouble:
     """What the scheduler counts, without numbers of ours."""
     need = need_of(spec)
-    if re.search(r"Insufficient \S*/gpu", message):
-        return Trouble("GpuShort", {"need": need.gpus}, since, is_waiting=True)
-    if "Insufficient memory" in message:
-        return Trouble("MemoryShort", {"need_mib": need.memory_mib}, since, is_waiting=True)
-    if "Insufficient cpu" in message:
-        return Trouble("CpuShort", {"need_milli": need.cpu_milli}, since, is_waiting=True)
+    counted: Sequence[tuple[str, Short]] = (
+        (r"Insufficient \S*/gpu", ("GpuShort", {"need": need.gpus})),
+        ("Insufficient memory", ("MemoryShort", {"need_mib": need.memory_mib})),
+        ("Insufficient cpu", ("CpuShort", {"need_milli": need.cpu_milli})),
+    )
+    short = together([told for pattern, told in counted if re.search(pattern, message)], since, is_waiting=True)
+    if short is not None:
+        return short
     if "Insufficient ephemeral-storage" in message:
         return Trouble("DiskShort", {}, since, is_waiting=True)
     if "Too many pods" in message:

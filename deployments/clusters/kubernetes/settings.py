@@ -57,11 +57,15 @@ class KubernetesSettings:
     gpu_product_label: str = "nvidia.com/gpu.product"
     #: The namespace of Slipway's own pods, which alone reach instances where ``pod_access`` is ``pod``.
     gateway_namespace: str = "slipway"
-    #: Client-side limit of requests to the API server, and how many may come at once (gateway.md §4).
-    requests_a_second: float = 50.0
-    burst: int = 100
+    #: Client-side limit of requests to the API server: a service takes about six. Twice as many may come at once.
+    requests_a_second: float = 100.0
     #: How many containers' logs are followed as they are written; the others are read when they end.
     log_streams: int = 100
+
+    @property
+    def burst(self) -> int:
+        """How many requests may come at once."""
+        return round(2 * self.requests_a_second)
 
     @property
     def key(self) -> str:

@@ -21,6 +21,11 @@ DRIVER_MISSING = re.compile(
     r"|external-attacher of (\S+) CSI driver"
 )
 
+#: As mount(8) says it where nothing on its machine mounts that kind of file system; the kind is in its arguments.
+HELPER_MISSING = re.compile(
+    r"-t (?P<kind>\w+)\s.*(?:unknown filesystem type|need a /sbin/mount\.\S+ helper)", re.DOTALL
+)
+
 
 def claims_of(pod: Json) -> Iterator[str]:
     for volume in claim_volumes(pod):
@@ -91,6 +96,9 @@ def mount_trouble(pod: Json, own: Sequence[Json], manifests: Mapping[str, Json],
         )
     is_young = since is None or now - since < PATIENCE
     values = {"source": source_of(pod, volume, manifests), "reason": mount_reason(message)}
+    helper = HELPER_MISSING.search(message)
+    if helper:
+        values |= {"filesystem": helper["kind"], "node": node}
     return Trouble("MountFails", values, since, is_waiting=is_young)
 
 

@@ -88,6 +88,10 @@ class LocalCluster:
     # The verbs
 
     @property
+    def autoscales(self) -> bool:
+        return False
+
+    @property
     def judges_readiness(self) -> bool:
         return False
 

@@ -24,6 +24,7 @@ from deployments.clusters.kubernetes.logs.containers import Segment, logs_of
 from deployments.clusters.kubernetes.logs.lines import since_time
 from deployments.clusters.kubernetes.logs.pruning import prune_logs
 from deployments.clusters.kubernetes.logs.record import Overtaken, Record
+from deployments.clusters.kubernetes.logs.telling import Telling
 from deployments.clusters.kubernetes.reading import condition, is_ending, moment, name_of
 from deployments.models import KeptLog
 
@@ -99,19 +100,22 @@ class LogKeeper:
         connection: Connection,
         stop: threading.Event,
         is_held: Callable[[], bool],
-        on_captured: Callable[[set[str]], None],
+        on_news: Callable[[set[str]], None],
     ) -> None:
-        """``is_held`` is asked inside each transaction; ``on_captured`` is told whose program's last lines are kept."""
+        """``is_held`` is asked inside each transaction. ``on_news`` is told of services: the last lines of a program of
+        theirs are kept now, or how far one is.
+        """
         self.connection = connection
         self.stop = stop
         self.is_held = is_held
-        self.on_captured = on_captured
+        self.on_news = on_news
         self.most_streams = connection.settings.log_streams
         self._targets: dict[str, Target] = {}
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._nodes: dict[str, tuple[int, float]] = {}  # failures, and when to try again
         self._captured: set[str] = set()
+        self._telling = Telling()  # the writer's alone
         self._is_crowded = False
         self._asked_at = self._pruned_at = time.monotonic()
 
@@ -345,8 +349,9 @@ class LogKeeper:
             with self._lock:
                 self._captured |= captured
             return
-        if captured:
-            self.on_captured(captured)
+        news = captured | self._telling.due(time.monotonic())
+        if news:
+            self.on_news(news)
 
     def write_logs(self, targets: Sequence[Target]) -> None:
         """Raises ``DatabaseError``; then their lines are written the next time."""
@@ -370,6 +375,8 @@ class LogKeeper:
                 self.read_anew(target)
             else:
                 batch.record.accept(batch)
+                if batch.has_counted:
+                    self._telling.note(target.service_uid)
                 if batch.record.has_ended:
                     self.forget(target)
 

@@ -6,7 +6,7 @@ somebody looks, and the keeper fetches it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from deployments.clusters.base import LogMatches, LogPage, LogQuery, instance_of
 from deployments.clusters.kubernetes.logs.chunks import unpack
+from deployments.clusters.kubernetes.logs.counting import Counted, read_counted
 from deployments.clusters.local.log_writer import TAIL_CHARACTERS, TAIL_LINES
 from deployments.clusters.log_pages import EMPTY, matches_of, page_of
 from deployments.models import KeptLog, LogChunk
@@ -71,6 +72,13 @@ def read_tail(instance: str, container_id: str) -> tuple[str, ...]:
         if len(lines) >= TAIL_LINES:
             break
     return tuple(line.partition(" ")[2][:TAIL_CHARACTERS] for line in lines[-TAIL_LINES:])
+
+
+def read_counts(instances: Iterable[str]) -> Mapping[str, Counted]:
+    """How far their programs are, by instance. Of a log that is not followed at the moment nothing is new."""
+    rows = KeptLog.objects.filter(instance__in=list(instances), ended_at=None, is_followed=True)
+    counts = {name: read_counted(kept) for name, kept in rows.values_list("instance", "counted")}
+    return {name: found for name, found in counts.items() if found is not None}
 
 
 def forget_logs(service_uid: str) -> None:

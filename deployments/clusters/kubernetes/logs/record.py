@@ -14,6 +14,7 @@ from typing import Any
 
 from deployments.clusters.kubernetes.logs.chunks import pack
 from deployments.clusters.kubernetes.logs.containers import Segment
+from deployments.clusters.kubernetes.logs.counting import count, read_counted
 from deployments.clusters.kubernetes.logs.lines import read_line
 from deployments.models import KeptLog, LogChunk
 
@@ -67,6 +68,8 @@ class Record:
         self.position = Position(**row.position)
         self.is_followed = row.is_followed
         self.has_ended = False
+        self.counted = read_counted(row.counted)  # what is pending included
+        self._kept_counted = self.counted
         self._changed = threading.Condition()
         self._pending: list[tuple[int, str]] = []  # (run, line)
         self._pending_characters = 0
@@ -113,6 +116,7 @@ class Record:
                 position.written_at, position.lines_then = line.written_at, 0
             if line.written_at == position.written_at:
                 position.lines_then += 1
+            self.counted = count(line.text, position.container_id, line.written_at, self.counted)
             run = position.runs[position.container_id]
             kept = line.kept()
             self._pending += ((run, text) for text in kept)
@@ -157,11 +161,15 @@ class Record:
                 "position": asdict(self.position),
                 "is_followed": self.is_followed and not self.has_ended,
             }
+            if self.counted != self._kept_counted and self.counted is not None:
+                columns["counted"] = self.counted.as_json()
             return Batch(self, taken, columns, self._chunk)
 
     def accept(self, batch: Batch) -> None:
         with self._changed:
             self._chunk, self.next_line = batch.chunk, batch.next_line
+            if batch.has_counted:
+                self._kept_counted = read_counted(batch.columns["counted"])
             self._changed.notify_all()
 
     def reject(self, batch: Batch) -> None:
@@ -183,6 +191,11 @@ class Batch:
         self.columns = columns
         self.chunk = chunk
         self.next_line = record.next_line
+
+    @property
+    def has_counted(self) -> bool:
+        """Whether the program has said how far it is."""
+        return "counted" in self.columns
 
     def write(self, now: datetime) -> None:
         """Inside a transaction. Raises ``Overtaken``."""

@@ -6,6 +6,7 @@ Objects are held as JSON text: a fifth of what they take as dictionaries, and on
 from __future__ import annotations
 
 import json
+import math
 import threading
 import time
 from collections import OrderedDict, defaultdict
@@ -70,15 +71,20 @@ class Knowledge:
         on_pod: Callable[[str, Manifest, bool], None],
         clock: Callable[[], float] = time.monotonic,
         spacing_seconds: float = 0.0,
+        apart_seconds: float = 0.0,
     ) -> None:
         """``on_pod`` is told of every change: (service's uid, the pod, whether it is there); it must not wait.
 
-        One service is taken once in ``spacing_seconds``, unless it is urgent: a rollout makes dozens of changes.
+        One service is taken once in ``spacing_seconds``, unless it is urgent: a rollout makes dozens of changes. What
+        is not urgent at all is taken once in ``apart_seconds``: many services are written together for little more than
+        one.
         """
         self._trim = trim
         self._on_pod = on_pod
         self._clock = clock
         self._spacing_seconds = spacing_seconds
+        self._apart_seconds = apart_seconds
+        self._any_taken_at = -math.inf
         self._taken_at: dict[str, float] = {}
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
@@ -137,6 +143,11 @@ class Knowledge:
             while (left := min(deadline, self._due_at(quiet_seconds)) - self._clock()) > 0:
                 self._changed.wait(left)
 
+    def due_in(self, quiet_seconds: float) -> float:
+        """Seconds until ``wait`` returns for what is known now."""
+        with self._lock:
+            return self._due_at(quiet_seconds) - self._clock()
+
     def take(self, limit: int) -> tuple[list[Change], Mapping[str, str]]:
         """The services that changed, those with urgent news and the longest waiting first.
 
@@ -146,6 +157,8 @@ class Knowledge:
             now = self._clock()
             ripe = [uid for uid, news in self._news.items() if news.is_urgent or news.since <= now]
             order = sorted(ripe, key=lambda uid: (not self._news[uid].is_urgent, self._news[uid].since))[:limit]
+            if order:
+                self._any_taken_at = now
             if self._spacing_seconds:
                 self._taken_at.update(dict.fromkeys(order, now))
             return [self._change_of(uid, self._news.pop(uid)) for uid in order], dict(self._versions)
@@ -154,7 +167,7 @@ class Knowledge:
         """They could not be written: their news count on, and are taken again with what is there then."""
         with self._lock:
             for change in changes:
-                news = self._note(change.service_uid)
+                news = self._note(change.service_uid, is_urgent=bool(change.leaving or change.unready))
                 news.leaving |= change.leaving
                 news.unready |= change.unready
                 for event in change.events:
@@ -177,14 +190,17 @@ class Knowledge:
             return float("inf")
         if any(news.is_urgent for news in self._news.values()):
             return 0.0
-        return min(news.since for news in self._news.values()) + quiet_seconds
+        due_at = min(news.since for news in self._news.values()) + quiet_seconds
+        return max(due_at, self._any_taken_at + self._apart_seconds)
 
-    def _note(self, service_uid: str) -> News:
+    def _note(self, service_uid: str, *, is_urgent: bool = False) -> News:
         news = self._news.get(service_uid)
         if news is None:
             spaced = self._taken_at.get(service_uid, 0.0) + self._spacing_seconds
             news = self._news[service_uid] = News(max(self._clock(), spaced))
-        self._changed.notify()
+            is_urgent = True  # it may be due before what is waited for
+        if is_urgent:
+            self._changed.notify()
         return news
 
     def _take(self, watched: Watched, found: Manifest) -> None:
@@ -230,14 +246,14 @@ class Knowledge:
         if watched is PODS:
             self._on_pod(service_uid, after or before or {}, after is not None)
             if after is None or is_ending(after):
-                self._note(service_uid).leaving.add(name_of(after or before or {}))
+                self._note(service_uid, is_urgent=True).leaving.add(name_of(after or before or {}))
             elif before is not None and is_ready(before) and not is_ready(after):
-                self._note(service_uid).unready.add(name_of(after))
+                self._note(service_uid, is_urgent=True).unready.add(name_of(after))
         elif watched is ENDPOINT_SLICES and before is not None:
             dropped = set(ready_pods(before)) - set(ready_pods(after) if after else ())
             elsewhere = {name for other in self._slices_of(service_uid) for name in ready_pods(other)}
             if dropped - elsewhere:
-                self._note(service_uid).unready |= dropped - elsewhere
+                self._note(service_uid, is_urgent=True).unready |= dropped - elsewhere
 
     def _slices_of(self, service_uid: str) -> Iterator[Manifest]:
         for watched, uid in self._of_service.get(service_uid, ()):

@@ -20,7 +20,7 @@ from deployments.clusters.base import ClusterError
 from deployments.clusters.kubernetes.watching.watched import Watched
 from deployments.leases import is_gone
 from deployments.models import ClusterState
-from deployments.words import words_of
+from deployments.words import join, words_of
 
 logger = logging.getLogger(__name__)
 
@@ -113,11 +113,12 @@ def health_columns(state: ClusterState, error: ClusterError | None, now: datetim
     if error is None:
         found = {"health": ClusterState.Health.OK, "code": "", "message": "", "message_words": []}
     else:
+        told = join(error.message, error.cure)
         found = {
             "health": ClusterState.Health.FAILING,
             "code": error.code,
-            "message": str(error.message),
-            "message_words": words_of(error.message),
+            "message": str(told),
+            "message_words": words_of(told),
         }
     if (state.health, state.code) != (found["health"], found["code"]):
         found["health_since"] = now

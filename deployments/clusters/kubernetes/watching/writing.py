@@ -20,8 +20,7 @@ from deployments.clusters.kubernetes.store import version_of
 from deployments.clusters.kubernetes.watching.knowledge import Change
 from deployments.hints import send_hint
 from deployments.models import ClusterView, Instance, Service
-from deployments.reconcile import ask
-from deployments.tasks import publish_reconcile
+from deployments.tasks import ask_on_commit
 
 MOST_EVENTS = 100
 #: Events that tell nothing beyond what pods and Deployments say at the same moment.
@@ -63,8 +62,7 @@ def look_again(service_uids: Collection[str], now: datetime) -> None:
     ids = list(Service.objects.filter(uid__in=service_uids).values_list("pk", flat=True))
     if ids:
         Service.objects.filter(pk__in=ids).update(next_check_at=now)
-        unasked = ask(ids)
-        transaction.on_commit(lambda: publish(unasked), robust=True)
+        ask_on_commit(ids)
 
 
 def waiting_services() -> list[str]:
@@ -76,11 +74,6 @@ def waiting_services() -> list[str]:
 def send_hints(names: Iterable[str]) -> None:
     for name in names:
         send_hint(f"service:{name}")
-
-
-def publish(service_ids: Iterable[int]) -> None:
-    for service_id in service_ids:
-        publish_reconcile(service_id)
 
 
 def write_view(row: ClusterView | None, change: Change, versions: Mapping[str, str], now: datetime) -> bool:

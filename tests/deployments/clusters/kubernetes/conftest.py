@@ -25,7 +25,7 @@ def place(objects_only: KubeCluster) -> Iterator[Connection]:
     """A fresh namespace with fake nodes, and the way to it."""
     objects_only.steer("fake-nodes", "2", "2")
     with fresh_namespace(objects_only) as name:
-        yield Connection(objects_only.settings(name, requests_a_second=1000.0, burst=1000))
+        yield Connection(objects_only.settings(name, requests_a_second=1000.0))
 
 
 @pytest.fixture

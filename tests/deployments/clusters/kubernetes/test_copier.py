@@ -173,7 +173,12 @@ def test_the_program_ends_well_or_says_why_and_never_tells_the_key(
 
     done = run(FOLDER.bucket)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == "slipway: 3 files copied, the others were here"
+    size = sum(map(len, FILES.values()))
+    assert done.stdout.splitlines() == [
+        f"slipway: copying {FOLDER}",
+        f"slipway: 0.0 of 0.1 MiB copied (0 of {size} bytes)",
+        "slipway: 3 files copied, the others were here",
+    ]
     assert contents(tmp_path) == FILES
     assert (tmp_path / "config.json").stat().st_mode & 0o777 == 0o666
     failed = run("absent")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,7 @@ from deployments.models import Service
 from tests.deployments.clusters.kubernetes.crash_cases import Owner
 from tests.deployments.clusters.kubernetes.final_objects import everything_in, final_objects, shown
 from tests.deployments.clusters.kubernetes.worker_process import Worker
+from tests.kube import KubeCluster
 from tests.kube_faults import Fault, FaultProxy
 from tests.waiting import wait_until
 
@@ -83,7 +85,10 @@ class Lives:
         return writes
 
 
-def test_every_write_may_be_the_last(place: Connection, proxy: FaultProxy, worker: Worker) -> None:
+def test_every_write_may_be_the_last(
+    objects_only: KubeCluster, place: Connection, proxy: FaultProxy, worker: Worker, settings: Any
+) -> None:
+    settings.SLIPWAY_CLUSTER, settings.SLIPWAY_KUBERNETES = "kubernetes", objects_only.settings(place.namespace)
     lives = Lives(place, proxy, worker)
     first, making = lives.begin()
     for kind in ("Secret", "PersistentVolume", "PersistentVolumeClaim", "PodDisruptionBudget"):

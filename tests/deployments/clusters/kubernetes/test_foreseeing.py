@@ -123,6 +123,11 @@ def test_a_quota_that_is_used_up_says_what_is_short() -> None:
     assert check.message == "The quota team-a has 1 of 8 GPUs left; this needs 2."
 
 
+def test_a_quota_that_was_lowered_has_nothing_left_and_not_less() -> None:
+    [check] = quota_checks(pod(), 1, [QuotaFields(name="few", hard={"pods": "5"}, used={"pods": "6"})])
+    assert check.message == "The quota few has 0 of 5 instances left; this needs 1."
+
+
 def test_more_than_the_whole_quota_needs_a_person() -> None:
     [check] = quota_checks(pod(gpus=9), 1, [QUOTA])
     assert check.state == "fails"

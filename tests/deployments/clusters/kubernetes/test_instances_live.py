@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from deployments import lifecycle
 from deployments.clusters import get_cluster
+from deployments.lifecycle import Conflict
 from deployments.models import Service
 from tests.deployments.clusters.kubernetes.failing import Bench, Case
 from tests.deployments.clusters.kubernetes.watcher_process import watching
@@ -49,7 +51,15 @@ def test_what_the_autoscaler_makes_is_what_is_wanted_and_nobody_takes_it_back(be
         before = {verb: writes.get(verb, 0) for verb in ("apply", "patch", "delete")}
         bench.look("scaled")
         assert {verb: writes.get(verb, 0) for verb in before} == before
-    assert Service.objects.get(name="scaled").serving_revision is not None
+    service = Service.objects.get(name="scaled")
+    assert service.serving_revision is not None
+    assert service.wanted_instances == 2, "what pages and REST tell as the number in all"
+    with bench.under(SCALED):
+        with pytest.raises(Conflict) as refused:
+            lifecycle.scale(service, 1, bench.operator())
+        assert refused.value.code == "autoscaled"
+        lifecycle.scale(service, 0, bench.operator())
+        lifecycle.scale(Service.objects.get(name="scaled"), 1, bench.operator())
 
 
 def test_an_unchanged_service_costs_no_request_while_a_watcher_is_fresh(

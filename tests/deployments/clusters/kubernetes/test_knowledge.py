@@ -14,22 +14,16 @@ from deployments.clusters.kubernetes.watching.knowledge import Change, Knowledge
 from deployments.clusters.kubernetes.watching.watched import ENDPOINT_SLICES, EVENTS, OF_SERVICES, PODS
 from deployments.clusters.kubernetes.watching.writing import merge, merge_events, write_view
 from deployments.models import ClusterView
+from tests.clock import Clock
 
 DEPLOYMENTS = OF_SERVICES[0]
 
 
-class Clock:
-    """A time that stands until it is set."""
-
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    clock = Clock()
+    clock.now = 100.0  # small enough that sums of tenths come out
+    return clock
 
 
 @pytest.fixture
@@ -161,6 +155,24 @@ def test_a_service_that_changes_all_the_time_is_taken_now_and_then(clock: Clock)
     assert taken(spaced) == {}
     clock.now += 0.4
     assert taken(spaced)["u1"].manifests["Deployment/a"]["metadata"]["resourceVersion"] == "3"
+
+
+def test_what_is_not_urgent_is_waited_for_together(clock: Clock) -> None:
+    knowledge = Knowledge(lambda found: found, lambda uid, pod, is_there: None, clock, apart_seconds=0.2)
+    assert knowledge.take(10)[0] == [], "nothing taken keeps nobody waiting"
+    knowledge.put(DEPLOYMENTS, thing("a"))
+    assert knowledge.due_in(quiet_seconds=0.1) == pytest.approx(0.1)
+    assert taken(knowledge).keys() == {"u1"}
+    knowledge.put(DEPLOYMENTS, thing("b", "u2"))
+    clock.now += 0.05
+    knowledge.put(DEPLOYMENTS, thing("c", "u3"))
+    assert knowledge.due_in(quiet_seconds=0.1) == pytest.approx(0.15)
+    clock.now += 0.15
+    assert knowledge.due_in(quiet_seconds=0.1) <= 0
+    assert taken(knowledge).keys() == {"u2", "u3"}
+    knowledge.put(DEPLOYMENTS, thing("a", version=2))
+    knowledge.put(PODS, pod("a-1", ending=True))
+    assert knowledge.due_in(quiet_seconds=0.1) <= 0
 
 
 def test_what_could_not_be_written_is_taken_again_with_what_is_there_then(knowledge: Knowledge) -> None:

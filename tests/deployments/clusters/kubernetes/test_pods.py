@@ -7,9 +7,13 @@ from typing import Any
 
 import pytest
 
+from deployments.bytes_done import GIB, MIB
 from deployments.clusters.base import InstanceObservation, InstancePhase
+from deployments.clusters.kubernetes.logs.counting import Counted
 from deployments.clusters.kubernetes.pods import View, observe_pod, observe_service
+from deployments.clusters.kubernetes.preparing import preparation_words
 from deployments.clusters.kubernetes.reaching import Way
+from deployments.clusters.kubernetes.rendering.storage import COPIER as COPIER_MODULE
 from deployments.stages import Stage
 from tests.deployments.clusters.kubernetes.pod_json import ended, event, pod
 
@@ -63,6 +67,62 @@ def test_an_init_container_at_work_is_the_step_of_weights() -> None:
     )
     seen = look(copying)
     assert (seen.phase, seen.stage) == (InstancePhase.CREATING, Stage.WEIGHTS)
+
+
+def counted(container: str, done: int, total: int, seconds: int = 0) -> Counted:
+    """From nothing on in so many seconds."""
+    return Counted(container, done, total, seconds * 10**9, 0, 0)
+
+
+COPIER = ["--bucket=b", "--prefix=qwen", "--endpoint=http://store", "--target=/storage"]
+
+
+@pytest.mark.parametrize(
+    ("known", "step"),
+    [
+        (None, "Copying the files of oss://b/qwen."),
+        (counted("i1", 0, 7 * GIB), "Copying files: 0.0 of 7.0 GiB (oss://b/qwen)."),
+        (
+            counted("i1", 3 * GIB, 7 * GIB, 30),
+            "Copying files: 3.0 of 7.0 GiB, 102 MiB/s, about 40 s left (oss://b/qwen).",
+        ),
+        (counted("i0", 3 * GIB, 7 * GIB, 30), "Copying the files of oss://b/qwen."),  # a program before this one
+    ],
+)
+def test_a_copy_says_its_bytes_and_what_is_left(known: Counted | None, step: str) -> None:
+    copier = {"name": "storage-0", "image": "t:1", "command": ["python", "-m", COPIER_MODULE], "args": COPIER}
+    copying = pod(
+        phase="Pending",
+        main={"state": {"waiting": {"reason": "PodInitializing"}}},
+        init=[{"name": "storage-0", "state": RUNNING["state"], "containerID": "i1", "started": True}],
+        initContainers=[copier],
+    )
+    seen = observe_pod(copying, (), NOW, counted=known)
+    assert (seen.stage, seen.step) == (Stage.WEIGHTS, step)
+
+
+def test_the_bytes_of_a_copy_fit_into_a_step_however_long_its_folder_s_path_is() -> None:
+    copier = {"name": "storage-0", "command": [COPIER_MODULE], "args": ["--bucket=b", f"--prefix={'long/' * 200}end"]}
+    step = preparation_words(copier, counted("i1", 3 * GIB, 7 * GIB, 30))
+    assert len(step) < 300
+    assert step.startswith("Copying files: 3.0 of 7.0 GiB, 102 MiB/s, about 40 s left (oss://b/long/")
+    assert step.endswith("long/end).")
+
+
+def test_an_engine_that_loads_says_its_bytes_until_its_startup_check_has_passed() -> None:
+    known = counted("c1", 40 * MIB, 94 * MIB, 4)
+    loading = RUNNING | {"started": False, "containerID": "c1"}
+    check = event("Unhealthy", "Startup probe failed: HTTP probe failed with statuscode: 503")
+
+    for events in ((), (check,)):
+        seen = observe_pod(pod(main=loading), events, NOW, counted=known)
+        assert (seen.phase, seen.is_ready) == (InstancePhase.RUNNING, False)
+        assert (seen.stage, seen.step) == (Stage.LOADING, "Loading weights: 40 of 94 MiB.")
+
+    for status in (loading | {"started": True}, loading | {"containerID": "c2"}):
+        assert observe_pod(pod(main=status), (), NOW, counted=known).stage is Stage.STARTING
+    ready = observe_pod(pod(main=loading | {"started": True}, ready=True), (), NOW, counted=known)
+    assert (ready.stage, ready.step) == (Stage.NONE, "")
 
 
 @pytest.mark.parametrize(

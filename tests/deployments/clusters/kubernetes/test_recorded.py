@@ -18,7 +18,7 @@ from tests.deployments.clusters.kubernetes.pod_json import node
 RECORDED = Path(__file__).parent / "recorded"
 #: A minute after the last of them was made.
 NOW = datetime(2026, 11, 21, 21, 6, 30, tzinfo=UTC)
-NODES = (node("node-1", cpu=2, memory_mib=7000, gpu=2, free=(0.5, 3000, 1)),)
+NODES = (node("node-1", cpu=2, memory_mib=7000, gpu=2, free=(1.5, 3000, 1)),)
 
 
 def observe(name: str, nodes: tuple[NodeFields, ...] = NODES) -> ServiceObservation:
@@ -58,8 +58,9 @@ def test_a_mount_that_fails_is_waited_for_before_it_needs_a_person() -> None:
     (instance,) = observe("nfs").instances
     assert instance.trouble is not None
     assert (instance.trouble.cause, instance.trouble.is_waiting) == ("MountFails", True)
-    what = explain_trouble(instance.trouble).what
-    assert what == "nfs://10.244.0.1/x cannot be mounted: unknown filesystem type 'nfs'."
+    told = explain_trouble(instance.trouble)
+    assert told.what == "nfs://10.244.0.1/x cannot be mounted: unknown filesystem type 'nfs'."
+    assert told.cure == "Let an administrator install what mounts nfs on node-1, or mount something else."
 
 
 ENDS = [

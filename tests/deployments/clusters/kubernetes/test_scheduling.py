@@ -83,8 +83,59 @@ def test_where_each_is_free_somewhere_the_node_that_lacks_least_tells() -> None:
         node("a", free=(7, 8_192, 0)),
         node("b", free=(2, 30_000, 0)),
     )
-    assert trouble.cause == "MemoryShort"
-    assert trouble.values["free_mib"] == 8_192
+    assert words(trouble) == (
+        "Needs 24 GiB of memory on one node; a, which lacks least, has 8 GiB free. "
+        "Starts by itself when that much is free on one node, or use less."
+    )
+
+
+def test_everything_that_is_short_is_told_with_its_numbers() -> None:
+    nodes = [node(name, gpu=2, free=(cpu, 8_192, 0), product="A10") for name, cpu in (("a", 2), ("b", 3.5))]
+    trouble = find(asks(cpu="6", memory="24Gi", gpu=1), *nodes)
+    assert trouble.is_waiting
+    assert words(trouble) == (
+        "Needs 1 A10; 0 of 4 are free. Needs 24 GiB of memory on one node; at most 8 GiB is free. "
+        "Needs 6 CPU on one node; at most 3.5 is free. "
+        "Starts by itself when that much is free on one node, or use less."
+    )
+    assert words(find(asks(cpu="6", memory="24Gi"), node("a", free=(7, 8_192, 0)), node("b", free=(7, 4_096, 0)))) == (
+        "Needs 24 GiB of memory on one node; at most 8 GiB is free. "
+        "Starts by itself when that much is free on one node, or use less."
+    )
+
+
+def test_what_no_node_has_at_all_is_told_first_and_its_cure_alone_counts() -> None:
+    trouble = find(asks(cpu="500", memory="1000Gi", gpu=2), node(gpu=2, free=(8, 32_768, 1), product="A10"))
+    assert not trouble.is_waiting
+    assert words(trouble) == (
+        "Needs 1,000 GiB of memory on one node; the largest has 32 GiB. Needs 500 CPU on one node; the largest has 8. "
+        "Needs 2 A10; 1 of 2 is free. "
+        "Use less memory, a smaller model, or a larger node. Use 8 or less, or add a larger node."
+    )
+    no_gpu = find(asks(cpu="500", gpu=1), node(free=(8, 32_768, 0)))
+    assert words(no_gpu).startswith(
+        "Needs 1 GPU; no node offers one. Needs 500 CPU on one node; the largest has 8. Start the program for"
+    )
+
+
+def test_what_one_node_alone_lacks_is_told_of_that_node() -> None:
+    wide, deep = node("a", gpu=2, free=(1, 8_192, 2)), node("b", gpu=2, free=(1, 8_192, 0))
+    large = node("c", free=(8, 32_768, 0))
+    assert words(find(asks(cpu="2", memory="24Gi", gpu=1), wide, deep, large)).startswith(
+        "Needs 1 GPU on one node; c, which lacks least, has 0 free."
+    )
+    assert words(
+        find(asks(cpu="2", memory="24Gi", gpu=1), wide, node("d", free=(1, 32_768, 0)), node("e", free=(2, 0, 0)))
+    ).startswith(
+        "Needs 24 GiB of memory on one node; a, which lacks least, has 8 GiB free. Needs 2 CPU on one node; a,"
+    )
+
+
+def test_what_the_scheduler_counts_is_told_whole() -> None:
+    message = "0/1 nodes are available: 1 Insufficient cpu, 1 Insufficient memory. preemption: none"
+    assert words(find(asks(message, memory="24Gi"), node())).startswith(
+        "Needs 24 GiB of memory on one node; none has that much free. Needs 1 CPU on one node; none has that much free."
+    )
 
 
 def test_nodes_that_would_do_and_are_away_are_waited_for() -> None:

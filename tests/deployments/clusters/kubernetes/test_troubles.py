@@ -279,6 +279,18 @@ def test_an_instance_that_made_room_for_another_says_so() -> None:
         ("fatal: Authentication failed for 'https://git.example/x.git/'", "RepositoryDenied", False),
         ("fatal: couldn't find remote ref main2", "RepositoryMissing", False),
         ("fatal: repository 'https://git.example/x.git/' not found", "RepositoryMissing", False),
+        (
+            "fatal: unable to access 'https://g/x.git/': Failed to connect to g port 443 after 0 ms",
+            "RepositoryAway",
+            True,
+        ),
+        ("fatal: unable to access 'https://g/x.git/': Could not resolve host: g", "RepositoryAway", True),
+        ("fatal: unable to access 'https://g/x.git/': The requested URL returned error: 503", "RepositoryAway", True),
+        (
+            "fatal: unable to access 'https://g/x.git/': The requested URL returned error: 400",
+            "RepositoryMissing",
+            False,
+        ),
         ("something of its own", "PreparationFails", True),
     ],
 )
@@ -308,6 +320,28 @@ def test_a_storage_driver_that_the_node_does_not_have_is_named(message: str) -> 
     waiting = pod(phase="Pending", main={"state": {"waiting": {"reason": "ContainerCreating"}}})
     (seen,) = look(waiting, events=[event("FailedMount", message)]).instances
     assert (seen.trouble.cause, seen.trouble.values["driver"]) == ("DriverMissing", "oss.example")
+
+
+@pytest.mark.parametrize(
+    ("output", "kind"),
+    [
+        (
+            "bad option; for several filesystems (e.g. nfs, cifs) you might need a /sbin/mount.<type> helper program.",
+            "nfs",
+        ),
+        ("mount.nfs: access denied by server while mounting 10.0.0.1:/x", ""),
+    ],
+)
+def test_a_node_that_cannot_mount_a_kind_of_file_system_is_told_from_a_server_that_refuses(
+    output: str, kind: str
+) -> None:
+    message = (
+        'MountVolume.SetUp failed for volume "v" : mount failed: exit status 32\nMounting command: mount\n'
+        f"Mounting arguments: -t nfs 10.0.0.1:/x /var/lib/kubelet/pods/1/v\nOutput: {output}"
+    )
+    waiting = pod(phase="Pending", main={"state": {"waiting": {"reason": "ContainerCreating"}}})
+    (seen,) = look(waiting, events=[event("FailedMount", message)]).instances
+    assert (seen.trouble.cause, seen.trouble.values.get("filesystem", "")) == ("MountFails", kind)
 
 
 def test_a_folder_of_an_object_store_is_named_as_the_document_does() -> None:
