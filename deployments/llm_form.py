@@ -21,7 +21,7 @@ from deployments.engines import EngineCommand, Launch, read_command
 from deployments.engines.commands import container_words
 from deployments.fitting import Recommendation, Wanted
 from deployments.llm_request import CUSTOM, DEFAULT_MOUNT_PATH, FIELDS, OPEN_SOURCE, FormInvalid, LlmRequest
-from deployments.machines import find_instance_type
+from deployments.machines import find_instance_type, node_products
 from deployments.recommendation import recommend, want_custom, want_model
 from deployments.spec import ENGINE_LABEL, ServiceSpec, suggest_name
 from deployments.words import number
@@ -60,7 +60,8 @@ def recommend_for(request: LlmRequest, nodes: Sequence[Capacity]) -> Recommendat
 
 def nodes_of(request: LlmRequest, nodes: Sequence[Capacity]) -> Sequence[Capacity]:
     """Those with the GPU that the form asks for; all where it asks for none, or for one that no node names."""
-    return [node for node in nodes if request.gpu_product and node.gpu_product == request.gpu_product] or nodes
+    names = {request.gpu_product, *node_products(request.gpu_product)} if request.gpu_product else set()
+    return [node for node in nodes if node.gpu_product in names] or nodes
 
 
 def refuse_request(request: LlmRequest, nodes: Sequence[Capacity], refuse: Refuse = never) -> Refusal | None:

@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from deployments.chronicle import Notice, ServiceEvent, StartStep
 from deployments.cluster_models import ClusterMark, ClusterState, ClusterView
+from deployments.key_models import ApiKey, Limited
 from deployments.log_models import KeptLog, LogChunk
 from deployments.person_models import OneTimePassword, SignIn
 from deployments.spec import ServiceSpec, SpecInvalid
@@ -24,6 +25,7 @@ from deployments.words import read_sentence
 
 __all__ = [
     "AccessKey",
+    "ApiKey",
     "AuditEntry",
     "ClusterMark",
     "ClusterState",
@@ -31,6 +33,7 @@ __all__ = [
     "Desired",
     "Instance",
     "KeptLog",
+    "Limited",
     "LogChunk",
     "Membership",
     "Notice",
@@ -63,8 +66,8 @@ class Role(models.TextChoices):
     VIEWER = "viewer"
 
 
-class Workspace(models.Model):
-    """Everything that belongs to someone belongs to one of these."""
+class Workspace(Limited):
+    """Everything that belongs to someone belongs to one of these. The limits count for all who call its services."""
 
     slug = models.SlugField(max_length=63, unique=True)
     name = models.CharField(max_length=120)
@@ -77,8 +80,8 @@ class Workspace(models.Model):
         return self.slug
 
 
-class Membership(models.Model):
-    """One person's role in one workspace."""
+class Membership(Limited):
+    """One person's role in one workspace, and the limits of what they and their keys may use in it."""
 
     workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="memberships")
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
@@ -258,6 +261,7 @@ class Service(models.Model):
             models.Index(fields=("workspace", "-created_at")),
             models.Index(fields=("status",)),
             models.Index(fields=("next_check_at",)),
+            models.Index(fields=("asked_at",), condition=models.Q(asked_at__isnull=False), name="service_asked_at"),
             models.Index(fields=("-updated_at",)),
         )
 

@@ -23,9 +23,9 @@ from django.utils.translation import gettext as _
 
 from deployments.accounts import NotAllowed, administrators_words
 from deployments.audit import record_audit
-from deployments.hints import hint_person
+from deployments.hints import hint_keys, hint_person
 from deployments.lifecycle import Conflict
-from deployments.models import AccessKey, OneTimePassword, PersonalToken
+from deployments.models import AccessKey, ApiKey, OneTimePassword, PersonalToken
 from deployments.sign_ins import end_sign_ins
 from deployments.spec import FieldError, SpecInvalid
 
@@ -195,6 +195,8 @@ def deactivate(actor: User, person: User) -> None:
         now = timezone.now()
         PersonalToken.objects.filter(user=person).exclude(expires_at__lte=now).update(expires_at=now)
         AccessKey.objects.filter(user=person, revoked_at=None).update(revoked_at=now, secret_encrypted="")
+        ApiKey.objects.filter(user=person, revoked_at=None).update(revoked_at=now)
+        hint_keys()
         OneTimePassword.objects.filter(user=person).delete()
         end_sign_ins(person)
         record_audit(actor, "user.deactivate", person.get_username(), None)

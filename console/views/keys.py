@@ -19,12 +19,14 @@ from console import shown_once
 from console.access import SignedInRequest, signed_in
 from console.confirmations import confirm_revoke
 from console.confirming import ask, done, is_confirmed
-from console.snippets import access_key_snippet, token_snippet
+from console.key_forms import list_rows
+from console.snippets import access_key_snippet, api_key_snippets, token_snippet
 from deployments.access_keys import TooManyAccessKeys, find_access_key, issue_access_key, revoke_access_key
 from deployments.accounts import TooManyTokens, delete_personal_token, issue_personal_token, workspaces_to_change
 from deployments.addresses import address_of
-from deployments.models import AccessKey, Desired, PersonalToken, Service
+from deployments.models import AccessKey, ApiKey, Desired, PersonalToken, Service
 
+#: API keys have a form of their own (``console.views.api_keys``).
 KINDS = ("token", "access-key")
 SERVICES_A_PAGE = 25
 DAYS = (0, 30, 90, 365)  # 0: no end
@@ -38,6 +40,10 @@ def keys(request: SignedInRequest) -> HttpResponse:
     context = {
         "tokens": PersonalToken.objects.filter(user=request.user),
         "access_keys": AccessKey.objects.filter(user=request.user, revoked_at=None),
+        "api_keys": list_rows(
+            ApiKey.objects.filter(user=request.user, revoked_at=None).select_related("workspace", "user")
+        ),
+        "api_key_snippet": api_key_snippets(address)[0],
         "now": timezone.now(),
         "token_snippet": token_snippet(address),
         "access_key_snippet": access_key_snippet(address, settings.SLIPWAY_REGION),
@@ -99,6 +105,9 @@ def created(request: SignedInRequest) -> HttpResponse:
     if made is None:
         return shown_once.taken(request, "/keys")
     address = address_of(request)
+    if "api_key" in made:
+        curl, code = api_key_snippets(address, made["api_key"], made["model"])
+        return show(request, "api_key_created", made | {"curl": curl, "code": code})
     if "token" in made:
         snippet = token_snippet(address, made["token"])
     else:

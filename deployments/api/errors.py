@@ -6,6 +6,7 @@ Wrong input lists every wrong field in ``Errors`` as well. 409 carries the code 
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, TypedDict
 
@@ -17,6 +18,7 @@ from rest_framework.response import Response
 
 from deployments.access_keys import TooManyAccessKeys
 from deployments.accounts import NotAllowed, PasswordChangeRequired, TooManyTokens, TooManyTries
+from deployments.api_keys import TooManyApiKeys
 from deployments.clusters.base import ClusterError
 from deployments.encryption import SecretUnreadable
 from deployments.lifecycle import Conflict, RevisionMissing
@@ -69,6 +71,13 @@ def wrong(field: str, code: str, message: str) -> SpecInvalid:
     return SpecInvalid([FieldError(field, code, message)])
 
 
+TOO_MANY: dict[type[Exception], str] = {
+    TooManyTokens: "too_many_tokens",
+    TooManyAccessKeys: "too_many_access_keys",
+    TooManyApiKeys: "too_many_api_keys",
+}
+
+
 def answer_error(error: Exception, context: Mapping[str, Any]) -> Response | None:
     """DRF's ``EXCEPTION_HANDLER``. None is a defect: Django logs it and answers 500."""
     if isinstance(error, ApiError):
@@ -79,10 +88,8 @@ def answer_error(error: Exception, context: Mapping[str, Any]) -> Response | Non
         return refusal(409, error.code, error.message)
     if isinstance(error, RevisionMissing):
         return refusal(404, "VersionNotFound", str(error))
-    if isinstance(error, TooManyTokens):
-        return refusal(409, "too_many_tokens", str(error))
-    if isinstance(error, TooManyAccessKeys):
-        return refusal(409, "too_many_access_keys", str(error))
+    if type(error) in TOO_MANY:
+        return refusal(409, TOO_MANY[type(error)], str(error))
     if isinstance(error, SignatureRefused):
         return refusal(401, error.code, error.message, {"WWW-Authenticate": 'ACS3-HMAC-SHA256 realm="Slipway"'})
     if isinstance(error, TooManyTries):
@@ -141,4 +148,14 @@ def invalid(errors: Iterable[FieldError]) -> Response:
 def named(field: FieldErrorAnswer) -> str:
     """The sentence with its field: a page shows it beside the input, and so it need not name it."""
     name, message = field["Field"], field["Message"]
-    return message if not name or name in message else f"{name}: {message}"
+    return message if not name or name in message or names_place(message, name) else f"{name}: {message}"
+
+
+def names_place(message: str, path: str) -> bool:
+    """Whether a sentence names what ``path`` lies in (``storage[0]``). One word alone is a word of English too."""
+    places = [path[: dot.start()] for dot in re.finditer(r"\.", path)]
+    return any(
+        re.search(rf"(?<![\w.]){re.escape(place)}(?![\w\[]|\.\w)", message) is not None
+        for place in places
+        if re.search(r"[.\[]", place)
+    )

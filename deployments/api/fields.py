@@ -59,7 +59,6 @@ class ServiceFieldsUnused(TypedDict):
     AppVersion: str
     AppSpecName: str
     AppConfig: str
-    AutoscalerEnabled: bool
     CronscalerEnabled: bool
 
 
@@ -91,6 +90,7 @@ class ServiceFields(ServiceFieldsUnused):
     ResourceBurstable: bool
     QuotaId: str
     Gateway: str
+    AutoscalerEnabled: bool
     TotalInstance: int
     RunningInstance: int
     PendingInstance: int
@@ -179,7 +179,6 @@ SERVICE_UNUSED = ServiceFieldsUnused(
     AppVersion="",
     AppSpecName="",
     AppConfig="",
-    AutoscalerEnabled=False,
     CronscalerEnabled=False,
 )
 INSTANCE_UNUSED = InstanceFieldsUnused(
@@ -298,6 +297,7 @@ def service_fields(service: Service, seen: Seen) -> ServiceFields:
         ResourceBurstable=metadata.get("resource_burstable") is True,
         QuotaId=text_of(metadata.get("quota_id")),
         Gateway=text_of(part(document, "networking").get("gateway")),
+        AutoscalerEnabled=bool(part(document, "autoscaler")),
         TotalInstance=service.wanted_instances,
         RunningInstance=ready,
         PendingInstance=max(0, wants_instances - ready),

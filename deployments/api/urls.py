@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import path, re_path
 
 from deployments.api.access_keys import AccessKeysView, AccessKeyView
+from deployments.api.api_keys import ApiKeysView, ApiKeyView, MemberLimitsView, WorkspaceLimitsView
 from deployments.api.clusters import ClustersView, ClusterView
 from deployments.api.happenings import EventsView, UsualTimesView
 from deployments.api.instances import InstancesView, InstanceView, LogsView
@@ -51,10 +52,14 @@ urlpatterns = [
     path("tokens/<str:token_id>", PersonalTokenView.as_view()),
     path("access-keys", AccessKeysView.as_view()),
     path("access-keys/<str:key_id>", AccessKeyView.as_view()),
+    path("api-keys", ApiKeysView.as_view()),
+    path("api-keys/<str:key_id>", ApiKeyView.as_view()),
     path("workspaces", WorkspacesView.as_view()),
     path("workspaces/<str:workspace>", WorkspaceView.as_view()),
     path("workspaces/<str:workspace>/members", MembersView.as_view()),
     path("workspaces/<str:workspace>/members/<str:name>", MemberView.as_view()),
+    path("workspaces/<str:workspace>/limits", WorkspaceLimitsView.as_view()),
+    path("workspaces/<str:workspace>/members/<str:name>/limits", MemberLimitsView.as_view()),
     path("people", PeopleView.as_view()),
     path("people/<str:name>", PersonView.as_view()),
     path("people/<str:name>/password", PersonPasswordView.as_view()),

@@ -49,6 +49,8 @@ class Rpc(Part):
         600_000, ge=1, le=86_400_000, description=gettext_noop("milliseconds, from 1 to 86,400,000")
     )
     max_queue_size: Whole = Field(64, ge=0, le=100_000, description=gettext_noop("a whole number from 0 to 100,000"))
+    worker_threads: Whole = Field(5, ge=1, le=100_000, description=gettext_noop("a whole number from 1 to 100,000"))
+    rate_limit: Whole = Field(0, ge=0, le=1_000_000, description=gettext_noop("a whole number from 0 to 1,000,000"))
 
 
 class Spread(Part):

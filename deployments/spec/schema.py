@@ -17,6 +17,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from pydantic import BaseModel
 
+from deployments.spec import gateway_policy
 from deployments.spec.autoscaling import METRICS
 from deployments.spec.document import ServiceDocument
 from deployments.spec.messages import find_field, inner_model
@@ -28,7 +29,7 @@ KEPT = {
     "cloud.computing.disable_spot_protection_period": gettext_lazy("EAS's bids for machines"),
     "cloud.computing.instances[].spot_price_limit": gettext_lazy("EAS's bids for machines"),
     "cloud.computing.instances[].capacity": gettext_lazy("how many instances may be on one type of machine"),
-    "networking": gettext_lazy("EAS's gateways; gateway_policy.concurrency_limit works here"),
+    "networking": gettext_lazy("EAS's gateways; gateway_policy works here"),
     "autoscaler.behavior.onZero": gettext_lazy("starting from no instance"),
     "features": gettext_lazy("EAS's switches"),
     "unit": gettext_lazy("machines of one distributed instance"),
@@ -62,8 +63,6 @@ KEPT = {
     "metadata.workload_type": gettext_lazy("EAS's elastic jobs"),
     "metadata.resource_burstable": gettext_lazy("EAS's elastic pool"),
     "metadata.resource_rebalancing": gettext_lazy("EAS's elastic pool"),
-    "metadata.rpc.worker_threads": gettext_lazy("threads of a built-in processor"),
-    "metadata.rpc.rate_limit": gettext_lazy("requests a second of one instance"),
     "metadata.rpc.io_threads": gettext_lazy("threads of a built-in processor"),
     "metadata.rpc.batching": gettext_lazy("batches of a built-in processor"),
     "metadata.rpc.max_batch_size": gettext_lazy("batches of a built-in processor"),
@@ -94,10 +93,6 @@ _OPEN = {"labels", "storage[].dataset"}
 VALUES = {f"labels.{ENGINE_LABEL}": LLM_ENGINES, "storage[].empty_dir.medium": ("memory",)}
 #: Bounds of annotated types, which pydantic leaves in its own words.
 _KEYWORDS = {"ge": "minimum", "le": "maximum", "gt": "exclusiveMinimum", "lt": "exclusiveMaximum"}
-_CONCURRENCY = {
-    "type": "object",
-    "properties": {"enable": {"type": "boolean"}, "limit": {"type": "integer", "minimum": 1, "maximum": 1_000_000}},
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,8 +170,7 @@ def document_schema(*, on_kubernetes: bool = False) -> dict[str, Any]:
             place = node.get("items", node).setdefault("properties", {})
         told = _("%(about)s. Kept; does nothing here.") % {"about": str(about)}
         place.setdefault(last, {}).update(description=told, deprecated=True)
-    policy = {"type": "object", "properties": {"concurrency_limit": _CONCURRENCY}}
-    properties["networking"] |= {"type": "object", "properties": {"gateway_policy": policy}}
+    properties["networking"] |= {"type": "object", "properties": {"gateway_policy": gateway_policy.SCHEMA}}
     labels = properties["labels"].setdefault("properties", {})
     labels[ENGINE_LABEL] = {"type": "string", "enum": list(LLM_ENGINES), "description": _("the engine of an LLM")}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

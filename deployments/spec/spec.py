@@ -13,8 +13,9 @@ from typing import Any
 from django.utils.translation import gettext as _
 from pydantic import ValidationError
 
-from deployments.spec.document import Container, ServiceDocument
+from deployments.spec.document import Container, Rpc, ServiceDocument
 from deployments.spec.errors import FieldError, SpecInvalid
+from deployments.spec.gateway_policy import GatewayPolicy, not_an_object, policy_errors, read_policy
 from deployments.spec.messages import explain, shorten
 from deployments.spec.names import check_name
 from deployments.spec.storage import Mount
@@ -49,15 +50,15 @@ class ServiceSpec:
         name_error = check_name(canonical["metadata"].get("name"))
         if name_error:
             errors.append(name_error)
-        twice = variables_given_twice(canonical)
+        wrong = wrong_variables(canonical)
         try:
             parsed = ServiceDocument.model_validate(canonical)
         except ValidationError as problem:
             told = {error.field for error in errors}
             errors += [error for error in explain(problem, ServiceDocument) if error.field not in told]
             told = {error.field for error in errors}
-            raise SpecInvalid([*errors, *(error for error in twice if error.field not in told)]) from None
-        errors += [*twice, *across_parts(parsed)]
+            raise SpecInvalid([*errors, *(error for error in wrong if error.field not in told)]) from None
+        errors += [*wrong, *across_parts(parsed)]
         if errors:
             raise SpecInvalid(errors)
         token = canonical.pop("token", None)
@@ -115,13 +116,15 @@ class ServiceSpec:
         """The longest one request may take (eas.md §3.2 ``rpc.keepalive``, §9)."""
         return self.parsed.metadata.rpc.keepalive / 1000
 
+    @cached_property
+    def gateway_policy(self) -> GatewayPolicy:
+        """Limits over the whole service, and how answers come (eas.md §2.5)."""
+        return read_policy(self.document)
+
     @property
-    def concurrency_limit(self) -> int | None:
-        """Requests in flight over the whole service (eas.md §2.5), None for no limit."""
-        policy: Any = self.document
-        for key in ("networking", "gateway_policy", "concurrency_limit"):
-            policy = policy.get(key) or {}  # null is as good as absent
-        return int(policy["limit"]) if policy.get("enable") else None
+    def rpc(self) -> Rpc:
+        """What one instance takes (eas.md §3.2)."""
+        return self.parsed.metadata.rpc
 
     @cached_property
     def surge(self) -> int:
@@ -175,9 +178,9 @@ def canonicalise(document: Mapping[str, Any]) -> dict[str, Any]:
     return canonical
 
 
-def variables_given_twice(canonical: Mapping[str, Any]) -> list[FieldError]:
-    """Each variable whose name an earlier one of its container has. Asked of the plain document, since what else
-    is wrong with it must not hide this.
+def wrong_variables(canonical: Mapping[str, Any]) -> list[FieldError]:
+    """Each variable whose name an earlier one of its container has, or whose value lies elsewhere (eas.md §3.3 has
+    ``name`` and ``value``). Asked of the plain document, since what else is wrong with it must not hide this.
     """
     errors = []
     containers = canonical.get("containers")
@@ -185,7 +188,13 @@ def variables_given_twice(canonical: Mapping[str, Any]) -> list[FieldError]:
         env = container.get("env") if isinstance(container, dict) else None
         seen = set()
         for index, variable in enumerate(env if isinstance(env, list) else []):
-            name = variable.get("name") if isinstance(variable, dict) else None
+            if not isinstance(variable, dict):
+                continue
+            if elsewhere := variable.keys() & {"valueFrom", "value_from"}:
+                path = f"containers[{place}].env[{index}].{min(elsewhere)}"
+                message = _("%(path)s is not supported: it would leave the variable empty. Give its value in value.")
+                errors.append(FieldError(path, "env_elsewhere", message % {"path": path}))
+            name = variable.get("name")
             if not isinstance(name, str) or not name:
                 continue
             if name in seen:
@@ -210,30 +219,8 @@ def across_parts(parsed: ServiceDocument) -> list[FieldError]:
                 message = _("%(path)s overlaps %(other)s. Give each mount a folder of its own.")
                 message %= {"path": path, "other": other}
                 errors.append(FieldError(f"storage[{index}].mount_path", "mount_overlap", message))
-    errors += gateway_policy_errors(parsed)
+    errors += policy_errors(parsed.model_extra or {})
     return errors
-
-
-def gateway_policy_errors(parsed: ServiceDocument) -> list[FieldError]:
-    """``networking`` is kept whole; the one part the gateway reads is checked here (eas.md §2.5)."""
-    place: Any = parsed.model_extra or {}
-    path = ""
-    for key in ("networking", "gateway_policy", "concurrency_limit"):
-        if key not in place or place[key] is None:
-            return []
-        place, path = place[key], f"{path}.{key}".lstrip(".")
-        if not isinstance(place, dict):
-            return [FieldError(path, "not_an_object", not_an_object(path))]
-    limit = place.get("limit")
-    if place.get("enable") and (isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= 1_000_000):
-        message = _("%(path)s must be a whole number from %(least)s to %(most)s.")
-        message %= {"path": f"{path}.limit", "least": number(1), "most": number(1_000_000)}
-        return [FieldError(f"{path}.limit", "limit_invalid", message)]
-    return []
-
-
-def not_an_object(path: str) -> str:
-    return _("%(path)s must be an object.") % {"path": path}
 
 
 def merge_documents(base: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:

@@ -220,7 +220,7 @@ def test_a_bucket_is_named_as_short_or_as_long_as_one_likes(path: str) -> None:
     "networking", [None, {}, {"gateway_policy": None}, {"gateway_policy": {"concurrency_limit": None}}]
 )
 def test_a_concurrency_limit_of_null_is_none(networking: object) -> None:
-    assert ServiceSpec.parse(document() | {"networking": networking}).concurrency_limit is None
+    assert ServiceSpec.parse(document() | {"networking": networking}).gateway_policy.concurrency_limit is None
 
 
 @pytest.mark.parametrize(
@@ -270,7 +270,21 @@ def test_a_wrong_concurrency_limit_is_refused(limit: object) -> None:
 def test_a_concurrency_limit_counts_only_when_enabled() -> None:
     for enable, expected in ((True, 3), (False, None)):
         policy = {"gateway_policy": {"concurrency_limit": {"enable": enable, "limit": 3}}}
-        assert ServiceSpec.parse(document() | {"networking": policy}).concurrency_limit == expected
+        assert ServiceSpec.parse(document() | {"networking": policy}).gateway_policy.concurrency_limit == expected
+
+
+@pytest.mark.parametrize("seconds", [-1, True, "x", 1.5, 3601])
+def test_a_wrong_time_of_grace_for_answers_is_refused(seconds: object) -> None:
+    policy = {"gateway_policy": {"resume_seconds": seconds}}
+    assert errors_of(document() | {"networking": policy}) == {
+        "networking.gateway_policy.resume_seconds": "resume_invalid"
+    }
+
+
+@pytest.mark.parametrize(("given", "expected"), [(None, 0), (0, 0), (30, 30)])
+def test_answers_have_a_time_of_grace_only_where_the_document_says_so(given: int | None, expected: int) -> None:
+    policy = {"gateway_policy": {"resume_seconds": given}}
+    assert ServiceSpec.parse(document() | {"networking": policy}).gateway_policy.resume_seconds == expected
 
 
 @pytest.mark.parametrize("key", ["networking", "labels", "runtime", "storage"])
@@ -312,3 +326,9 @@ def test_each_variable_given_twice_is_named_whatever_else_is_wrong() -> None:
     assert wrong["containers[0].env[1].name"] == "env_twice"
     assert wrong["containers[0].env[2].name"] == "invalid"
     assert wrong["containers[0].port"] == "port_reserved"
+
+
+@pytest.mark.parametrize("name", ["valueFrom", "value_from"])
+def test_a_variable_whose_value_lies_elsewhere_is_refused(name: str) -> None:
+    env = [{"name": "A", "value": "1"}, {"name": "TOKEN", name: {"secretKeyRef": {"name": "s", "key": "k"}}}]
+    assert errors_of(with_container(env=env)) == {f"containers[0].env[1].{name}": "env_elsewhere"}

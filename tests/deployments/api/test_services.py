@@ -72,6 +72,31 @@ def test_every_wrong_field_is_named(owner: Api, workspace: Workspace) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"storage": [{"mount_path": "/m", "dataset": {"id": "d-1"}}]}, "storage[0]: Dataset storage cannot be"),
+        ({"health_check": {"exec": {"command": ["true"]}}}, "containers[0].health_check runs a command"),
+        ({"script": None}, "containers[0] has neither script nor command"),
+        ({"metadata": {"name": "Not Good"}}, "metadata.name: Use a-z"),
+    ],
+)
+def test_a_sentence_that_names_its_place_is_not_told_it_again(
+    owner: Api, workspace: Workspace, changes: dict[str, Any], message: str
+) -> None:
+    document = tiny_document("chat")
+    of_document = {name: value for name, value in changes.items() if name in ("storage", "metadata")}
+    of_container = {name: value for name, value in changes.items() if name not in of_document}
+    container = {**document["containers"][0], **of_container}
+    container = {name: value for name, value in container.items() if value is not None}
+    metadata = {**document["metadata"], **of_document.pop("metadata", {})}
+    status, answer = owner.post(
+        "services", {**document, **of_document, "metadata": metadata, "containers": [container]}
+    )
+    assert (status, answer["Code"]) == (400, "InvalidParameter")
+    assert answer["Message"].startswith(message)
+
+
 def test_labels_of_the_parameter_join_the_document_s(owner: Api, workspace: Workspace) -> None:
     document = {**tiny_document("chat"), "labels": {"a": "1", "b": "2"}}
     owner.post("services", document, Labels='{"b": "3", "team": "x y"}')
