@@ -58,7 +58,7 @@ class _Reply:
                 frames = self._make_frames()
                 await send_stream(self._send, 200, self._exchange.stream_type, frames, self._headers)
             else:
-                await send_body(self._send, 200, await self._fold(), JSON_TYPE, self._headers)
+                await send_body(self._send, 200, await self._fold(), self._exchange.whole_type, self._headers)
         except ChatError as error:
             # Only from before the first byte: later ones are frames.
             self.has_failed = True

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+from collections.abc import Iterable
 from urllib.parse import unquote_to_bytes
 
 from inference_gateway.chat import ChatError
@@ -18,13 +19,34 @@ CURE = (
     "Invocation Information on the service's page shows it."
 )
 
+#: Before a token among a WebSocket's subprotocols.
+TOKEN_PROTOCOL = "slipway.token."
+
 
 def find_authorization(scope: Scope) -> bytes | None:
     """The header's value; None where there is none. Raises ChatError 401 for more than one."""
     values = [bytes(value).strip() for name, value in scope["headers"] if name == b"authorization"]
+    if scope["type"] == "websocket" and not values:
+        values = read_token_protocols(scope.get("subprotocols", ()))
     if len(values) > 1:
         raise ChatError(401, "Unauthorized", f"The request has {len(values)} Authorization headers. Send one.")
     return values[0] if values and values[0] else None
+
+
+def read_token_protocols(subprotocols: Iterable[str]) -> list[bytes]:
+    """Tokens that came as subprotocols: a page in a browser can set no header, and an address is logged.
+
+    Each is ``slipway.token.`` and the token in base64url, with or without ``=`` at its end. What cannot be read is
+    a wrong token.
+    """
+    given = [name.removeprefix(TOKEN_PROTOCOL) for name in subprotocols if name.startswith(TOKEN_PROTOCOL)]
+    tokens = []
+    for text in given:
+        try:
+            tokens.append(base64.b64decode(text.rstrip("=") + "=" * (-len(text.rstrip("=")) % 4), b"-_", validate=True))
+        except ValueError:
+            tokens.append(b"unreadable")
+    return tokens
 
 
 def is_signature(authorization: bytes | None) -> bool:

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.utils import timezone
 
 from inference_gateway.database import in_database
-from inference_gateway.http import Scope, find_header
+from inference_gateway.http import Scope
 from inference_gateway.models import Caller
 
 logger = logging.getLogger(__name__)
@@ -25,6 +26,7 @@ MOST_PENDING = 5_000
 MOST_OF_A_SERVICE = 200
 KEEP = timedelta(days=30)
 AGENT_LENGTH = 120
+EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 @dataclass(slots=True)
@@ -43,19 +45,28 @@ class Callers:
 
     def __init__(self) -> None:
         self._pending: dict[Key, Count] = {}
+        #: As it came, with the second of the last call: what a call costs is counted in microseconds.
+        self._noted: dict[tuple[int, str, bytes], tuple[int, float]] = {}
 
     def note(self, service_id: int, scope: Scope) -> None:
         """Count a call that was let in. Never waits and never fails."""
         client = scope.get("client") or ("",)
-        agent = find_header(scope, b"user-agent") or ""
-        key = (service_id, str(client[0])[:64], "".join(filter(str.isprintable, agent))[:AGENT_LENGTH])
-        now = timezone.now()
-        count = self._pending.get(key)
-        if count is not None:
-            count.calls += 1
-            count.last_at = now
-        elif len(self._pending) < MOST_PENDING:
-            self._pending[key] = Count(1, now)
+        agent = next((value for name, value in scope["headers"] if name == b"user-agent"), b"")
+        key = (service_id, client[0], agent[: 4 * AGENT_LENGTH])
+        calls, _ = self._noted.get(key, (0, 0.0))
+        if calls or len(self._noted) < MOST_PENDING:
+            self._noted[key] = (calls + 1, time.time())
+
+    def _gather(self) -> None:
+        """Bring what was noted into the form that is written."""
+        noted, self._noted = self._noted, {}
+        gathered: dict[Key, Count] = {}
+        for (service_id, address, agent), (calls, last) in noted.items():
+            told = "".join(filter(str.isprintable, agent.decode("latin-1")))[:AGENT_LENGTH]
+            count = gathered.setdefault((service_id, address[:64], told), Count(0, EPOCH))
+            count.calls += calls
+            count.last_at = max(count.last_at, datetime.fromtimestamp(last, UTC))
+        self.count_on(gathered)
 
     async def keep(self) -> None:
         """Write what was counted, again and again, until cancelled."""
@@ -65,6 +76,7 @@ class Callers:
 
     async def write(self) -> None:
         """Write what was counted now; what could not be written is counted on."""
+        self._gather()
         counted, self._pending = self._pending, {}
         if not counted:
             return
@@ -75,11 +87,12 @@ class Callers:
             self.count_on(counted)
 
     def count_on(self, unwritten: dict[Key, Count]) -> None:
-        """Take counts back; who called meanwhile has both."""
+        """Add counts to those that wait; who has called twice has both."""
         for key, count in unwritten.items():
             newer = self._pending.get(key)
             if newer is not None:
                 newer.calls += count.calls
+                newer.last_at = max(newer.last_at, count.last_at)
             elif len(self._pending) < MOST_PENDING:
                 self._pending[key] = count
 

@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import uuid
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
+from inference_gateway.accounts import Payer
+from inference_gateway.answer import answer_exchange
 from inference_gateway.chat import ChatError
-from inference_gateway.codecs import eas, openai
+from inference_gateway.codecs import Exchange, anthropic, eas, openai
+from inference_gateway.directory import ServiceEntry
+from inference_gateway.engines.base import Engine
 from inference_gateway.http import Message, Receive, Scope, Send, find_header, read_body, send_refusal
+from inference_gateway.principals import Principal
 from inference_gateway.targets import Target
 
+#: What tells this process's requests from all others'. An id is a name and no secret.
+_PROCESS = uuid.uuid4().hex[:24]
+_numbers = itertools.count(1)
+#: Of our own, what a page of another origin may read.
+EXPOSED_HEADERS = b"x-request-id, x-slipway-conversation, x-slipway-generation, x-slipway-resumable, retry-after"
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 @dataclass(slots=True)
 class Call:
-    """One request on its way through, and what will be said beside its answer."""
+    """One request on its way through, and what will be said beside its answer.
+
+    ``taken`` is the beginning of a body that is not read whole: messages to be carried on as they came.
+    ``principal`` is set once the caller was let in.
+    """
 
     scope: Scope
     receive: Receive
@@ -25,11 +41,25 @@ class Call:
     target: Target
     headers: tuple[tuple[bytes, bytes], ...] = ()
     body: bytes | None = None
+    service: ServiceEntry | None = None  # the one that lets the caller in
+    principal: Principal | None = None
     has_begun: bool = False
+    taken: list[Message] = field(default_factory=list)
 
     @property
     def method(self) -> str:
         return str(self.scope.get("method", "GET"))
+
+    @property
+    def payer(self) -> Payer:
+        """For whom it is answered, once the caller was let in."""
+        assert self.principal is not None
+        return Payer(self.principal, self.target.operation, self.request_id, self.tell)
+
+    def tell(self, headers: Mapping[str, str]) -> None:
+        """Say this, too, in the head of the answer."""
+        if headers and not self.has_begun:
+            self.headers += tuple((name.encode("ascii"), value.encode("ascii")) for name, value in headers.items())
 
     async def read(self) -> bytes:
         """The body, read once. Raises ChatError 413 and ClientGoneError."""
@@ -37,44 +67,71 @@ class Call:
             self.body = await read_body(self.scope, self.receive)
         return self.body
 
+    def replay(self) -> Receive:
+        """``receive`` with what was read already coming first."""
+        pending = list(self.taken)
+        if self.body is not None:
+            pending = [{"type": "http.request", "body": self.body, "more_body": False}]
+        pending.reverse()
+
+        async def receive() -> Message:
+            return pending.pop() if pending else await self.receive()
+
+        return receive
+
     async def answer(self, message: Message) -> None:
         """Send a message of the answer, dressed with what every answer of the gateway carries."""
         if message["type"] in ("http.response.start", "websocket.http.response.start"):
-            self.has_begun = True
-            message = {**message, "headers": [*message.get("headers", ()), *self._dress(message)]}
+            message = {**message, "headers": self.dress(message["status"], message.get("headers", ()))}
         elif message["type"] == "websocket.accept":
             self.has_begun = True
             message = {**message, "headers": [*message.get("headers", ()), (b"x-request-id", self.request_id.encode())]}
         await self.send(message)
 
-    def _dress(self, message: Message) -> list[tuple[bytes, bytes]]:
-        given = {name for name, _ in message.get("headers", ())}
+    def dress(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        """The headers of an answer that begins now, with those that every answer has."""
+        self.has_begun = True
+        given = list(headers)
+        names = {name for name, _ in given}
         ours = [
             (b"x-request-id", self.request_id.encode("ascii")),
             # A token is no cookie: a page of any origin may call with one, and none without.
             (b"access-control-allow-origin", b"*"),
-            (b"access-control-expose-headers", b"x-request-id, x-slipway-conversation, retry-after"),
+            (b"access-control-expose-headers", EXPOSED_HEADERS),
             *self.headers,
         ]
-        if message["status"] in (429, 503):
+        if status in (429, 450, 503) and all(name != b"retry-after" for name, _ in self.headers):
             ours.append((b"retry-after", b"1"))
-        if message["status"] == 401:
+        if status == 401:
             ours.append((b"www-authenticate", b"Bearer"))
-        if message["status"] in (408, 413):
+        if status in (408, 413, 450):
             ours.append((b"connection", b"close"))
-        return [(name, value) for name, value in ours if name not in given]
+        return given + [header for header in ours if header[0] not in names]
 
 
 def choose_request_id(scope: Scope) -> str:
     """The caller's own where it is harmless in logs and headers, else a new one."""
     given = find_header(scope, b"x-request-id")
-    return given if given and REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+    return given if given and REQUEST_ID.fullmatch(given) else f"{_PROCESS}{next(_numbers):08x}"
 
 
 def render_path(call: Call) -> str:
     """Path and query below the service, escaped as they came."""
     query = bytes(call.scope["query_string"]).decode("latin-1")
     return (call.target.rest or "/") + (f"?{query}" if query else "")
+
+
+def speak_anthropic(call: Call) -> None:
+    """Anthropic's clients send the token in a header of their own, and read the request's id in another.
+
+    Where both headers have a token, Authorization counts. An instance gets neither.
+    """
+    call.headers += ((b"request-id", call.request_id.encode("ascii")),)
+    headers = [(name, value) for name, value in call.scope["headers"] if name != b"x-api-key"]
+    key = find_header(call.scope, b"x-api-key")
+    if key is not None and find_header(call.scope, b"authorization") is None:
+        headers.append((b"authorization", b"Bearer " + key.encode("latin-1")))
+    call.scope = {**call.scope, "headers": headers}
 
 
 async def answer_preflight(call: Call) -> None:
@@ -90,9 +147,17 @@ async def answer_preflight(call: Call) -> None:
     await call.answer({"type": "http.response.body", "body": b""})
 
 
+async def answer_call(call: Call, exchange: Exchange, engine: Engine) -> None:
+    """Answer one decoded question."""
+    await answer_exchange(exchange, engine, call.receive, call.answer)
+
+
 async def refuse(call: Call, error: ChatError) -> None:
     """Answer with an error in the dialect of the path. Where an answer has begun, the server closes it."""
     if call.has_begun:
         return
-    body = openai.encode_error(error) if call.target.is_openai else eas.encode_error(error)
+    if call.target.is_anthropic:
+        body = anthropic.encode_error(error)
+    else:
+        body = openai.encode_error(error) if call.target.is_openai else eas.encode_error(error)
     await send_refusal(call.scope, call.receive, call.answer, error, body)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from multidict import CIMultiDict
 
 from deployments.clusters.passage import Passage
+from inference_gateway.chat import ChatError
 from inference_gateway.http import Scope, find_header
 
 HOP_BY_HOP = frozenset(
@@ -23,10 +24,9 @@ HOP_BY_HOP = frozenset(
         b"upgrade",
     )
 )
-#: What we say ourselves, about whom we speak for.
-FORWARDED = frozenset(
-    (b"host", b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-forwarded-prefix")
-)
+#: What we say ourselves, about whom we speak for: a program may believe these of its gateway.
+FORWARDED = frozenset((b"host", b"forwarded", b"x-real-ip", b"true-client-ip"))
+FORWARDED_PREFIX = b"x-forwarded-"
 #: Cookies of the console (session, CSRF, language) begin with this.
 OWN_COOKIES = "slipway_"
 WEBSOCKET_HEADERS = frozenset(
@@ -40,12 +40,24 @@ WEBSOCKET_HEADERS = frozenset(
 )
 
 
+#: One makes a tunnel of a proxy, the other shows a caller's headers.
+NOT_CARRIED = frozenset({"CONNECT", "TRACE"})
+
+
+def check_method(method: str) -> None:
+    """Raises ChatError 405 for what asks of a proxy what no instance should answer."""
+    if method in NOT_CARRIED:
+        raise ChatError(405, "method_not_allowed", f"{method} is not carried to instances.")
+
+
 def render_request_headers(scope: Scope, prefix: str, request_id: str) -> CIMultiDict[str]:
     """The headers for the instance. Pure."""
     named = connection_named(scope["headers"])
     headers: CIMultiDict[str] = CIMultiDict()
     for name, value in scope["headers"]:
         if name in HOP_BY_HOP or name in FORWARDED or name in named or name in (b"authorization", b"x-request-id"):
+            continue
+        if name.startswith(FORWARDED_PREFIX):
             continue
         text = bytes(value).decode("latin-1")
         if name == b"cookie":

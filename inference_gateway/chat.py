@@ -29,6 +29,8 @@ class ChatError(Exception):
         self.code = code
         self.message = message
         self.field = field
+        #: An account was closed with it (``accounts``): the request is not counted again where it is told.
+        self.is_accounted = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,21 +12,25 @@ import logging
 import math
 import time
 from collections import OrderedDict
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 
-from channels.layers import get_channel_layer
 from django.db import DatabaseError
 
 from deployments.addresses import direct_url
 from deployments.encryption import SecretUnreadable, decrypt, digest_of
 from deployments.engines.commands import container_words, match_program
-from deployments.hints import GROUP
 from deployments.models import Desired, Instance, Revision, Service
 from deployments.spec import ServiceSpec, SpecInvalid
+from deployments.spec.gateway_policy import GatewayPolicy
 from deployments.spec.names import NAME_PATTERN
 from inference_gateway.chat import ChatError
 from inference_gateway.codecs.eas import PAGE_DEFAULTS, EasDefaults
 from inference_gateway.database import in_database
+from inference_gateway.key_rows import make_token_principal
+from inference_gateway.model_facts import ModelFacts, read_model_facts
+from inference_gateway.principals import Principal
+from inference_gateway.queueing import QueueBound, read_bound
 from inference_gateway.runtime.flags import FlagError
 from inference_gateway.runtime.flags import parse as parse_flags
 
@@ -34,13 +38,11 @@ logger = logging.getLogger(__name__)
 
 #: How old a look may be.
 FRESH_SECONDS = 0.5
-#: How far apart looks are that a refusal asks for: one is worth its query, a flood of them is not.
-REFUSAL_APART_SECONDS = 0.05
+#: Looks that refusals may ask for, of one service and of the names: so many at once, and so many a second in a flood.
+REFUSALS_AT_ONCE = 10.0
+REFUSALS_PER_SECOND = 1.0
 #: Names remembered, those that do not exist among them.
 MAX_NAMES = 5000
-#: Redis forgets a group's member after a day.
-REJOIN_SECONDS = 3600.0
-BUS_RETRY_SECONDS = 1.0
 RUNTIME_SCRIPTS = ("webui/webui_server.py", "api/api_server.py")
 
 
@@ -66,12 +68,16 @@ class Traits:
 
     engine: str | None
     keepalive_seconds: float
-    concurrency_limit: int | None
-    eas_defaults: EasDefaults
+    eas_defaults: EasDefaults = PAGE_DEFAULTS
+    policy: GatewayPolicy = field(default_factory=GatewayPolicy)
+    queue: QueueBound | None = None
+    #: Requests a second for each ready instance (``metadata.rpc.rate_limit``); 0 is no limit.
+    instance_rate: int = 0
+    facts: ModelFacts = field(default_factory=ModelFacts)
 
 
 #: Of a service whose document cannot be read. It has no routes.
-UNREADABLE = Traits(engine=None, keepalive_seconds=600.0, concurrency_limit=None, eas_defaults=PAGE_DEFAULTS)
+UNREADABLE = Traits(engine=None, keepalive_seconds=600.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +95,12 @@ class ServiceEntry:
     status: str
     message: str
     routes: tuple[Route, ...]
+    principal: Principal  # of who calls with ``token``
 
 
 def read_service(name: str) -> ServiceEntry | None:
     """Look once. A service being deleted is looked at like any other; it has no routes."""
-    row = Service.objects.select_related("wanted_revision", "serving_revision").filter(name=name).first()
+    row = Service.objects.select_related("wanted_revision", "serving_revision", "workspace").filter(name=name).first()
     if row is None:
         return None
     revision = row.serving_revision or row.wanted_revision
@@ -115,6 +122,7 @@ def read_service(name: str) -> ServiceEntry | None:
         routes=tuple(Route(one.name, one.host, one.port, one.revision_number, one.base_url) for one in ready)
         if row.desired == Desired.RUNNING and traits
         else (),
+        principal=make_token_principal(row.workspace),
     )
 
 
@@ -126,11 +134,24 @@ def find_token(name: str, encrypted: str) -> str | None:
         return None
 
 
-def read_token_digests() -> dict[str, str]:
-    """Name of the service behind each token, by the token's digest."""
-    rows = Service.objects.values_list("name", "token_encrypted")
-    tokens = {name: find_token(name, encrypted) for name, encrypted in rows}
-    return {digest_of(token): name for name, token in tokens.items() if token is not None}
+def read_names() -> frozenset[str]:
+    return frozenset(Service.objects.values_list("name", flat=True))
+
+
+def read_token_digests(known: Mapping[str, str | None]) -> tuple[dict[str, str], dict[str, str | None]]:
+    """Name of the service behind each token, by the token's digest; and the digests by what was decrypted for them.
+
+    ``known`` is the latter of an earlier look: to decrypt all tokens of many services takes long.
+    """
+    rows = list(Service.objects.values_list("name", "token_encrypted"))
+    digests: dict[str, str | None] = {}
+    for name, encrypted in rows:
+        if encrypted in known:
+            digests[encrypted] = known[encrypted]
+        else:
+            token = find_token(name, encrypted)
+            digests[encrypted] = None if token is None else digest_of(token)
+    return {digest: name for name, encrypted in rows if (digest := digests[encrypted]) is not None}, digests
 
 
 _traits: OrderedDict[tuple[int, float], Traits] = OrderedDict()
@@ -152,7 +173,15 @@ def _remember_traits(revision: Revision) -> Traits | None:
 
 def read_traits(spec: ServiceSpec) -> Traits:
     defaults = read_eas_defaults(spec) if spec.engine == "chat-llm" else PAGE_DEFAULTS
-    return Traits(spec.engine, spec.keepalive_seconds, spec.concurrency_limit, defaults)
+    return Traits(
+        spec.engine,
+        spec.keepalive_seconds,
+        defaults,
+        spec.gateway_policy,
+        read_bound(spec.rpc),
+        spec.rpc.rate_limit,
+        read_model_facts(spec),
+    )
 
 
 def read_eas_defaults(spec: ServiceSpec) -> EasDefaults:
@@ -176,14 +205,39 @@ class _Slot:
         self.read_at = -math.inf
         self.doubted_at = -math.inf
         self.look: asyncio.Task[None] | None = None
+        self._again_left = REFUSALS_AT_ONCE
+        self._again_at = time.monotonic()
+
+    def take_again(self) -> bool:
+        """Whether one more refusal may ask for a look."""
+        now = time.monotonic()
+        self._again_left = min(REFUSALS_AT_ONCE, self._again_left + (now - self._again_at) * REFUSALS_PER_SECOND)
+        self._again_at = now
+        if self._again_left < 1:
+            return False
+        self._again_left -= 1
+        return True
+
+    def give_again(self) -> None:
+        """The look that was taken found what was asked for."""
+        self._again_left = min(REFUSALS_AT_ONCE, self._again_left + 1)
 
 
 class Directory:
-    """Looks services up, each at most once at a time."""
+    """Looks services up, each at most once at a time.
+
+    How often it looks does not depend on how many are refused: names that are none are told by a list of all names,
+    and refusals ask for few looks of their own.
+    """
 
     def __init__(self) -> None:
         self._slots: OrderedDict[str, _Slot] = OrderedDict()
+        #: All names, and the look at them; its ``entry`` is not used.
+        self._names: frozenset[str] = frozenset()
+        self._naming = _Slot()
         self._names_by_digest: dict[str, str] = {}
+        self._digests: dict[str, str | None] = {}
+        self._digesting = _Slot()
         self._digests_read_at = -math.inf
         self._digests_lock = asyncio.Lock()
 
@@ -194,85 +248,87 @@ class Directory:
         """
         if not NAME_PATTERN.fullmatch(name):
             return None
+        if name not in self._slots and name not in self._names:
+            await self._wait_for(self._naming, self._look_at_names, max_age_seconds)
+            if name not in self._names and not await self._is_new(name):
+                return None
         slot = self._slots.setdefault(name, _Slot())
         self._slots.move_to_end(name)
         if len(self._slots) > MAX_NAMES:
             self._slots.popitem(last=False)
-        oldest = time.monotonic() - max_age_seconds
-        while slot.read_at < max(oldest, slot.doubted_at):
-            if slot.look is None:
-                slot.look = asyncio.create_task(self._look(name, slot))
-            await asyncio.shield(slot.look)  # others may be waiting for the same look
+        await self._wait_for(slot, lambda: self._look(name, slot), max_age_seconds)
         return slot.entry
 
     async def find_again(self, name: str) -> ServiceEntry | None:
         """As ``find`` from now on, before somebody is refused: what has just changed counts.
 
-        Whoever asks within ``REFUSAL_APART_SECONDS`` of the last look waits for the rest, and shares the next.
+        In a flood of refusals, past ``REFUSALS_AT_ONCE``, most are judged by what is known, or by the look that is
+        under way; hints make that as new.
         """
-        asked_at = time.monotonic()
         slot = self._slots.get(name)
-        if slot is not None:
-            await asyncio.sleep(max(0.0, slot.read_at + REFUSAL_APART_SECONDS - asked_at))
-        return await self.find(name, time.monotonic() - asked_at)
+        if slot is not None and slot.take_again():
+            return await self.find(name, 0.0)
+        if slot is not None and slot.look is not None:
+            await asyncio.shield(slot.look)
+        return await self.find(name)
+
+    async def _is_new(self, name: str) -> bool:
+        """Whether a name that was none a moment ago is one now. In a flood of such names few are looked for."""
+        if not self._naming.take_again():
+            if self._naming.look is not None:
+                await asyncio.shield(self._naming.look)
+            return name in self._names
+        await self._wait_for(self._naming, self._look_at_names, 0.0)
+        if name not in self._names:
+            return False
+        self._naming.give_again()  # nobody is refused
+        return True
+
+    async def _wait_for(
+        self, slot: _Slot, look: Callable[[], Coroutine[None, None, None]], max_age_seconds: float
+    ) -> None:
+        oldest = time.monotonic() - max_age_seconds
+        while slot.read_at < max(oldest, slot.doubted_at):
+            if slot.look is None:
+                slot.look = asyncio.create_task(look())
+            await asyncio.shield(slot.look)  # others may be waiting for the same look
 
     async def find_by_token(self, token: str) -> ServiceEntry | None:
-        """The service that has this token. The caller checks the token against the entry all the same."""
-        async with self._digests_lock:
-            if time.monotonic() - self._digests_read_at > FRESH_SECONDS:
-                began_at = time.monotonic()
-                self._names_by_digest = await in_database(read_token_digests)
-                self._digests_read_at = began_at
-        name = self._names_by_digest.get(digest_of(token))
+        """The service that has this token. The caller checks the token against the entry all the same.
+
+        A token that is not known may be new: it is looked for once more, as ``find_again`` does.
+        """
+        asked_at, digest = time.monotonic(), digest_of(token)
+        name = await self._find_name(digest, asked_at - FRESH_SECONDS)
+        if name is None and self._digesting.take_again():
+            name = await self._find_name(digest, asked_at)
+            if name is not None:
+                self._digesting.give_again()
         return None if name is None else await self.find(name)
+
+    async def _find_name(self, digest: str, read_after: float) -> str | None:
+        """The service of a token's digest, by a look at all of them from ``read_after`` on."""
+        async with self._digests_lock:
+            if self._digests_read_at < read_after:
+                began_at = time.monotonic()
+                self._names_by_digest, self._digests = await in_database(read_token_digests, self._digests)
+                self._digests_read_at = began_at
+        return self._names_by_digest.get(digest)
 
     def doubt(self, topic: str) -> None:
         """A hint came: looks from before now no longer count. Topics that are no service's are ignored."""
         kind, _, name = topic.partition(":")
         if kind == "service":
             self._digests_read_at = -math.inf
+            self._naming.doubted_at = time.monotonic()
             if (slot := self._slots.get(name)) is not None:
                 slot.doubted_at = time.monotonic()
 
     def doubt_all(self) -> None:
         """Hints may have been missed."""
         self._digests_read_at = -math.inf
-        for slot in self._slots.values():
+        for slot in (self._naming, *self._slots.values()):
             slot.doubted_at = time.monotonic()
-
-    async def follow_hints(self) -> None:
-        """Listen to the bus until cancelled. Without it the directory is as right, only a little slower."""
-        has_failed = False
-        while True:
-            try:
-                await self._listen()
-            except Exception as error:  # an edge: whatever the bus's client raises, the next try may work
-                if not has_failed:
-                    logger.warning("Hints are not heard, looking every %s s: %s", FRESH_SECONDS, error)
-                has_failed = True
-                await asyncio.sleep(BUS_RETRY_SECONDS)
-            else:
-                has_failed = False
-
-    async def _listen(self) -> None:
-        """Join the group and pass hints on; returns when it is time to join again."""
-        layer = get_channel_layer()
-        if layer is None:
-            raise RuntimeError("no channel layer is configured")
-        channel = await layer.new_channel("gateway")
-        await layer.group_add(GROUP, channel)
-        self.doubt_all()
-        rejoin_at = time.monotonic() + REJOIN_SECONDS
-        try:
-            while (left := rejoin_at - time.monotonic()) > 0:
-                # Not wait_for, which in Python 3.11 loses a cancellation that comes together with a message.
-                async with asyncio.timeout(left):
-                    message = await layer.receive(channel)
-                self.doubt(str(message.get("topic", "")))
-        except TimeoutError:
-            return
-        finally:
-            await layer.group_discard(GROUP, channel)
 
     async def _look(self, name: str, slot: _Slot) -> None:
         began_at = time.monotonic()
@@ -281,9 +337,25 @@ class Directory:
             slot.read_at = began_at
         except DatabaseError as error:
             logger.error("service %s: the database did not answer: %s", name, error)
-            if slot.read_at == -math.inf:
-                message = "The service could not be looked up: the database does not answer. Try again soon."
-                raise ChatError(503, "database_unavailable", message) from error
-            slot.read_at = slot.doubted_at = time.monotonic()
+            put_up_with(slot, error)
         finally:
             slot.look = None
+
+    async def _look_at_names(self) -> None:
+        slot, began_at = self._naming, time.monotonic()
+        try:
+            self._names = await in_database(read_names)
+            slot.read_at = began_at
+        except DatabaseError as error:
+            logger.error("the names of services: the database did not answer: %s", error)
+            put_up_with(slot, error)
+        finally:
+            slot.look = None
+
+
+def put_up_with(slot: _Slot, error: DatabaseError) -> None:
+    """The last look goes on counting; without one, ChatError 503."""
+    if slot.read_at == -math.inf:
+        message = "The service could not be looked up: the database does not answer. Try again soon."
+        raise ChatError(503, "database_unavailable", message) from error
+    slot.read_at = slot.doubted_at = time.monotonic()

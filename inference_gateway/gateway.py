@@ -2,9 +2,9 @@
 
     bytes → target → service → token → decode → history → instance → engine → events → encode → bytes
 
-``/api/predict/<service>[/path]`` speaks EAS's dialect at the service's root and OpenAI's below ``/v1``;
-``/v1`` alone is OpenAI's with the service in ``model``. All else below a service is carried to an instance
-as it is. Errors speak the dialect of their path.
+``/api/predict/<service>[/path]`` speaks EAS's dialect at the service's root, OpenAI's and Anthropic's below ``/v1``;
+``/v1`` alone is OpenAI's with the service in ``model``. All else below a service, and what engines have below
+``/v1`` beside chat, is carried to an instance as it is. Errors speak the dialect of their path.
 """
 
 from __future__ import annotations
@@ -12,49 +12,77 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import time
-import uuid
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 
-from inference_gateway.answer import INTERNAL_ERROR, answer_exchange
-from inference_gateway.authentication import (
-    check_token,
-    find_authorization,
-    find_bearer,
-    is_signature,
-)
+from django.conf import settings
+
+from deployments.clusters.passage import Passage
+from deployments.request_ids import request_id
+from inference_gateway.accounts import AccountedEngine, Accounts, Payer
+from inference_gateway.ahead import Ahead
+from inference_gateway.answer import INTERNAL_ERROR
+from inference_gateway.authentication import check_token, find_authorization, find_bearer, is_signature
 from inference_gateway.callers import Callers
-from inference_gateway.calls import Call, answer_preflight, choose_request_id, refuse, render_path
+from inference_gateway.calls import (
+    Call,
+    answer_call,
+    answer_preflight,
+    choose_request_id,
+    refuse,
+    render_path,
+    speak_anthropic,
+)
 from inference_gateway.chat import ChatError
-from inference_gateway.codecs import JSON_TYPE, Exchange, eas, openai
-from inference_gateway.consumers import hold_dialogue
+from inference_gateway.codecs import JSON_TYPE, anthropic, openai
+from inference_gateway.codecs.naming import find_boundary, rename_json
+from inference_gateway.codecs.openai_relay import read_question
+from inference_gateway.codecs.xinference import needs_codec, render_list, render_model
+from inference_gateway.consumers import Dialogues
+from inference_gateway.counting import count_tokens
+from inference_gateway.decoding import decode
+from inference_gateway.descriptions import describe_model
 from inference_gateway.directory import Directory, Route, ServiceEntry
+from inference_gateway.discovery import describe_upstreams
 from inference_gateway.engines.base import Engine
 from inference_gateway.engines.openai_http import open_session
+from inference_gateway.flat import read_carried_name
+from inference_gateway.guard import TokenGuard
+from inference_gateway.handshake import CONVERSATION_HEADER, find_conversation_id, read_opening
 from inference_gateway.history import History, NewTurn, RecordedEngine
 from inference_gateway.http import (
     ClientGoneError,
-    Message,
     Receive,
     Scope,
     Send,
     cancel_and_wait,
     find_header,
+    run_until_disconnect,
     send_body,
     send_json,
 )
+from inference_gateway.keybook import Keybook
+from inference_gateway.listening import follow_hints
+from inference_gateway.metering.meter import Meter
 from inference_gateway.models import Conversation
-from inference_gateway.passthrough import Passthrough, open_passthrough_session
+from inference_gateway.monitoring.observers import Observers
+from inference_gateway.passthrough import BodyFor, Errand, Passthrough, open_passthrough_session
 from inference_gateway.recall import parameters_of, question_of, recall, system_prompt_of
-from inference_gateway.routing import NO_UPSTREAM, ModelNames, RoutedEngine, Router, no_service, no_upstream
-from inference_gateway.targets import Kind, Target, parse_target
+from inference_gateway.relay import Relay
+from inference_gateway.resuming.streams import is_resuming, open_streams
+from inference_gateway.routing import NO_UPSTREAM, Lease, ModelNames, RoutedEngine, Router, no_service, no_upstream
+from inference_gateway.screening import screen
+from inference_gateway.targets import Kind, Target, no_route, parse_target
+from inference_gateway.upstream import Upstream
 
 logger = logging.getLogger(__name__)
 
-CONVERSATION_HEADER = "X-Slipway-Conversation"
 #: How long a stop waits for turns that are still being written.
 DRAIN_SECONDS = 10.0
-GENERATING = {Kind.ROOT: ("GET", "HEAD", "POST"), Kind.MODELS: ("GET", "HEAD")}
+GENERATING = {Kind.ROOT: ("GET", "HEAD", "POST"), Kind.MODELS: ("GET", "HEAD"), Kind.MODEL: ("GET", "HEAD")}
+DESCRIBING = (Kind.MODELS, Kind.MODEL)
+RELAYED = (Kind.CHAT_COMPLETIONS, Kind.COMPLETIONS)
 POST_ONLY = ("POST",)
 
 
@@ -65,6 +93,9 @@ class Gateway:
         self.directory = Directory()
         self.router = Router(self.directory)
         self.history = History()
+        self.accounts = Accounts()
+        self._observers = Observers(self.accounts, self.router.waiting)
+        self.keybook = Keybook(self.directory)
         self.callers = Callers()
         self._tasks: tuple[asyncio.Task[None], ...] = ()
         self._exits = contextlib.AsyncExitStack()
@@ -74,31 +105,49 @@ class Gateway:
         self._session = await self._exits.enter_async_context(open_session())
         self._carrying = await self._exits.enter_async_context(open_passthrough_session())
         self._models = ModelNames(self._session)
-        self._passthrough = Passthrough(self.router, self._carrying)
-        self._tasks = (
-            asyncio.create_task(self.directory.follow_hints()),
-            asyncio.create_task(self.history.keep()),
-            asyncio.create_task(self.callers.keep()),
-        )
+        self._passthrough = Passthrough(self.router, self._carrying, self.accounts)
+        upstream = Upstream()
+        self._exits.callback(upstream.close)
+        self._relay = Relay(self.router, self._models, upstream, self.accounts)
+        self._meter = Meter(self.accounts, settings.SLIPWAY_DATA_DIR / "usage", settings.SLIPWAY_REDIS_URL)
+        self._streams = open_streams()
+        self._dialogues = Dialogues(self.make_accounted, self.history, self._streams)
+        ahead = Ahead(self.history, settings.SLIPWAY_REDIS_URL)
+        kept = (self.keybook, self.history, ahead, self.callers, self._observers, self._streams)
+        beside = (follow_hints(self.directory, self.keybook), *(one.keep() for one in kept))
+        self._tasks = tuple(map(asyncio.create_task, beside))
 
     async def stop(self) -> None:
         """Finish what is being written, then close. Requests have ended by now: the server waits for them."""
+        await self._streams.close()
         await self.history.drain(DRAIN_SECONDS)
         for task in self._tasks:
             await cancel_and_wait(task, again_seconds=1.0)
+        await self._meter.close()
         await self.callers.write()
+        await self.keybook.write()
+        await self._observers.end()
         await self._exits.aclose()
 
     def make_engine(self, service: ServiceEntry, on_route: Callable[[Route], None] = lambda route: None) -> Engine:
-        """A service as an ``Engine``: routed, limited and bounded in time. The web chat uses it too."""
+        """A service as an ``Engine``: routed and bounded in time. The web chat uses it too."""
         return RoutedEngine(self.router, self._session, self._models, service, on_route)
+
+    def make_accounted(
+        self, service: ServiceEntry, payer: Payer, on_route: Callable[[Route], None] = lambda route: None
+    ) -> Engine:
+        """The same, within the payer's limits and counted."""
+        return AccountedEngine(self.make_engine(service, on_route), self.accounts, service, payer)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request or hold one WebSocket."""
         raw_path = bytes(scope["raw_path"])
         call = Call(scope, receive, send, choose_request_id(scope), Target(None, raw_path.decode("latin-1")))
+        request_id.set(call.request_id)
         try:
             call.target = parse_target(raw_path)
+            if call.target.is_anthropic:
+                speak_anthropic(call)
             if scope["type"] == "websocket":
                 await self._connect(call)
             else:
@@ -106,23 +155,41 @@ class Gateway:
         except ClientGoneError:
             return
         except ChatError as error:
+            self._observers.refused(call, error)
             await refuse(call, error)
         except Exception:
-            logger.exception("request %s failed", call.request_id)
+            logger.exception("a request failed")
             await refuse(call, INTERNAL_ERROR)
 
     async def _answer(self, call: Call) -> None:
         if call.method == "OPTIONS" and find_header(call.scope, b"access-control-request-method") is not None:
             await answer_preflight(call)
             return
-        service = await self._admit(call)
+        if call.target.is_discovery:
+            await send_json(call.answer, 200, await describe_upstreams(self.directory, call.target.rest, call.scope))
+            return
         kind = call.target.kind
-        is_chat = service.traits.engine is not None and kind is not Kind.OTHER
-        if not is_chat and call.target.service is not None:
-            path = render_path(call)
-            await self._passthrough.carry(
-                service.name, path, call.request_id, call.scope, self._replay(call), call.answer
-            )
+        if kind is Kind.CLUSTER_AUTH:
+            # Asked without a token: a client of Xinference's keeps its own to itself where it hears no.
+            await send_json(call.answer, 200, {"auth": True})
+            return
+        if kind is Kind.MODELS and call.target.service is None and call.method in ("GET", "HEAD"):
+            key = await self.keybook.find_presented(call)
+            if key is not None:
+                await self.keybook.answer_list(call, key)
+                return
+        service = await self._admit(call)
+        if is_resuming(call, service):
+            await self._streams.serve(call, service)
+            return
+        if call.target.is_anthropic and kind is Kind.OTHER and service.traits.engine is not None:
+            raise no_route(call.target)
+        is_described = kind in DESCRIBING and call.target.service is None
+        is_chat = kind is not Kind.OTHER and (service.traits.engine is not None or is_described)
+        if not is_chat and (call.target.service is not None or kind is Kind.OTHER):
+            if service.traits.engine is not None:
+                await screen(call)
+            await self._passthrough.carry(self._plan(call, service), call.replay(), call.answer)
             return
         if not is_chat:
             raise ChatError(
@@ -142,25 +209,30 @@ class Gateway:
             call.headers += ((b"allow", ", ".join(methods).encode("ascii")),)
             message = f"{call.method} is not answered here. Use {' or '.join(methods)}."
             raise ChatError(405, "method_not_allowed", message)
+        elif kind is Kind.COUNT_TOKENS:
+            await self._count(call, service)
         elif call.method == "POST":
             await self._generate(call, service, kind)
         elif kind is Kind.ROOT:
             await self._describe(call, service)
         else:
-            await self._require_upstream(service)
-            body = openai.encode_models([service.name], int(time.time()))
+            service = await self._require_upstream(service)
+            passage = await self.router.passages.find(service.routes[0])
+            model = await describe_model(service, self._models, passage)
+            body = render_model(model) if kind is Kind.MODEL else render_list([model])
             await send_body(call.answer, 200, body, JSON_TYPE)
 
     async def _admit(self, call: Call) -> ServiceEntry:
-        """The service that is called, its token checked. Raises ChatError 404, 401 and what ``read`` does."""
+        """The service that is called, its token or an API key checked.
+
+        Raises ChatError 404, 401, 403 and what ``read`` does.
+        """
         authorization = find_authorization(call.scope)
         if call.target.service is None:
             name = await self._find_flat_name(call, find_bearer(authorization))
         else:
             name = call.target.service
         service = await self.directory.find(name)
-        if service is None:
-            service = await self.directory.find_again(name)
         if service is None:
             if call.target.service is None:
                 message = f"There is no service {name!r}. Put a service's name into model."
@@ -170,23 +242,32 @@ class Gateway:
         try:
             check_token(call.scope, service.token, body)
         except ChatError:
+            if await self.keybook.admit(call, service):
+                call.service = service
+                return service
             # It may have been rotated a moment ago. A flood of wrong ones gets one look for all of them.
             service = await self.directory.find_again(name)
             if service is None:
                 raise no_service(name) from None
             check_token(call.scope, service.token, body)
+        call.service, call.principal = service, service.principal
         self.callers.note(service.id, call.scope)
         return service
 
     async def _find_flat_name(self, call: Call, bearer: str | None) -> str:
         """The service that a request under ``/v1`` is for: its ``model``, or for the list its token's own."""
-        kind = call.target.kind
-        if kind not in (Kind.CHAT_COMPLETIONS, Kind.COMPLETIONS, Kind.MODELS):
-            message = f"{call.target.rest} is not served. /v1/chat/completions, /v1/completions and /v1/models are."
-            raise ChatError(404, "path_not_found", message)
+        kind, is_carried = call.target.kind, call.target.is_carried_flat
+        if (kind in (Kind.ROOT, Kind.OTHER)) and not is_carried:
+            raise no_route(call.target)
         if bearer is None and find_authorization(call.scope) is None:
             check_token(call.scope, None)  # raises 401 before any body is read
-        if call.method == "POST" and kind is not Kind.MODELS:
+        if is_carried:
+            named = await read_carried_name(call)
+            if named is not None:
+                return named
+        elif kind is Kind.MODEL:
+            return call.target.rest.rstrip("/").rpartition("/")[2]
+        elif call.method == "POST" and kind is not Kind.MODELS:
             name = openai.find_model(await call.read())
             if not name:
                 message = "model is missing. Put the service's name there."
@@ -194,34 +275,75 @@ class Gateway:
             return name
         service = None if bearer is None else await self.directory.find_by_token(bearer)
         if service is None:
+            await self.keybook.refuse_nameless(call)
             check_token(call.scope, None)
             raise AssertionError("unreachable")
         return service.name
 
+    def _plan(self, call: Call, service: ServiceEntry) -> Errand:
+        """What is carried to an instance of the service, and how."""
+        body_for: BodyFor | None = None
+        if call.target.service is None and call.body:
+            body = call.body
+
+            async def render_body(lease: Lease, passage: Passage) -> bytes:
+                name = await self._models.choose(lease.service, lease.route, passage, service.name)
+                return rename_json(body, name, drops_nulls=True)
+
+            if find_boundary(find_header(call.scope, b"content-type") or "") is None:
+                body_for = render_body
+        # A program that somebody wrote speaks for itself; an engine's caller reads OpenAI's errors.
+        is_openai = (
+            call.target.is_openai
+            and not call.target.is_anthropic
+            and (call.target.service is None or service.traits.engine is not None)
+        )
+        return Errand(service, render_path(call), call.payer, call.scope, body_for, is_openai)
+
     async def _generate(self, call: Call, service: ServiceEntry, kind: Kind) -> None:
         conversation_id = find_conversation_id(call.scope)
-        exchange = decode(await call.read(), kind, call.scope, service)
+        body = await call.read()
+        is_flat = call.target.service is None
+        if conversation_id is None and kind in RELAYED and not any(route.base_url for route in service.routes):
+            question = read_question(body, is_chat=kind is Kind.CHAT_COMPLETIONS)
+            if question is not None and not needs_codec(question, is_flat):
+                relaying = partial(self._relay.answer, call, service, kind, question)
+                await (self._streams.answer(call, service, relaying) if question.is_stream else relaying())
+                return
+        exchange = decode(body, kind, call.scope, service)
+        if is_flat and isinstance(exchange, openai.OpenAiExchange):
+            exchange = replace(exchange, gathers_tool_calls=True)
         if conversation_id is None:
-            engine = self.make_engine(service)
+            engine = self.make_accounted(service, call.payer)
         else:
             await self._require_upstream(service)
-            question = exchange.request
+            asked = exchange.request
             recorder = await self.history.open(
                 NewTurn(
                     service=service,
                     conversation_id=conversation_id,
                     source=Conversation.Source.API,
-                    question=question_of(question),
-                    system_prompt=system_prompt_of(question),
-                    parameters=parameters_of(question),
+                    question=question_of(asked),
+                    system_prompt=system_prompt_of(asked),
+                    parameters=parameters_of(asked),
                 )
             )
             opened = recorder.opened
             max_rounds = service.traits.eas_defaults.max_rounds
             exchange = recall(exchange, opened.system_prompt, opened.rounds, max_rounds)
-            engine = RecordedEngine(self.make_engine(service, recorder.note_route), recorder)
+            engine = RecordedEngine(self.make_accounted(service, call.payer, recorder.note_route), recorder)
             call.headers += ((CONVERSATION_HEADER.lower().encode(), str(conversation_id).encode()),)
-        await answer_exchange(exchange, engine, call.receive, call.answer)
+        answering = partial(answer_call, call, exchange, engine)
+        await (self._streams.answer(call, service, answering) if exchange.is_stream else answering())
+
+    async def _count(self, call: Call, service: ServiceEntry) -> None:
+        request = anthropic.decode_count(await call.read())
+
+        async def reply() -> None:
+            usage = await count_tokens(request, self.make_accounted(service, call.payer))
+            await send_body(call.answer, 200, anthropic.encode_count(usage), JSON_TYPE)
+
+        await run_until_disconnect(reply(), call.receive)
 
     async def _describe(self, call: Call, service: ServiceEntry) -> None:
         """GET on a service's root: quick, and what Alibaba's SDK asks until it is ready (eas.md §2.4)."""
@@ -242,6 +364,7 @@ class Gateway:
                 "eas": f"POST {base}",
                 "websocket": base,
                 "openai": f"{base}/v1",
+                "anthropic": f"POST {base}/v1/messages",
             },
         }
         await send_json(call.answer, 200, description)
@@ -262,44 +385,12 @@ class Gateway:
             )
         await call.receive()  # websocket.connect
         service = await self._admit(call)
-        if service.traits.engine is not None and call.target.kind is Kind.ROOT:
-            conversation_id = find_conversation_id(call.scope)
+        has_key = call.principal is not service.principal
+        still_admits = partial(self.keybook.admit, call, service) if has_key else None
+        guard = TokenGuard(self.directory, service, call.receive, call.answer, still_admits)
+        if service.traits.engine is not None and call.target.kind in (Kind.ROOT, Kind.CHAT_COMPLETIONS):
+            opening = read_opening(call.scope, call.target.kind)
             await self._require_upstream(service)
-            await hold_dialogue(service, self.make_engine, self.history, conversation_id, call.receive, call.answer)
+            await self._dialogues.hold(service, call.payer, opening, call.scope, guard.receive, guard.send)
         else:
-            path = render_path(call)
-            await self._passthrough.connect(service.name, path, call.request_id, call.scope, call.receive, call.answer)
-
-    def _replay(self, call: Call) -> Receive:
-        """``receive`` for a body that may have been read to check a signature over it."""
-        if call.body is None:
-            return call.receive
-        pending = [{"type": "http.request", "body": call.body, "more_body": False}]
-
-        async def receive() -> Message:
-            return pending.pop() if pending else await call.receive()
-
-        return receive
-
-
-def find_conversation_id(scope: Scope) -> uuid.UUID | None:
-    """The conversation that the caller names. Raises ChatError 400 for what is no UUID."""
-    given = find_header(scope, CONVERSATION_HEADER.lower().encode())
-    if given is None:
-        return None
-    try:
-        if len(given) != 36:
-            raise ValueError
-        return uuid.UUID(given)
-    except ValueError:
-        message = f"{CONVERSATION_HEADER} must be a UUID, such as {uuid.uuid4()}."
-        raise ChatError(400, "invalid_conversation", message, CONVERSATION_HEADER) from None
-
-
-def decode(body: bytes, kind: Kind, scope: Scope, service: ServiceEntry) -> Exchange:
-    """The question in the dialect of its path. Raises ChatError 400."""
-    if kind is Kind.CHAT_COMPLETIONS:
-        return openai.decode_chat(body)
-    if kind is Kind.COMPLETIONS:
-        return openai.decode_completion(body)
-    return eas.decode(body, find_header(scope, b"content-type") or "", service.traits.eas_defaults)
+            await self._passthrough.connect(self._plan(call, service), guard.receive, guard.send)

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -167,15 +167,33 @@ def close_turn(opened: OpenedTurn, columns: Mapping[str, Any]) -> None:
         Conversation.objects.filter(pk=opened.conversation_id).update(updated_at=now)
 
 
-def interrupt_lost_turns(*, is_boot: bool = False) -> int:
+#: The texts of turns by their generation, where they are known beyond the rows.
+TextFinder = Callable[[Iterable[uuid.UUID]], Mapping[uuid.UUID, str]]
+
+
+def no_texts(generations: Iterable[uuid.UUID]) -> Mapping[uuid.UUID, str]:
+    return {}
+
+
+def interrupt_lost_turns(*, is_boot: bool = False, find_texts: TextFinder = no_texts) -> int:
     """Turns whose server is gone keep their text and become ``interrupted``. Returns how many.
 
-    At a server's start on SQLite there is no other server, so every turn under way is such a turn.
+    Text that ``find_texts`` knows counts where it goes on from the row's. At a server's start on SQLite there is no
+    other server, so every turn under way is such a turn.
     """
     under_way = Turn.objects.filter(status=Turn.Status.GENERATING)
     if not (is_boot and connection.vendor == "sqlite"):
         under_way = under_way.filter(updated_at__lt=timezone.now() - LOST_AFTER)
-    return under_way.update(status=Turn.Status.INTERRUPTED)
+    lost = list(under_way.values_list("pk", "generation", "answer"))
+    texts = find_texts([generation for _, generation, _ in lost]) if lost else {}
+    count = 0
+    for key, generation, answer in lost:
+        text = storable(texts.get(generation, ""))
+        whole = text if text.startswith(answer) else answer
+        # Whoever has touched it meanwhile writes on.
+        of_this_run = under_way.filter(pk=key, generation=generation, answer=answer)
+        count += of_this_run.update(status=Turn.Status.INTERRUPTED, answer=whole)
+    return count
 
 
 def touch_turns(ids: list[int]) -> None:
@@ -187,6 +205,8 @@ class TurnRecorder:
 
     def __init__(self, history: History, opened: OpenedTurn, clock: Callable[[], float] = time.monotonic) -> None:
         self.opened = opened
+        #: Whether its text is to lie elsewhere, too, before it is saved (``inference_gateway.ahead``).
+        self.is_ahead = False
         self.answer = Answer([Text(opened.kept.text)] if opened.kept.text else ())
         self.revision_number: int | None = None
         self.rounds_left_out = 0
@@ -260,6 +280,12 @@ class History:
     def __init__(self) -> None:
         self._open: dict[int, TurnRecorder] = {}
         self._closing: dict[asyncio.Task[None], uuid.UUID] = {}
+        self.find_texts: TextFinder = no_texts
+
+    @property
+    def under_way(self) -> list[TurnRecorder]:
+        """The turns that are not closed."""
+        return list(self._open.values())
 
     async def open(self, new: NewTurn) -> TurnRecorder:
         """Begin a turn, after what is still being written of its conversation. See ``open_turn``."""
@@ -268,9 +294,10 @@ class History:
             await asyncio.wait(ahead, timeout=CLOSE_WAIT_SECONDS)
         return self.follow(await in_database(open_turn, new))
 
-    def follow(self, opened: OpenedTurn) -> TurnRecorder:
+    def follow(self, opened: OpenedTurn, *, is_ahead: bool = False) -> TurnRecorder:
         """Record a turn that was opened elsewhere (the web chat opens its own)."""
         recorder = TurnRecorder(self, opened)
+        recorder.is_ahead = is_ahead
         self._open[opened.id] = recorder
         return recorder
 
@@ -289,7 +316,7 @@ class History:
             try:
                 if self._open:
                     await in_database(touch_turns, list(self._open))
-                await in_database(interrupt_lost_turns, is_boot=is_boot)
+                await in_database(interrupt_lost_turns, is_boot=is_boot, find_texts=self.find_texts)
                 is_boot = False
             except DatabaseError as error:
                 logger.warning("Turns under way could not be looked after: %s", error)
@@ -317,17 +344,25 @@ class History:
 class RecordedEngine:
     """An ``Engine`` that records the one question it is asked in a turn opened before.
 
-    The turn is closed in whatever way the answer ends; ``stopped`` is a caller who left.
+    The turn is closed in whatever way the answer ends; ``stopped`` is a caller who left, unless ``cut_off`` knows
+    of another reason.
     """
 
-    def __init__(self, engine: Engine, recorder: TurnRecorder) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        recorder: TurnRecorder,
+        cut_off: Callable[[], Turn.Status] = lambda: Turn.Status.STOPPED,
+    ) -> None:
         self._engine = engine
         self._recorder = recorder
+        self._cut_off = cut_off
 
     async def generate(self, request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:
         """See ``Engine``."""
         recorder = self._recorder
-        ended, failure = Turn.Status.STOPPED, None  # type: tuple[Turn.Status, ChatError | None]
+        ended: Turn.Status | None = None
+        failure: ChatError | None = None
         try:
             async with aclosing(self._engine.generate(request)) as events:
                 async for event in events:
@@ -344,4 +379,4 @@ class RecordedEngine:
             ended, failure = Turn.Status.FAILED, INTERNAL_ERROR
             raise
         finally:
-            await recorder.close(ended, failure)
+            await recorder.close(ended or self._cut_off(), failure)

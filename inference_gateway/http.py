@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import enum
+import functools
 import json
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
 from inference_gateway.chat import ChatError
+from inference_gateway.wire import find_wire
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +34,10 @@ MAX_BODY_BYTES = 1024 * 1024
 LINGER_SECONDS = 10.0
 
 
+#: Of every stream: proxies that gather or cache would turn it into a lump.
+UNBUFFERED = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
+
+
 class ClientGoneError(Exception):
     """The caller left before the whole request had come. There is nobody to answer."""
 
@@ -39,9 +45,9 @@ class ClientGoneError(Exception):
 class BodyTooLargeError(ChatError):
     """413 ``body_too_large``. ``has_rest``: the caller is still sending."""
 
-    def __init__(self, limit_bytes: int, has_rest: bool) -> None:
+    def __init__(self, limit_bytes: int, has_rest: bool, cure: str = "Send a shorter prompt or history.") -> None:
         limit = f"{limit_bytes // 1024} KiB"
-        super().__init__(413, "body_too_large", f"The body is over {limit}. Send a shorter prompt or history.")
+        super().__init__(413, "body_too_large", f"The body is over {limit}. {cure}")
         self.has_rest = has_rest
 
 
@@ -154,13 +160,7 @@ async def send_stream(
     """
     async with contextlib.aclosing(frames):
         first = await anext(frames, b"")
-        start_headers = [
-            (b"content-type", content_type.encode("latin-1")),
-            # Proxies that gather or cache would turn a stream into a lump.
-            (b"cache-control", b"no-cache"),
-            (b"x-accel-buffering", b"no"),
-            *headers,
-        ]
+        start_headers = [(b"content-type", content_type.encode("latin-1")), *UNBUFFERED, *headers]
         await send({"type": "http.response.start", "status": status, "headers": start_headers})
         if first:
             await send({"type": "http.response.body", "body": first, "more_body": True})
@@ -187,6 +187,40 @@ async def run_until_disconnect(reply: Awaitable[None], receive: Receive) -> Endi
     finally:
         await cancel_and_wait(watcher)
         await cancel_and_wait(task)
+
+
+async def run_watched(reply: Awaitable[None], scope: Scope, receive: Receive, seconds: float) -> Ending:
+    """As ``run_until_disconnect``, for at most ``seconds``: then TimeoutError. Without a task of its own where the
+    server tells who leaves.
+    """
+    wire = find_wire(scope)
+    if wire is None:
+        async with asyncio.timeout(seconds):
+            return await run_until_disconnect(reply, receive)
+    task = asyncio.current_task()
+    assert task is not None
+    why: Ending | None = None
+
+    def stop(because: Ending) -> None:
+        nonlocal why
+        if why is None:
+            why = because
+            task.cancel()
+
+    deadline = asyncio.get_running_loop().call_later(seconds, stop, Ending.FAILED)
+    wire.listen(functools.partial(stop, Ending.CANCELLED))
+    try:
+        await reply
+    except asyncio.CancelledError:
+        if why is None or task.uncancel() > 0:
+            raise
+        if why is Ending.FAILED:
+            raise TimeoutError from None
+        return why
+    finally:
+        deadline.cancel()
+        wire.listen(None)
+    return Ending.FINISHED
 
 
 async def cancel_and_wait(task: asyncio.Future[Any], *, again_seconds: float | None = None) -> None:

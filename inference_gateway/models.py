@@ -14,6 +14,10 @@ from django.utils import timezone
 
 from deployments.models import Service, Workspace
 from deployments.words import read_sentence, translated
+from inference_gateway.monitoring.models import Sample
+from inference_gateway.usage_models import UsageEvent, UsageHour, UsageSpool
+
+__all__ = ["Caller", "Conversation", "PromptPreset", "Sample", "Turn", "UsageEvent", "UsageHour", "UsageSpool"]
 
 TITLE_LENGTH = 80
 PRESET_NAME_LENGTH = 60

@@ -7,8 +7,8 @@ and the console's own cookies, which a program that somebody deployed must neith
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -18,15 +18,22 @@ import aiohttp
 from yarl import URL
 
 from deployments.clusters.passage import Lost, Passage
+from inference_gateway.accounts import Account, Accounts, Ending, Payer
+from inference_gateway.carried_counts import Tail
 from inference_gateway.carried_headers import (
     WEBSOCKET_HEADERS,
+    check_method,
     render_request_headers,
     render_response_headers,
     render_way_headers,
 )
+from inference_gateway.carried_sockets import exchange_messages
 from inference_gateway.chat import ChatError
-from inference_gateway.engines.openai_http import lost_error
-from inference_gateway.http import Message, Receive, Scope, Send, cancel_and_wait, find_header
+from inference_gateway.codecs.engine_errors import render_openai_error
+from inference_gateway.directory import ServiceEntry
+from inference_gateway.engines.openai_http import MAX_ERROR_BYTES, lost_error, read_error_body
+from inference_gateway.handshake import choose_own, offers_for_program
+from inference_gateway.http import Receive, Scope, Send, cancel_and_wait, find_header, send_body
 from inference_gateway.routing import Lease, Router, took_too_long
 
 logger = logging.getLogger(__name__)
@@ -36,6 +43,26 @@ CONNECT_TIMEOUT_SECONDS = 5.0
 MOST_REPEATED_BYTES = 1024 * 1024
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 Got = TypeVar("Got")
+
+
+#: A whole body as one instance is to get it.
+BodyFor = Callable[[Lease, Passage], Awaitable[bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """One request to carry. ``path`` is below the service, encoded as it came, with its query.
+
+    ``body_for`` gives the body where it was read whole; else it streams as it comes. ``is_openai``: what the
+    instance refuses is told in OpenAI's shape.
+    """
+
+    service: ServiceEntry
+    path: str
+    payer: Payer
+    scope: Scope
+    body_for: BodyFor | None = None
+    is_openai: bool = False
 
 
 class LostError(Exception):
@@ -133,23 +160,50 @@ class _Opened:
         async for piece in self.response.content.iter_any():
             yield piece
 
+    async def read_error(self) -> bytes | None:
+        """The body where it is short and plain; None, with nothing lost, for any other."""
+        length = self.response.content_length
+        if "Content-Encoding" in self.response.headers or self.response.method == "HEAD":
+            return None
+        if length is not None and length > MAX_ERROR_BYTES:
+            return None
+        return self.head or await read_error_body(self.response)
+
 
 class Passthrough:
     """Carries one request or connection to an instance of a service."""
 
-    def __init__(self, router: Router, session: aiohttp.ClientSession) -> None:
+    def __init__(self, router: Router, session: aiohttp.ClientSession, accounts: Accounts) -> None:
         self._router = router
         self._session = session
+        self._accounts = accounts
 
-    async def carry(self, service: str, path: str, request_id: str, scope: Scope, receive: Receive, send: Send) -> None:
-        """Carry an HTTP request; ``path`` is below the service, encoded as it came, with its query.
+    async def carry(self, errand: Errand, receive: Receive, send: Send) -> None:
+        """Carry an HTTP request.
 
         Raises ChatError only while nothing has been sent. A caller who leaves cancels, which closes the
         connection to the instance.
         """
+        account = self._accounts.open(
+            Account(errand.service, errand.payer.principal, errand.payer.operation, errand.payer.request_id)
+        )
+        try:
+            await self._accounts.reserve(account, errand.payer.on_headers)
+            await self._carry(errand, account, receive, send)
+        except ChatError as error:
+            self._accounts.close(account, Ending.REFUSED, error)
+            raise
+        finally:
+            # What has ended otherwise stays so: this is for a caller who left.
+            self._accounts.close(account, Ending.STOPPED)
+
+    async def _carry(self, errand: Errand, account: Account, receive: Receive, send: Send) -> None:
+        check_method(errand.scope["method"])
         upload = _Upload(receive)
+        if errand.body_for is not None:
+            upload.drop()  # it has been read
         watcher = asyncio.ensure_future(upload.watch())
-        reply = asyncio.ensure_future(self._reply(service, path, request_id, scope, upload, send))
+        reply = asyncio.ensure_future(self._reply(errand, account, upload, send))
         try:
             await asyncio.wait({watcher, reply}, return_when=asyncio.FIRST_COMPLETED)
             if watcher.done() and not reply.done():
@@ -160,47 +214,66 @@ class Passthrough:
             await cancel_and_wait(reply)
             await cancel_and_wait(watcher)
 
-    async def _reply(self, service: str, path: str, request_id: str, scope: Scope, upload: _Upload, send: Send) -> None:
-        lease, opened = await self._open(service, path, request_id, scope, upload)
+    async def _reply(self, errand: Errand, account: Account, upload: _Upload, send: Send) -> None:
+        lease, opened = await self._open(errand, upload)
         try:
             deadline = asyncio.get_running_loop().time() + lease.service.traits.keepalive_seconds
             async with asyncio.timeout_at(deadline):
                 given = render_response_headers(opened.response.raw_headers)
                 headers, restorer = opened.passage.restore(given)
-                status = opened.response.status
+                status = account.status = opened.response.status
+                tail = Tail(opened.response.content_type)
+                if errand.is_openai and status >= 400 and (body := await opened.read_error()) is not None:
+                    told = render_openai_error(status, body, errand.path.partition("?")[0])
+                    kept = [one for one in headers if one[0] not in (b"content-length", b"content-type")]
+                    self._accounts.close(account, Ending.FINISHED)
+                    await send_body(send, status, told, headers=kept)
+                    return
                 await send({"type": "http.response.start", "status": status, "headers": list(headers)})
                 async for piece in opened.pieces():
+                    if account.first_token_at is None:
+                        account.first_token_at = time.perf_counter()
+                    tail.feed(piece)
                     if restored := restorer.feed(piece):
                         await send({"type": "http.response.body", "body": restored, "more_body": True})
+                if (usage := tail.find_usage()) is not None:
+                    account.count(usage)
+                self._accounts.close(account, Ending.FINISHED)
                 await send({"type": "http.response.body", "body": restorer.end()})
         except (aiohttp.ClientError, TimeoutError) as error:
             # Returning with the answer unfinished makes the server drop the connection, so the caller sees
             # that it broke off. An end that looks clean would hide it.
-            logger.warning("service %s: an answer broke off: %s", service, type(error).__name__)
+            logger.warning("service %s: an answer broke off: %s", errand.service.name, type(error).__name__)
+            self._accounts.close(account, Ending.FAILED)
         finally:
             upload.drop()
             opened.response.close()
             lease.release()
 
-    async def _open(
-        self, service: str, path: str, request_id: str, scope: Scope, upload: _Upload
-    ) -> tuple[Lease, _Opened]:
+    async def _open(self, errand: Errand, upload: _Upload) -> tuple[Lease, _Opened]:
         """Send the request and wait for the answer's head."""
-        headers = render_request_headers(scope, f"/api/predict/{service}", request_id)
+        service, scope = errand.service.name, errand.scope
+        headers = render_request_headers(scope, f"/api/predict/{service}", errand.payer.request_id)
+        body_for = errand.body_for
+        if body_for is not None:
+            headers.popall("Content-Length", None)  # the engine's own name may be longer than ours
         has_body = "Content-Length" in headers or find_header(scope, b"transfer-encoding") is not None
 
         async def request(lease: Lease, passage: Passage) -> _Opened:
             try:
                 async with asyncio.timeout(lease.service.traits.keepalive_seconds):
+                    data = upload.pieces() if has_body else None
                     response = await self._session.request(
                         scope["method"],
-                        URL(lease.route.address + path, encoded=True),
+                        URL(lease.route.address + errand.path, encoded=True),
                         headers=render_way_headers(headers, passage),
-                        data=upload.pieces() if has_body else None,
+                        data=data if body_for is None else await body_for(lease, passage),
                         allow_redirects=False,
                         **passage.client_options,
                     )
-                    return await open_answer(response, passage)
+                    opened = await open_answer(response, passage)
+                    self._router.judge_status(lease, response.status)
+                    return opened
             except aiohttp.ClientConnectorError as error:
                 raise LostError(unreachable(service)) from error
             except TimeoutError as error:
@@ -209,7 +282,7 @@ class Passthrough:
                 message = f"The instance of {service} did not answer in HTTP. Its log may say why."
                 raise ChatError(502, "instance_broke_off", message) from error
 
-        return await self._reach(service, path, request, upload)
+        return await self._reach(service, errand.path, request, upload)
 
     async def _reach(
         self,
@@ -241,23 +314,26 @@ class Passthrough:
                 else:
                     self._router.suspect(lease.route)
                     passed_over = frozenset({lease.route.instance})
+            except ChatError as error:
+                self._router.judge(lease, error)
+                lease.release()
+                raise
             except BaseException:
                 lease.release()
                 raise
 
-    async def connect(
-        self, service: str, path: str, request_id: str, scope: Scope, receive: Receive, send: Send
-    ) -> None:
+    async def connect(self, errand: Errand, receive: Receive, send: Send) -> None:
         """Carry a WebSocket: opened there first, so that a refusal there is one here.
 
         Raises ChatError only while the handshake is open.
         """
-        headers = render_request_headers(scope, f"/api/predict/{service}", request_id)
+        service, path, scope = errand.service.name, errand.path, errand.scope
+        headers = render_request_headers(scope, f"/api/predict/{service}", errand.payer.request_id)
         for name in WEBSOCKET_HEADERS:
             headers.popall(name.decode(), None)
 
         async def handshake(lease: Lease, passage: Passage) -> aiohttp.ClientWebSocketResponse:
-            offered = [name for name in scope.get("subprotocols", ()) if passage.takes_subprotocol(name)]
+            offered = [name for name in offers_for_program(scope) if passage.takes_subprotocol(name)]
             try:
                 return await self._session.ws_connect(
                     URL(lease.route.address + path, encoded=True),
@@ -277,11 +353,23 @@ class Passthrough:
             except (aiohttp.ClientError, TimeoutError) as error:
                 raise LostError(unreachable(service)) from error
 
-        lease, upstream = await self._reach(service, path, handshake)
+        account = self._accounts.open(
+            Account(errand.service, errand.payer.principal, errand.payer.operation, errand.payer.request_id)
+        )
         try:
-            await send({"type": "websocket.accept", "subprotocol": upstream.protocol})
-            await _exchange_messages(upstream, receive, send)
+            await self._accounts.reserve(account, errand.payer.on_headers)
+            lease, upstream = await self._reach(service, path, handshake)
+        except ChatError as error:
+            self._accounts.close(account, Ending.REFUSED, error)
+            raise
+        except BaseException:
+            self._accounts.close(account, Ending.STOPPED)
+            raise
+        try:
+            await send({"type": "websocket.accept", "subprotocol": upstream.protocol or choose_own(scope)})
+            await exchange_messages(upstream, receive, send)
         finally:
+            self._accounts.close(account, Ending.FINISHED)
             await upstream.close()
             lease.release()
 
@@ -305,43 +393,3 @@ async def open_answer(response: aiohttp.ClientResponse, passage: Passage) -> _Op
 def unreachable(service: str) -> ChatError:
     message = f"No instance of {service} accepts a connection. It may be starting or stopping; try again soon."
     return ChatError(503, "no_healthy_upstream", f"no healthy upstream: {message}")
-
-
-async def _exchange_messages(upstream: aiohttp.ClientWebSocketResponse, receive: Receive, send: Send) -> None:
-    """Carry messages both ways until either side closes; the other is then closed with the same code."""
-
-    async def carry_up() -> None:
-        while (message := await receive())["type"] == "websocket.receive":
-            if message.get("text") is not None:
-                await upstream.send_str(message["text"])
-            else:
-                await upstream.send_bytes(message.get("bytes") or b"")
-        await upstream.close(code=sendable_code(message), message=(message.get("reason") or "").encode())
-
-    async def carry_down() -> None:
-        async for message in upstream:
-            if message.type is aiohttp.WSMsgType.TEXT:
-                await send({"type": "websocket.send", "text": message.data})
-            elif message.type is aiohttp.WSMsgType.BINARY:
-                await send({"type": "websocket.send", "bytes": message.data})
-        code = sendable_code({"code": upstream.close_code})
-        with contextlib.suppress(OSError, RuntimeError):  # the caller may have closed first
-            await send({"type": "websocket.close", "code": code})
-
-    tasks = {asyncio.ensure_future(carry_up()), asyncio.ensure_future(carry_down())}
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            if (error := task.exception()) is not None:
-                logger.warning("A carried WebSocket broke off: %s", type(error).__name__)
-    finally:
-        for task in tasks:
-            await cancel_and_wait(task)
-
-
-def sendable_code(message: Message) -> int:
-    """The close code to pass on; codes that may not be sent (1005, 1006, 1015, none) become fitting ones."""
-    code = message.get("code")
-    if code is None or code == 1005:
-        return 1000
-    return 1011 if code in (1006, 1015) else int(code)

@@ -13,6 +13,7 @@ from typing import Any
 
 from inference_gateway.chat import ChatRequest
 from inference_gateway.codecs import Exchange
+from inference_gateway.codecs.anthropic import AnthropicExchange
 from inference_gateway.codecs.eas import EasExchange, Round
 from inference_gateway.codecs.openai import OpenAiExchange
 
@@ -40,7 +41,7 @@ def recall(exchange: Exchange, system_prompt: str, rounds: tuple[Round, ...], ma
     whole = replace(request, messages=(*told, request.messages[-1]))
     if isinstance(exchange, EasExchange):
         return replace(exchange, request=whole, history=rounds)
-    assert isinstance(exchange, OpenAiExchange)
+    assert isinstance(exchange, OpenAiExchange | AnthropicExchange)
     return replace(exchange, request=whole)
 
 

@@ -1,4 +1,4 @@
-"""Which instance answers: the least busy of those that are ready, within the service's limit.
+"""Which instance answers: of those that are ready the one that knows how the question begins, or the least busy.
 
 An instance that cannot be reached is passed over for a moment and the request goes to another one, once and
 only before the first byte. Counts are of this process; so is a service's concurrency limit.
@@ -10,28 +10,35 @@ import asyncio
 import contextlib
 import random
 import time
-from collections import Counter
-from collections.abc import AsyncGenerator, Callable
+from collections import Counter, defaultdict
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import aiohttp
 
 from deployments.clusters.passage import Passage
 from deployments.words import join, say
+from inference_gateway import placing
+from inference_gateway.accounts import Payer
+from inference_gateway.breaker import Breaker
 from inference_gateway.chat import ChatError, ChatEvent, ChatRequest
 from inference_gateway.directory import Directory, Route, ServiceEntry
 from inference_gateway.engines.base import Engine
 from inference_gateway.engines.openai_http import OpenAiEngine
 from inference_gateway.passages import Passages
+from inference_gateway.placing import PREFIX_CHARACTERS, prefix_of
+from inference_gateway.queueing import Line, Rates, queue_full, rate_exceeded
 
-#: How long an instance that refused a connection is passed over while there are others.
-SUSPECT_SECONDS = 2.0
 #: Answers of an engine that mean "I have not begun": another instance may be asked.
 NOT_BEGUN = frozenset({"engine_unreachable", "engine_unavailable", "cluster_refuses"})
+#: Those that speak against the instance itself; of a stream, before its first event.
+FAILURES = frozenset({"engine_unavailable", "engine_down", "engine_stream_broken", "instance_broke_off"})
 MODELS_TIMEOUT = aiohttp.ClientTimeout(total=5)
 MAX_MODELS_REMEMBERED = 1000
 NO_UPSTREAM = "no healthy upstream"
+Key = TypeVar("Key")
 
 
 @dataclass(slots=True)
@@ -41,6 +48,8 @@ class Lease:
     service: ServiceEntry
     route: Route
     _router: Router = field(repr=False)
+    #: It shows whether an instance that was passed over is sound again.
+    is_trial: bool = False
     _is_held: bool = True
 
     def release(self) -> None:
@@ -57,32 +66,103 @@ class Router:
         self.passages = Passages()
         self._by_service: Counter[str] = Counter()
         self._by_route: Counter[tuple[str, str]] = Counter()
-        self._suspect_until: dict[str, float] = {}
+        self._breaker = Breaker()
+        self._lines: defaultdict[str, Line] = defaultdict(Line)
+        self._rates = Rates()
 
-    async def acquire(self, name: str, passed_over: frozenset[str] = frozenset()) -> Lease:
-        """A place on the least busy ready instance that is not ``passed_over``.
+    async def acquire(
+        self,
+        name: str,
+        passed_over: frozenset[str] = frozenset(),
+        known: ServiceEntry | None = None,
+        beginning: Callable[[], str] | None = None,
+    ) -> Lease:
+        """A place on a ready instance that is not ``passed_over``: the one that has most likely seen how the question
+        begins, or without a ``beginning`` the least busy. With one instance ``beginning`` is not asked. ``known`` is
+        the service as it was looked up a moment ago.
 
-        Raises ChatError 404 ``service_not_found``, 429 ``too_many_requests`` over the service's limit, and 503
-        ``no_healthy_upstream`` with the reason. Who gets a lease releases it.
+        Raises ChatError 404 ``service_not_found``, 429 ``too_many_requests`` over the service's limits, 450
+        ``queue_full``, 408 after the service's keepalive in its queue, and 503 ``no_healthy_upstream`` with the
+        reason. Who gets a lease releases it.
         """
+        if known is not None and known.routes and not passed_over:
+            service = known
+            routes: Sequence[Route] = known.routes
+        else:
+            service, routes = await self._find_routes(name, passed_over)
+        if not passed_over:
+            self._check_rate(service)
+        deadline = time.monotonic() + service.traits.keepalive_seconds
+        line: Line | None = None
+        place: asyncio.Event | None = None
+        try:
+            while True:
+                if place is None:
+                    self._check_concurrency(service)
+                bound = service.traits.queue
+                if bound is None:
+                    return self._take(service, self._choose(service, routes, beginning))
+                if line is None:
+                    line = self._lines[service.uid]
+                with_room = [one for one in routes if self._by_route[service.uid, one.instance] < bound.at_once]
+                if with_room and line.is_first(place):
+                    return self._take(service, self._choose(service, with_room, beginning))
+                if place is None:
+                    if len(line) >= bound.waiting * len(routes):
+                        raise queue_full(name)
+                    place = line.join()
+                await line.wait(place)
+                if time.monotonic() > deadline:
+                    raise took_too_long(service)
+                service, routes = await self._find_routes(name, passed_over)
+        finally:
+            if line is not None and place is not None:
+                line.leave(place)
+
+    def _choose(self, service: ServiceEntry, routes: Sequence[Route], beginning: Callable[[], str] | None) -> Route:
+        if len(routes) == 1:
+            return routes[0]
+        routes = self._breaker.choose(routes)
+        if len(routes) == 1:
+            return routes[0]
+        prefix = "" if beginning is None else beginning()
+        if prefix:
+            named = {one.instance: one for one in routes}
+            return named[placing.choose(prefix, tuple(named), lambda one: self._by_route[service.uid, one])]
+        return min(routes, key=partial(self._load, service))
+
+    def _take(self, service: ServiceEntry, route: Route) -> Lease:
+        self._by_service[service.uid] += 1
+        self._by_route[service.uid, route.instance] += 1
+        is_trial = bool(self._breaker.troubles) and self._breaker.begin(route.address)
+        return Lease(service, route, self, is_trial)
+
+    async def _find_routes(self, name: str, passed_over: frozenset[str]) -> tuple[ServiceEntry, Sequence[Route]]:
+        """The service and its instances, at least one; ChatError 404 and 503."""
         service = await self.get_service(name)
         if all(route.instance in passed_over for route in service.routes):
             service = await self.get_service(name, max_age_seconds=0)
         routes = [route for route in service.routes if route.instance not in passed_over]
-        limit = service.traits.concurrency_limit
+        if not routes:
+            raise no_upstream(service)
+        return service, routes
+
+    def _check_rate(self, service: ServiceEntry) -> None:
+        traits = service.traits
+        limits = (traits.policy.requests_per_second, traits.instance_rate * len(service.routes))
+        per_second = min((limit for limit in limits if limit), default=None)
+        if per_second is not None and not self._rates.take(service.uid, per_second):
+            raise rate_exceeded(service.name, per_second)
+
+    def _check_concurrency(self, service: ServiceEntry) -> None:
+        limit = service.traits.policy.concurrency_limit
         if limit is not None and self._by_service[service.uid] >= limit:
             message = say(
                 "%(name)s answers %(limit)s requests at once, its concurrency limit. Try again in a moment.",
-                name=name,
+                name=service.name,
                 limit=limit,
             )
             raise ChatError(429, "too_many_requests", message)
-        if not routes:
-            raise no_upstream(service)
-        route = min(routes, key=lambda route: self._load(service, route))
-        self._by_service[service.uid] += 1
-        self._by_route[service.uid, route.instance] += 1
-        return Lease(service, route, self)
 
     async def get_service(self, name: str, max_age_seconds: float | None = None) -> ServiceEntry:
         """The service, or ChatError 404."""
@@ -96,22 +176,55 @@ class Router:
     def give_back(self, lease: Lease) -> None:
         """What ``Lease.release`` does."""
         uid, instance = lease.service.uid, lease.route.instance
-        self._by_service -= Counter({uid: 1})  # this drops what has come to 0
-        self._by_route -= Counter({(uid, instance): 1})
+        take_one(self._by_service, uid)
+        take_one(self._by_route, (uid, instance))
+        if lease.is_trial:
+            self._breaker.end(lease.route.address)
+        if (line := self._lines.get(uid)) is not None:
+            line.call()
+
+    def judge(self, lease: Lease, error: ChatError | None = None) -> None:
+        """What came of a lease, before anything of an answer went to the caller; None is an answer of the instance."""
+        address = lease.route.address
+        if error is None:
+            self._breaker.note_answer(address)
+        elif error.code == "engine_unreachable":
+            self._breaker.note_refusal(address)
+        elif error.code in FAILURES:
+            self._breaker.note_failure(address)
+        elif error.code == "engine_error" or (error.status < 500 and error.code != "request_timeout"):
+            self._breaker.note_answer(address)
+
+    def judge_status(self, lease: Lease, status: int) -> None:
+        """As ``judge``, of what a program answered."""
+        self._breaker.note_status(lease.route.address, status)
 
     def suspect(self, route: Route) -> None:
         """The instance refused a connection: others first, for a moment."""
-        now = time.monotonic()
-        self._suspect_until = {key: until for key, until in self._suspect_until.items() if until > now}
-        self._suspect_until[route.address] = now + SUSPECT_SECONDS
+        self._breaker.note_refusal(route.address)
+
+    def waiting(self) -> dict[str, int]:
+        """How many stand in each service's queue in this process, by uid; of those where nobody does, nothing."""
+        return {uid: len(line) for uid, line in self._lines.items() if len(line)}
 
     def in_flight(self, service: ServiceEntry) -> int:
         """Requests to the service under way in this process."""
         return self._by_service[service.uid]
 
-    def _load(self, service: ServiceEntry, route: Route) -> tuple[bool, int, float]:
-        is_suspect = self._suspect_until.get(route.address, 0.0) > time.monotonic()
-        return is_suspect, self._by_route[service.uid, route.instance], random.random()  # noqa: S311
+    def _load(self, service: ServiceEntry, route: Route) -> tuple[int, float]:
+        return self._by_route[service.uid, route.instance], random.random()  # noqa: S311
+
+
+def take_one(counts: Counter[Key], key: Key) -> None:
+    """Count down. What has come to 0 is dropped; ``Counter``'s own way looks at every key for that."""
+    if counts[key] > 1:
+        counts[key] -= 1
+    else:
+        del counts[key]
+
+
+def beginning_of(request: ChatRequest) -> str:
+    return prefix_of(request.messages) or str(request.prompt or "")[:PREFIX_CHARACTERS]
 
 
 def no_service(name: str) -> ChatError:
@@ -145,7 +258,7 @@ class ModelNames:
             return None  # it takes any
         key = (route.instance, route.address)
         if key not in self._names:
-            names = await self._fetch(route, passage)
+            names = tuple(str(model["id"]) for model in await self._fetch(route, passage))
             if not names:
                 return None
             if len(self._names) > MAX_MODELS_REMEMBERED:
@@ -154,7 +267,17 @@ class ModelNames:
         names = self._names[key]
         return asked if asked in names else names[0]
 
-    async def _fetch(self, route: Route, passage: Passage) -> tuple[str, ...]:
+    async def find_context(self, route: Route, passage: Passage) -> int | None:
+        """How many tokens a dialogue holds, where the engine lists it: vLLM's word for it, or llama.cpp's."""
+        for model in await self._fetch(route, passage):
+            told = model.get("meta")
+            trained = told.get("n_ctx_train") if isinstance(told, dict) else None
+            for value in (model.get("max_model_len"), trained):
+                if isinstance(value, int) and value > 0:
+                    return value
+        return None
+
+    async def _fetch(self, route: Route, passage: Passage) -> list[dict[str, Any]]:
         """What the engine lists; nothing where it does not answer: the question itself will say why."""
         try:
             async with self._session.get(
@@ -165,13 +288,13 @@ class ModelNames:
                 **passage.client_options,
             ) as response:
                 body: Any = await response.json(content_type=None)
-            return tuple(str(model["id"]) for model in body["data"])
+            return [model for model in body["data"] if "id" in model]
         except (aiohttp.ClientError, TimeoutError, ValueError, LookupError, TypeError):
-            return ()
+            return []
 
 
-#: Makes the engine of a service; the second argument is ``on_route``.
-EngineMaker = Callable[[ServiceEntry, Callable[[Route], None]], Engine]
+#: Makes the engine of a service; the last argument is ``on_route``.
+EngineMaker = Callable[[ServiceEntry, Payer, Callable[[Route], None]], Engine]
 
 
 class RoutedEngine:
@@ -201,23 +324,28 @@ class RoutedEngine:
         passed_over: frozenset[str] = frozenset()
         is_again = False
         while True:
-            lease = await self._router.acquire(self._service.name, passed_over)
+            lease = await self._router.acquire(
+                self._service.name, passed_over, beginning=partial(beginning_of, request)
+            )
             has_begun = False
             try:
                 self._on_route(lease.route)
                 async with contextlib.aclosing(self._ask(lease, request)) as events:
                     while (event := await self._next(events, deadline)) is not None:
-                        has_begun = True
+                        if not has_begun:
+                            has_begun = True
+                            self._router.judge(lease)
                         yield event
                 return
             except ChatError as error:
+                if not has_begun:
+                    self._router.judge(lease, error)
                 if has_begun or is_again or error.code not in NOT_BEGUN:
                     raise
                 is_again = True
                 if error.code == "cluster_refuses":
                     await self._router.passages.renew(lease.route)
                 else:
-                    self._router.suspect(lease.route)
                     passed_over = frozenset({lease.route.instance})
             finally:
                 lease.release()

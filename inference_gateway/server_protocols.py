@@ -1,4 +1,4 @@
-"""uvicorn's protocols, where they fall short of HTTP: offers to change the protocol, and refused handshakes.
+"""uvicorn's protocols, where they fall short: offers to change the protocol, refused handshakes, ends, pings.
 
 Java's HttpClient offers HTTP/2 with its first request (``Upgrade: h2c``). A server may pass such an offer over
 and must then answer the request as it is (RFC 9110 §7.8). httptools ends a message with its headers where
@@ -7,36 +7,180 @@ and must then answer the request as it is (RFC 9110 §7.8). httptools ends a mes
 
 from __future__ import annotations
 
+import asyncio
+import json
+from dataclasses import dataclass, field
 from typing import Any
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.http11 import Request
 
+from inference_gateway import pressure
+from inference_gateway.cycle_wire import CycleWire
+from inference_gateway.http import Scope
+from inference_gateway.patience import MOST_HEAD_BYTES, MOST_HEADERS, Pace, StallGuard
+from inference_gateway.pressure import LOAD, find_dialect, read_simple_post, refusal_for
+from inference_gateway.wire import WIRE, Headers
+
+#: The name of a ``Restart`` among a scope's extensions.
+RESTART = "slipway.restart"
+#: Clients ping every 2 s (eas.md §1.6). Answers to so many fit into a socket's buffer.
+MOST_PINGS = 500
+PING_WINDOW_SECONDS = 10.0
 #: What says where a body ends.
 _FRAMING = frozenset((b"content-length", b"transfer-encoding"))
 
 
-class UpgradeBlindProtocol(HttpToolsProtocol):
-    """Answers a request that offers a protocol we do not speak as one without the offer."""
+def render_refusal(headers: Headers, status: int, code: str, message: str) -> bytes:
+    """A whole answer to what never came to be a request; the connection ends with it. Pure."""
+    told = json.dumps({"error": {"message": message, "type": "invalid_request_error", "code": code}}).encode("ascii")
+    lines = [b"%b: %b\r\n" % header for header in headers]
+    head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(told)
+    return b"".join((STATUS_LINE[status], *lines, head, told))
+
+
+class _HeadTooLargeError(Exception):
+    """Ends the parser's work."""
+
+
+class UpgradeBlindProtocol(StallGuard, HttpToolsProtocol):
+    """Answers a request that offers a protocol we do not speak as one without the offer.
+
+    A request's scope has a ``wire.Wire`` among its extensions. Heads are bounded (431), and so is the time that a
+    request takes to come (408) and an answer to be read (``patience``).
+    """
+
+    head_seconds = 20.0
+    body_seconds = 20.0
+    least_bytes = 1024
 
     _is_repeating = False
+    #: Of the requests that are not answered, of which all but the first wait for their turn.
+    _wires: tuple[CycleWire, ...] = ()
+    _pace: Pace | None = None
+    _is_in_request = False
+    _is_in_head = False
+    _is_refused = False
+    _is_admitted = False
+    #: Of a head: what has come in pieces, and what the parser has told of.
+    _head_bytes = _told_bytes = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._begin_pace()
 
     def data_received(self, data: bytes) -> None:
         """As uvicorn's, but what follows the headers of an unknown offer is read as the body that it is."""
+        if LOAD.is_high and not self._is_in_request and self._refuse_busy(data):
+            return
         self._unset_keepalive_if_required()
+        if self._is_refused:
+            return
         try:
             self.parser.feed_data(data)
-        except httptools.HttpParserError:
-            message = "Invalid HTTP request received."
-            self.logger.warning(message)
-            self.send_400_response(message)
+        except httptools.HttpParserError as error:
+            if isinstance(error.__context__, _HeadTooLargeError):
+                self._refuse_head()
+            else:
+                self._refuse(400, "http_invalid", "What came is no HTTP request.")
+            return
         except httptools.HttpParserUpgrade as pause:
             if self._should_upgrade():
                 self.handle_websocket_upgrade()
             else:
                 self._read_on()
                 self.data_received(data[pause.args[0] :])
+            return
+        if self._is_in_request:
+            self._keep_pace(len(data))
+        elif self._pace is not None:
+            self._end_pace()
+
+    def handle_websocket_upgrade(self) -> None:
+        """A handshake has no body: what follows one that says so would be read as frames, or as nothing for ever."""
+        if any(name in _FRAMING and value.strip() != b"0" for name, value in self.headers):
+            self._refuse(400, "http_invalid", "A WebSocket's handshake has no body.")
+            return
+        self.headers[:] = [header for header in self.headers if header[0] not in _FRAMING]
+        self._end_pace()
+        super().handle_websocket_upgrade()
+
+    def _refuse_busy(self, data: bytes) -> bool:
+        """Under pressure: whether what came was a question, refused without any further work."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            return False
+        path = read_simple_post(data)
+        answer = None if path is None else refusal_for(path)
+        if answer is None:
+            return False
+        if LOAD.admits(self.loop):
+            self._is_admitted = True
+            return False
+        self._end_pace()
+        self._unset_keepalive_if_required()
+        self.transport.write(answer)
+        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+        return True
+
+    def _begin_pace(self) -> None:
+        self._pace = Pace(
+            self.loop,
+            self.head_seconds,
+            self.body_seconds,
+            self.least_bytes,
+            lambda: self.flow.read_paused,
+            self._give_up,
+        )
+
+    def _end_pace(self) -> None:
+        if self._pace is not None:
+            self._pace.end()
+            self._pace = None
+
+    def _keep_pace(self, size: int) -> None:
+        """So much has come of a request that is not whole."""
+        if self._pace is None:
+            self._begin_pace()
+        assert self._pace is not None
+        self._pace.note(size)
+        self._pace.is_in_head = self._is_in_head
+        if self._is_in_head:
+            self._head_bytes += size
+            if self._head_bytes > 2 * MOST_HEAD_BYTES:  # the parser has told of no header yet
+                self._refuse_head()
+
+    def _give_up(self) -> None:
+        if self._is_in_request:
+            self._refuse(408, "request_timeout", "The request came too slowly. Send it again.")
+        elif not self.transport.is_closing():
+            self.transport.close()
+
+    def _refuse_head(self) -> None:
+        self._refuse(431, "headers_too_large", f"Headers are over {MOST_HEAD_BYTES // 1024} KiB or {MOST_HEADERS}.")
+
+    def _refuse(self, status: int, code: str, message: str) -> None:
+        """Answer instead of the application, where no answer is under way, and end the connection.
+
+        What follows is not read: it may be part of a request, or one that somebody hid.
+        """
+        self._end_pace()
+        is_between, cycle = self._is_in_head or not self._is_in_request, self.cycle
+        self._is_in_request, self._is_refused = False, True
+        if self.transport.is_closing():
+            return
+        if cycle is not None and not cycle.response_complete and is_between:
+            cycle.keep_alive = False  # it answers the request before, and then closes
+            return
+        if cycle is not None and not is_between and (cycle.response_started or self.pipeline):
+            if cycle.response_complete:
+                self.transport.close()
+            else:
+                self.transport.abort()  # an end that looks clean would hide it
+            return
+        self.transport.write(render_refusal(self.server_state.default_headers, status, code, message))
+        self.transport.close()
 
     def _read_on(self) -> None:
         """Put a parser in place that stands where the old one stopped: behind these headers, before the body."""
@@ -49,32 +193,140 @@ class UpgradeBlindProtocol(HttpToolsProtocol):
         finally:
             self._is_repeating = False
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end_pace()
+        super().connection_lost(exc)
+        wires, self._wires = self._wires, ()
+        for wire in wires:
+            wire.tell_gone()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        for wire in self._wires:
+            if wire.on_room is not None:
+                wire.on_room()
+
     def on_message_begin(self) -> None:
         if not self._is_repeating:
+            self._is_in_request = self._is_in_head = True
+            self._head_bytes = self._told_bytes = 0
             super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
         if not self._is_repeating:
             super().on_url(url)
+            if len(self.url) > MOST_HEAD_BYTES:
+                raise _HeadTooLargeError
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self._is_repeating:
+            self._told_bytes += len(name) + len(value)
             super().on_header(name, value)
+            if self._told_bytes > MOST_HEAD_BYTES or len(self.headers) > MOST_HEADERS:
+                raise _HeadTooLargeError
 
     def on_headers_complete(self) -> None:
-        if not self._is_repeating:
+        if self._is_repeating:
+            return
+        self._is_in_head = False
+        before = self.cycle
+        if LOAD.is_high:
+            self._begin_pressed()
+        else:
             super().on_headers_complete()
+        cycle = self.cycle
+        if cycle is not None and cycle is not before and self.scope["http_version"] == "1.1":
+            wire = CycleWire(cycle)
+            self._wires = (*(one for one in self._wires if not one.is_done), wire)
+            # uvicorn's own type has dictionaries only.
+            self.scope["extensions"] = {WIRE: wire}  # type: ignore[dict-item]
+
+    def _begin_pressed(self) -> None:
+        """Under pressure: what could not be refused before it was parsed."""
+        is_question = self.parser.get_method() == b"POST" and find_dialect(self.url) is not None
+        is_admitted, self._is_admitted = self._is_admitted, False
+        served = self.app
+        if is_question and not is_admitted and not LOAD.admits(self.loop):
+            self.app = pressure.refuse
+        try:
+            super().on_headers_complete()
+        finally:
+            self.app = served
 
     def on_message_complete(self) -> None:
         if not self.parser.should_upgrade() or self._should_upgrade():
+            self._is_in_request = False
             super().on_message_complete()
 
 
-class RefusableProtocol(WebSocketsSansIOProtocol):
-    """Takes a handshake that was answered with a refusal for answered.
+@dataclass(slots=True)
+class Restart:
+    """Under ``RESTART`` in a WebSocket's scope: who takes it closes the connection itself once ``is_near``."""
 
-    uvicorn's logs an error for each ("returned without completing handshake") until the connection is gone.
+    is_near: asyncio.Event = field(default_factory=asyncio.Event)
+    is_taken: bool = False
+
+
+def take_restart(scope: Scope) -> asyncio.Event:
+    """Take it: the event that is set when the server ends. One that is never set where the server knows none."""
+    restart = scope.get("extensions", {}).get(RESTART)
+    if not isinstance(restart, Restart):
+        return asyncio.Event()
+    restart.is_taken = True
+    return restart.is_near
+
+
+class RefusableProtocol(StallGuard, WebSocketsSansIOProtocol):
+    """uvicorn's, with what it lacks.
+
+    - A handshake that cannot be read is answered. uvicorn's waits for ever.
+    - A handshake that was answered with a refusal is answered. uvicorn's logs an error for each ("returned without
+      completing handshake") until the connection is gone.
+    - Whoever takes ``Restart`` is told that the server ends, and says goodbye in its own words; uvicorn drops the
+      connection in mid-answer.
+    - Pings are answered within bounds. uvicorn's gathers the answers to a caller who reads none.
+    - Who reads nothing is cut off (``patience``).
     """
+
+    _restart: Restart | None = None
+    _pings = 0
+    _pings_since = 0.0
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if not self.handshake_initiated and not self.transport.is_closing():  # the whole of it was given at once
+            refusal = render_refusal(self.default_headers, 400, "http_invalid", "What came is no handshake.")
+            self.transport.write(refusal)
+            self.transport.close()
+
+    def handle_connect(self, event: Request) -> None:
+        super().handle_connect(event)
+        if self.response.status_code == 101:  # the task that it made has not begun
+            self._restart = Restart()
+            self.scope["extensions"][RESTART] = self._restart  # type: ignore[assignment]
+
+    def shutdown(self) -> None:
+        """The server ends; called once for each connection."""
+        restart = self._restart
+        if restart is not None and restart.is_taken and self.handshake_complete and not self.close_sent:
+            self.stop_keepalive()
+            restart.is_near.set()
+        else:
+            super().shutdown()
+
+    def handle_ping(self) -> None:
+        """Answer one, or close a connection that sends more of them than anybody needs."""
+        now = self.loop.time()
+        if now - self._pings_since > PING_WINDOW_SECONDS:
+            self._pings, self._pings_since = 0, now
+        self._pings += 1
+        if self.close_sent:
+            return
+        if self._pings > MOST_PINGS:
+            self.conn.send_close(1008, "Too many pings.")
+            self.handle_parser_exception()
+        else:
+            super().handle_ping()
 
     async def send(self, message: Any) -> None:
         await super().send(message)

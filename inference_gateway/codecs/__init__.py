@@ -38,10 +38,14 @@ class Exchange(Protocol):
     def stream_type(self) -> str:
         """Media type of a streamed answer."""
 
+    @property
+    def whole_type(self) -> str:
+        """Media type of an answer that is not streamed."""
+
     def encoder(self) -> StreamEncoder: ...
 
     def fold(self, answer: Answer) -> bytes:
-        """The body of a non-streamed answer, as JSON."""
+        """The body of a non-streamed answer."""
 
     def encode_error(self, error: ChatError) -> bytes:
         """The body of an error that comes instead of an answer, as JSON."""

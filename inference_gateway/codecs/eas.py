@@ -13,9 +13,11 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from inference_gateway.chat import Answer, ChatError, ChatEvent, ChatRequest, Text
+from inference_gateway.codecs import JSON_TYPE
 from inference_gateway.codecs.fields import Fields, decode_text, parse_object, refuse
 
 STREAM_TYPE = "text/event-stream; charset=utf-8"
+TEXT_TYPE = "text/plain; charset=utf-8"
 
 #: No engine gives more; a number beyond it is a mistake and not a wish.
 MOST_TOKENS = 10_000_000
@@ -56,6 +58,10 @@ class EasExchange:
     is_legacy: bool = False
     is_delta: bool = False
     stream_type: str = STREAM_TYPE
+
+    @property
+    def whole_type(self) -> str:
+        return TEXT_TYPE if self.is_legacy else JSON_TYPE
 
     def encoder(self) -> EasStream:
         return EasStream(self.prompt, self.history, self.is_delta)

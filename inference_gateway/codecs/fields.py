@@ -31,12 +31,13 @@ def decode_text(body: bytes) -> str:
 
 
 def parse_object(text: str) -> dict[str, Any]:
-    """A JSON object that every parser reads the same: no NaN, nothing nested without end, no half characters.
+    """A JSON object that every parser reads the same: no NaN, no name twice, nothing nested without end, no half
+    characters.
 
     Raises ChatError 400 ``invalid_json``.
     """
     try:
-        value = json.loads(text, parse_constant=_refuse_constant)
+        value = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_take_each_once)
         if "\\u" in text:  # Half of a surrogate pair can only come as an escape.
             json.dumps(value, ensure_ascii=False).encode("utf-8")
         json.dumps(value, allow_nan=False)  # 1e999 is read as infinity.
@@ -54,6 +55,16 @@ def parse_object(text: str) -> dict[str, Any]:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a JSON number")
+
+
+def _take_each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Parsers differ in which of two they take; what was checked here must be what the engine reads."""
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"{twice[:50]!r} is given twice")
+    return value
 
 
 class Fields:

@@ -10,7 +10,7 @@ import json
 import secrets
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from inference_gateway.chat import (
@@ -25,8 +25,12 @@ from inference_gateway.chat import (
     Text,
     ToolCalls,
     Usage,
+    merge_tool_calls,
 )
+from inference_gateway.codecs import JSON_TYPE
 from inference_gateway.codecs.fields import Fields, decode_text, parse_object, refuse
+from inference_gateway.codecs.harm import check_fields, check_part
+from inference_gateway.codecs.xinference import render_plain
 
 STREAM_TYPE = "text/event-stream; charset=utf-8"
 MOST_TOKENS = 10_000_000
@@ -50,9 +54,6 @@ _OWN_FIELDS = frozenset(
     )
 )
 
-#: Fields by which a caller would run a template or load code on the engine's machine.
-_REFUSED_FIELDS = ("chat_template", "mm_processor_kwargs")
-
 _ERROR_TYPES = {
     401: "authentication_error",
     403: "permission_error",
@@ -66,7 +67,12 @@ _ERROR_TYPES = {
 
 @dataclass(frozen=True, slots=True)
 class OpenAiExchange:
-    """A decoded question of this dialect; an ``Exchange``. ``model`` is what answers call themselves."""
+    """A decoded question of this dialect; an ``Exchange``. ``model`` is what answers call themselves.
+
+    ``gathers_tool_calls``: a stream has the calls of tools whole, in the chunk with the reason to stop, without
+    which Dify's plugin for Xinference throws them away (xinference-dify.md B4). ``names_functions``: the caller asked
+    with ``functions``, the first form that tools had, and reads ``function_call``.
+    """
 
     request: ChatRequest
     is_stream: bool
@@ -75,7 +81,10 @@ class OpenAiExchange:
     wants_usage: bool = False
     answer_id: str = field(default_factory=lambda: secrets.token_hex(12))
     created: int = field(default_factory=lambda: int(time.time()))
+    gathers_tool_calls: bool = False
+    names_functions: bool = False
     stream_type: str = STREAM_TYPE
+    whole_type: str = JSON_TYPE
 
     def encoder(self) -> OpenAiStream:
         return OpenAiStream(self)
@@ -84,6 +93,9 @@ class OpenAiExchange:
         render = _render_chat_choice if self.is_chat else _render_text_choice
         body = self.render_head(is_chunk=False)
         body["choices"] = [render(index, choice) for index, choice in enumerate(answer.choices)]
+        if self.names_functions:
+            for choice in body["choices"]:
+                _name_function(choice, "message")
         if answer.usage is not None:
             body["usage"] = answer.usage.as_json()
         return _dump(body | {key: value for key, value in answer.extra.items() if key not in body})
@@ -105,24 +117,33 @@ class OpenAiExchange:
 
 
 def encode_error(error: ChatError) -> bytes:
-    return _dump(_render_error(error))
+    """``detail`` is the one thing that Xinference's clients read (xinference-dify.md A0)."""
+    return _dump(_render_error(error) | {"detail": error.message})
 
 
-def encode_models(names: Iterable[str], created: int) -> bytes:
-    """The answer of ``/v1/models``. ``created`` is in seconds since 1970."""
-    models = [{"id": name, "object": "model", "created": created, "owned_by": "slipway"} for name in names]
-    return _dump({"object": "list", "data": models})
+def encode_failure(error: ChatError) -> bytes:
+    """The event that ends a stream which broke off."""
+    return _data(_render_error(error))
+
+
+def encode_models(names: Iterable[str], created: int, context_tokens: int) -> bytes:
+    """The answer of ``/v1/models``. ``created`` is in seconds since 1970; the context's name is vLLM's."""
+    beside = {"object": "model", "created": created, "owned_by": "slipway", "max_model_len": context_tokens}
+    return _dump({"object": "list", "data": [{"id": name, **beside} for name in names]})
 
 
 def decode_chat(body: bytes) -> OpenAiExchange:
     """A body of ``/v1/chat/completions``. Raises ChatError 400 that names the field."""
-    values = parse_object(decode_text(body))
-    return _decode(values, is_chat=True, messages=_read_messages(values.get("messages")))
+    given = parse_object(decode_text(body))
+    values = render_plain(given)
+    exchange = _decode(values, is_chat=True, messages=_read_messages(values.get("messages")))
+    names_functions = isinstance(given.get("functions"), list) and not given.get("tools")
+    return replace(exchange, names_functions=True) if names_functions else exchange
 
 
 def decode_completion(body: bytes) -> OpenAiExchange:
     """A body of ``/v1/completions``. Raises ChatError 400 that names the field."""
-    values = parse_object(decode_text(body))
+    values = render_plain(parse_object(decode_text(body)))
     prompt = values.get("prompt")
     if not isinstance(prompt, str | list) or not prompt:
         refuse("prompt", "prompt must be a non-empty string, or a list of strings or token ids.")
@@ -143,9 +164,7 @@ def _decode(
     prompt: str | list[Any] | None = None,
 ) -> OpenAiExchange:
     fields = Fields(values)
-    for name in _REFUSED_FIELDS:
-        if fields.has(name):
-            refuse(name, f"{name} is not taken from a request. Leave it out; the service decides it.")
+    check_fields(values)
     max_tokens = fields.read_integer("max_completion_tokens", 1, MOST_TOKENS) if is_chat else None
     if max_tokens is None:
         max_tokens = fields.read_integer("max_tokens", 1, MOST_TOKENS)
@@ -217,6 +236,7 @@ def _check_message(where: str, message: Any) -> None:
     for part in content:
         if part["type"] == "text" and not isinstance(part.get("text"), str):
             refuse(f"{where}.content", f"{where}.content has a text part whose text is no string.")
+        check_part(f"{where}.content", part)
 
 
 def _render_chat_choice(index: int, choice: Choice) -> dict[str, Any]:
@@ -242,6 +262,14 @@ def _render_text_choice(index: int, choice: Choice) -> dict[str, Any]:
         "logprobs": None,
         "finish_reason": choice.finish_reason or "stop",
     } | choice.extra
+
+
+def _name_function(choice: dict[str, Any], where: str) -> None:
+    """Put the first call of a tool as the call of a function: there was but one then."""
+    calls = choice[where].pop("tool_calls", None)
+    if calls:
+        choice[where]["function_call"] = calls[0]["function"]
+        choice["finish_reason"] = "function_call"
 
 
 def _without_index(call: Mapping[str, Any]) -> dict[str, Any]:
@@ -278,9 +306,15 @@ class OpenAiStream:
         self._exchange = exchange
         self._head = exchange.render_head(is_chunk=True)
         self._begun: set[int] = set()
+        self._gathers = exchange.gathers_tool_calls or exchange.names_functions
+        self._gathered: dict[int, list[dict[str, Any]]] = {}
 
     def encode(self, event: ChatEvent) -> bytes:
         carried = event.carried
+        if self._gathers and isinstance(event, ToolCalls):
+            merge_tool_calls(self._gathered.setdefault(event.index, []), event.deltas)
+            if carried is None:
+                return b""
         beside = dict(carried.answer) if carried is not None else {}
         if isinstance(event, Usage):
             if not self._exchange.wants_usage:
@@ -294,10 +328,12 @@ class OpenAiStream:
         return _data({**beside, **self._head, "choices": [choice]})
 
     def finish(self) -> bytes:
-        return b"data: [DONE]\n\n"
+        # What an engine left without a reason to stop is not lost either.
+        left = b"".join(self.encode(Done("tool_calls", index=index)) for index in tuple(self._gathered))
+        return left + b"data: [DONE]\n\n"
 
     def fail(self, error: ChatError) -> bytes:
-        return _data(_render_error(error))
+        return encode_failure(error)
 
     def _render_choice(self, event: ChatEvent) -> dict[str, Any]:
         reason = event.finish_reason if isinstance(event, Done) else None
@@ -313,6 +349,11 @@ class OpenAiStream:
                 delta["content"] = event.text
             case Reasoning():
                 delta["reasoning_content"] = event.text
-            case ToolCalls():
+            case ToolCalls() if not self._gathers:
                 delta["tool_calls"] = list(event.deltas)
-        return {"index": event.index, "delta": delta, "finish_reason": reason}
+            case Done() if calls := self._gathered.pop(event.index, None):
+                delta["tool_calls"] = calls
+        choice = {"index": event.index, "delta": delta, "finish_reason": reason}
+        if self._exchange.names_functions:
+            _name_function(choice, "delta")
+        return choice

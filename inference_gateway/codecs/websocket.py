@@ -7,7 +7,8 @@ and ``message``, then ``<EOS>``.
 
 from __future__ import annotations
 
-from inference_gateway.chat import ChatError, ChatEvent, Text
+from inference_gateway.chat import Answer, ChatError, ChatEvent, Text
+from inference_gateway.codecs.dialogue import Past, SocketTurn
 from inference_gateway.codecs.eas import (
     PAGE_DEFAULTS,
     EasDefaults,
@@ -49,3 +50,51 @@ def encode(event: ChatEvent) -> tuple[str, ...]:
 
 def encode_failure(error: ChatError) -> str:
     return encode_error(error).decode("utf-8")
+
+
+class EasWriter:
+    """A ``TurnWriter``: whatever happens, the round ends with ``<EOS>``, once."""
+
+    def begin(self, generation: str) -> tuple[str, ...]:
+        return ()  # a message that is no answer would be taken for a piece of one
+
+    def encode(self, event: ChatEvent) -> tuple[str, ...]:
+        return encode(event)
+
+    def fold(self, answer: Answer) -> tuple[str, ...]:
+        return (answer.text,)
+
+    def fail(self, error: ChatError) -> tuple[str, ...]:
+        return (encode_failure(error), END_OF_ROUND)
+
+    def end(self, *, is_stopped: bool = False) -> tuple[str, ...]:
+        return (END_OF_ROUND,)
+
+
+class EasDialect:
+    """A ``SocketDialect``."""
+
+    def __init__(self, defaults: EasDefaults = PAGE_DEFAULTS) -> None:
+        self._defaults = defaults
+
+    def greet(self) -> tuple[str, ...]:
+        return ()
+
+    def decode(self, message: str | bytes, past: Past) -> SocketTurn:
+        try:
+            exchange = decode(message, past.rounds, past.system_prompt, self._defaults)
+        except ChatError as error:
+            return SocketTurn(error=error, rounds=past.rounds, system_prompt=past.system_prompt)
+        return SocketTurn(
+            exchange if exchange.prompt.strip() else None,
+            exchange.prompt,
+            exchange.history,
+            exchange.system_prompt or past.system_prompt,
+        )
+
+    def writer(self, turn: SocketTurn) -> EasWriter:
+        return EasWriter()
+
+    def pong(self) -> tuple[str, ...]:
+        # A message that is no answer would be taken for a piece of one.
+        return ()

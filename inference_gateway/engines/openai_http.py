@@ -10,7 +10,8 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
@@ -51,7 +52,23 @@ def open_session(socket_path: str | None = None) -> aiohttp.ClientSession:
         connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=4)
     else:
         connector = aiohttp.UnixConnector(socket_path, limit=0, keepalive_timeout=4)
-    return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False)
+    reuse = aiohttp.TraceConfig()
+    reuse.on_connection_reuseconn.append(_note_reuse)
+    jar = aiohttp.DummyCookieJar()
+    return aiohttp.ClientSession(connector=connector, cookie_jar=jar, trust_env=False, trace_configs=[reuse])
+
+
+@dataclass(slots=True)
+class _Connection:
+    """What a question went over. One taken from the pool may have been closed by the engine meanwhile."""
+
+    is_reused: bool = False
+
+
+async def _note_reuse(session: aiohttp.ClientSession, traced: SimpleNamespace, params: object) -> None:
+    connection = traced.trace_request_ctx
+    if isinstance(connection, _Connection):
+        connection.is_reused = True
 
 
 class OpenAiEngine:
@@ -82,7 +99,7 @@ class OpenAiEngine:
         )
 
     async def generate(self, request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:
-        """See ``Engine``. Codes: ``engine_unreachable``, ``engine_timeout``, ``engine_error``,
+        """See ``Engine``. Codes: ``engine_unreachable``, ``engine_timeout``, ``engine_error``, ``engine_down``,
         ``engine_unavailable``, ``engine_stream_broken``, ``context_length_exceeded``, ``cluster_refuses``, and the
         engine's own for a question that it refuses.
         """
@@ -91,7 +108,7 @@ class OpenAiEngine:
         try:
             response = await self._post(request)
             if response.status == 400 and request.max_tokens is not None:
-                body = await _read_error_body(response)
+                body = await read_error_body(response)
                 if not _is_answer_too_long(body):
                     raise self._refusal(response.status, body)
                 # vLLM refuses to be asked for more than its context holds. Asked for no number it answers to the
@@ -99,7 +116,7 @@ class OpenAiEngine:
                 response.close()
                 response = await self._post(replace(request, max_tokens=None))
             if response.status != 200:
-                raise self._refusal(response.status, await _read_error_body(response))
+                raise self._refusal(response.status, await read_error_body(response))
             stream = _Stream()
             async for piece in response.content.iter_any():
                 for event in stream.feed(piece):
@@ -109,17 +126,17 @@ class OpenAiEngine:
                     await _read_to_end(response)
                     break
             if not stream.is_complete:
-                raise _broken("it closed the connection")
+                raise broken("it closed the connection")
             if stream.usage is not None:
                 yield stream.usage
         except TimeoutError as error:
             raise ChatError(504, "engine_timeout", say("The engine did not answer in time. Try again.")) from error
         except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError) as error:
             if has_begun or response is not None:
-                raise _broken("the connection to it was lost") from error
-            raise _unreachable() from error
+                raise broken("the connection to it was lost") from error
+            raise unreachable() from error
         except aiohttp.ClientError as error:
-            raise _broken("what it sent is no HTTP") from error
+            raise broken("what it sent is no HTTP") from error
         finally:
             if response is not None:
                 # A connection whose answer was read to its end goes back to the pool; any other is closed,
@@ -130,6 +147,7 @@ class OpenAiEngine:
         path = "/v1/chat/completions" if request.prompt is None else "/v1/completions"
         body = json.dumps(render_body(request, self._model), allow_nan=False).encode("ascii")
         for attempt in (1, 2):
+            connection = _Connection()
             try:
                 return await self._session.post(
                     self._base_url + path,
@@ -141,24 +159,28 @@ class OpenAiEngine:
                     },
                     timeout=self._timeout,
                     allow_redirects=False,
+                    trace_request_ctx=connection,
                     **self._passage.client_options,
                 )
+            except aiohttp.ClientConnectorError:
+                raise
             except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
                 # The engine dropped an idle connection while we took it from the pool. Nothing was
-                # answered, so a fresh one is safe, once. A connection refused stays refused.
-                if attempt == 2 or isinstance(error, aiohttp.ClientConnectorError):
-                    raise
+                # answered, so a fresh one is safe, once. One that got the question on a fresh connection
+                # may be at it, or have died of it: nobody is asked the same again.
+                if attempt == 2 or not connection.is_reused:
+                    raise broken("it closed the connection") from error
             except (ConnectionError, asyncio.IncompleteReadError) as error:
-                raise _unreachable() from error
+                raise unreachable() from error
         raise AssertionError("unreachable")
 
     def _refusal(self, status: int, body: bytes) -> ChatError:
         """What an answer without tokens means: the engine's, or of who carried the question there."""
         lost = self._passage.read_failure(status, body)
-        return lost_error(lost) if lost is not None else _read_refusal(status, body, self._is_refusal)
+        return lost_error(lost) if lost is not None else read_refusal(status, body, self._is_refusal)
 
 
-async def _read_error_body(response: aiohttp.ClientResponse) -> bytes:
+async def read_error_body(response: aiohttp.ClientResponse) -> bytes:
     """As much of it as counts: a piece of JSON would be no JSON."""
     body = b""
     while len(body) < MAX_ERROR_BYTES and (piece := await response.content.read(MAX_ERROR_BYTES - len(body))):
@@ -218,7 +240,7 @@ class _Stream:
         lines = (self._rest + piece).split(b"\n") if self._rest else piece.split(b"\n")
         self._rest = lines.pop()
         if len(self._rest) > MAX_LINE_BYTES:
-            raise _broken("it sent a line without an end")
+            raise broken("it sent a line without an end")
         for line in lines:
             name, _, value = line.rstrip(b"\r").partition(b":")
             if name not in (b"data", b"error"):  # Comments, event names, blank lines.
@@ -234,9 +256,9 @@ class _Stream:
         try:
             chunk = json.loads(value)
         except (ValueError, RecursionError) as error:
-            raise _broken("it sent something that is no JSON") from error
+            raise broken("it sent something that is no JSON") from error
         if not isinstance(chunk, dict):
-            raise _broken("it sent something that is no object")
+            raise broken("it sent something that is no object")
         if is_error or chunk.get("error"):
             raise _read_error(502, chunk)
         for event in parse_chunk(chunk):
@@ -310,7 +332,8 @@ def _is_answer_too_long(body: bytes) -> bool:
         return False
 
 
-def _read_refusal(status: int, body: bytes, is_refusal: Callable[[str], bool]) -> ChatError:
+def read_refusal(status: int, body: bytes, is_refusal: Callable[[str], bool] = lambda message: False) -> ChatError:
+    """What an answer with another status than 200 says, as one of ours."""
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):
@@ -341,6 +364,8 @@ def _read_error(status: int, value: Mapping[str, Any]) -> ChatError:
         param = fields.get("param")
         told = message or say("The engine refused the request with %(status)s.", status=str(status))
         return ChatError(status, own, told, param if isinstance(param, str) else None)
+    if status in (502, 504):
+        return ChatError(502, "engine_down", unreachable().message)
     return ChatError(502, "engine_error", say("The engine failed while it answered. Its log says why."))
 
 
@@ -356,11 +381,13 @@ def _context_exceeded(fields: Mapping[str, Any], message: str) -> ChatError:
     return ChatError(400, "context_length_exceeded", message, "messages")
 
 
-def _broken(what: str) -> ChatError:
+def broken(what: str) -> ChatError:
+    """The answer did not come whole; ``what`` follows a colon."""
     return ChatError(502, "engine_stream_broken", say("The engine's answer broke off: %(what)s. Ask again.", what=what))
 
 
-def _unreachable() -> ChatError:
+def unreachable() -> ChatError:
+    """No instance has got the question."""
     return ChatError(503, "engine_unreachable", say("The engine cannot be reached. It may be starting or stopping."))
 
 

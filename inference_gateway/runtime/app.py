@@ -1,6 +1,7 @@
 """The runtime's paths as one raw ASGI application.
 
-``/`` speaks EAS's dialect and WebSocket, ``/v1`` OpenAI's, ``/health`` is 200 once the model is loaded.
+``/`` speaks EAS's dialect and WebSocket, ``/v1`` OpenAI's, ``/health`` is 200 once the model is loaded, ``/metrics``
+is Prometheus'.
 There is no authentication here: the gateway in front has it, and the address is this machine's by default.
 """
 
@@ -12,11 +13,13 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from inference_gateway.answer import answer_exchange
 from inference_gateway.chat import ChatError
 from inference_gateway.codecs import Exchange, eas, openai
+from inference_gateway.codecs.websocket import EasDialect
 from inference_gateway.engines.base import Engine
 from inference_gateway.http import (
     ClientGoneError,
@@ -29,8 +32,10 @@ from inference_gateway.http import (
     send_json,
     send_refusal,
 )
+from inference_gateway.runtime.gpus import Gpus
 from inference_gateway.runtime.load_progress import Loaded
-from inference_gateway.websocket import Dialogue
+from inference_gateway.runtime.metrics import CONTENT_TYPE, Tally, render
+from inference_gateway.websocket import Dialogue, Manner
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +69,14 @@ class Way(enum.StrEnum):
     WEBUI = "webui"
 
 
+@dataclass(frozen=True, slots=True)
+class Served:
+    """The model as callers know it; ``context_tokens`` is of one dialogue."""
+
+    name: str
+    context_tokens: int
+
+
 class RuntimeApp:
     """Serves one model. ``is_ready`` is asked at every request; ``draining`` is set once, at the end.
 
@@ -75,19 +88,22 @@ class RuntimeApp:
     def __init__(
         self,
         engine_of: Callable[[Way], Engine],
-        model_name: str,
+        served: Served,
         defaults: eas.EasDefaults,
         is_ready: Callable[[], bool],
         look_at_load: Callable[[], Loaded | None],
+        tally: Tally,
         *,
         has_page: bool,
         has_api: bool,
     ) -> None:
         self._engines = {way: engine_of(way) for way in Way}
-        self._model_name = model_name
+        self._served = served
         self._defaults = defaults
         self._is_ready = is_ready
         self._look_at_load = look_at_load
+        self._tally = tally
+        self._gpus = Gpus()
         self._has_page = has_page
         self._has_api = has_api
         self._created = int(time.time())
@@ -116,6 +132,10 @@ class RuntimeApp:
         if path == "/health":
             _check_method(method, ("GET", "HEAD"))
             await self._send_health(send)
+        elif path == "/metrics":
+            _check_method(method, ("GET", "HEAD"))
+            told = render(self._tally, self._served.name, await self._gpus.look())
+            await send_body(send, 200, told.encode(), CONTENT_TYPE)
         elif path in _PAGE_FILES and method in ("GET", "HEAD"):
             await self._send_page(path, send)
         elif path == _PAGE_CHAT and self._has_page:
@@ -133,7 +153,9 @@ class RuntimeApp:
     async def _serve_api(self, scope: Scope, path: str, receive: Receive, send: Send) -> None:
         if path == "/v1/models":
             self._check_is_serving()
-            await send_body(send, 200, openai.encode_models([self._model_name], self._created))
+            await send_body(
+                send, 200, openai.encode_models([self._served.name], self._created, self._served.context_tokens)
+            )
         elif path == "/v1/chat/completions":
             await self._answer(scope, receive, send, openai.decode_chat, Way.OPENAI)
         elif path == "/v1/completions":
@@ -169,8 +191,8 @@ class RuntimeApp:
             receive,
             send,
             self._engines[Way.WEBSOCKET],
-            defaults=self._defaults,
-            draining=self.draining,
+            EasDialect(self._defaults),
+            manner=Manner(draining=self.draining),
             on_busy=self._count,
         )
         await dialogue.run()
@@ -183,7 +205,7 @@ class RuntimeApp:
             known = {} if loaded is None else {"loaded_bytes": loaded.bytes, "weights_bytes": loaded.of_bytes}
             await send_json(send, 503, {"status": "loading", **known})
         else:
-            await send_json(send, 200, {"status": "ok", "model": self._model_name})
+            await send_json(send, 200, {"status": "ok", "model": self._served.name})
 
     async def _send_page(self, path: str, send: Send) -> None:
         if self._has_page:
@@ -191,8 +213,8 @@ class RuntimeApp:
             body = (_PAGE_FOLDER / name).read_bytes()
             await send_body(send, 200, body, content_type, _PAGE_HEADERS)
         elif path == "/":
-            routes = ["/", "/health", *_API_PATHS]
-            await send_json(send, 200, {"model": self._model_name, "routes": routes, "websocket": "/"})
+            routes = ["/", "/health", "/metrics", *_API_PATHS]
+            await send_json(send, 200, {"model": self._served.name, "routes": routes, "websocket": "/"})
         else:
             raise ChatError(404, "path_not_found", "This service was started without a page.")
 
@@ -241,6 +263,6 @@ def _error_headers(error: ChatError, path: str) -> list[tuple[bytes, bytes]]:
     # The rest of a body that was not read would be taken for the next request.
     headers = [(b"connection", b"close")] if error.status in (413, 503) else []
     if error.status == 405:
-        allowed = _API_PATHS.get(path, ("GET", "HEAD") if path == "/health" else ("GET", "HEAD", "POST"))
+        allowed = _API_PATHS.get(path, ("GET", "HEAD") if path in ("/health", "/metrics") else ("GET", "HEAD", "POST"))
         headers.append((b"allow", ", ".join(allowed).encode("ascii")))
     return headers

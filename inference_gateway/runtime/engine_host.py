@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from deployments.bytes_done import BytesDone, pause_seconds
 from inference_gateway.runtime.load_progress import Loaded, LoadProgress, list_weights
 from inference_gateway.runtime.model_files import ModelFiles
 
@@ -59,6 +60,7 @@ class EngineProcess(abc.ABC):
         self._process: subprocess.Popen[bytes] | None = None
         self._last_errors: deque[str] = deque(maxlen=3)
         self._threads_running: list[threading.Thread] = []
+        self._is_through = threading.Event()  # loaded, or ended before
         self._progress = LoadProgress(list_weights(model.path))
 
     @abc.abstractmethod
@@ -93,7 +95,8 @@ class EngineProcess(abc.ABC):
         started = time.monotonic()
         errors = threading.Thread(target=self._pass_log, args=(self._process.stderr,), daemon=True)
         watcher = threading.Thread(target=self._watch, args=(self._process, errors, started), daemon=True)
-        self._threads_running = [errors, watcher]
+        teller = threading.Thread(target=self._tell_load, args=(started,), daemon=True)
+        self._threads_running = [errors, watcher, teller]
         for thread in self._threads_running:
             thread.start()
 
@@ -121,13 +124,24 @@ class EngineProcess(abc.ABC):
             if line.startswith(b"ready"):
                 self.load_seconds = time.monotonic() - started
                 self.is_ready = True
+                self._is_through.set()
                 self.on_change()
+        self._is_through.set()
         code = process.wait()
         errors.join(timeout=5)
         if not self._is_stopping:
             self.failure = self._describe_end(code)
         self.is_ready = False
         self.on_change()
+
+    def _tell_load(self, started: float) -> None:
+        """To the log, for those who read nothing else (``bytes_done``): what is new, and of a short load nothing."""
+        told = None
+        while not self._is_through.wait(pause_seconds(time.monotonic() - started)):
+            found = self.look_at_load()
+            if found != told and found is not None:
+                logger.info("%s", BytesDone(found.bytes, found.of_bytes).line("loaded"))
+                told = found
 
     def _describe_end(self, code: int) -> str:
         reason = (" ".join(self._last_errors) or f"it ended with {code}").rstrip(".")

@@ -14,10 +14,11 @@ import uvloop
 from inference_gateway.engines.base import Engine
 from inference_gateway.engines.openai_http import open_session
 from inference_gateway.http import MAX_BODY_BYTES
-from inference_gateway.runtime.app import RuntimeApp, Way
+from inference_gateway.runtime.app import RuntimeApp, Served, Way
 from inference_gateway.runtime.engine_host import EngineProcess
 from inference_gateway.runtime.flags import Flags
 from inference_gateway.runtime.history_export import HistoryExport, RecordingEngine
+from inference_gateway.runtime.metrics import CountingEngine, Tally
 from inference_gateway.runtime.model_files import ModelFiles
 from inference_gateway.runtime.prompting import PromptedEngine, Prompting
 from inference_gateway.server_protocols import RefusableProtocol, UpgradeBlindProtocol
@@ -69,20 +70,22 @@ async def _serve(
     model = process.model
     async with open_session(process.socket_path) as session:
         name = flags.served_model_name or model.name
-        computing = process.make_engine(session, name)
+        tally = Tally(flags.slots)
+        computing = CountingEngine(process.make_engine(session, name), tally)
         prompting = build_prompting(flags, model)
 
         def make_engine(way: Way) -> Engine:
             # Inside the prompting: recorded is what the model saw.
-            engine = computing if export is None else RecordingEngine(computing, export, name, way)
+            engine: Engine = computing if export is None else RecordingEngine(computing, export, name, way)
             return PromptedEngine(engine, prompting)
 
         app = RuntimeApp(
             make_engine,
-            name,
+            Served(name, model.context_tokens(flags.context_tokens)),
             flags.render_eas_defaults(),
             lambda: process.is_ready,
             process.look_at_load,
+            tally,
             has_page=has_page,
             has_api=not flags.no_api,
         )

@@ -9,12 +9,14 @@ from django.contrib.auth.models import User
 
 from deployments.models import Service
 from deployments.words import say
+from inference_gateway.accounts import AccountedEngine, Payer
 from inference_gateway.chat import ChatError, ChatRequest
 from inference_gateway.codecs.eas import Round, decode_fields
 from inference_gateway.database import in_database
 from inference_gateway.directory import ServiceEntry
 from inference_gateway.gateway import Gateway
 from inference_gateway.history import Kept, OpenedTurn, storable
+from inference_gateway.keybook import find_session_principal
 from inference_gateway.models import Turn
 from inference_gateway.routing import no_service
 from inference_gateway.webchat.continuing import CONTINUING, ContinuedEngine, render_continuation
@@ -59,7 +61,7 @@ class WebChat:
         render_request(entry, asked, ())  # what cannot be asked is refused before anything is saved
         turn, is_new = await in_database(begin_turn, user, service, asked)
         if is_new:
-            await self._generate(entry, asked, turn)
+            await self._generate(entry, user, asked, turn)
         return turn
 
     async def go_on(self, user: User, service: Service, conversation: UUID, number: int, key: UUID) -> Turn:
@@ -80,20 +82,22 @@ class WebChat:
             parameters = dict(turn.parameters)
             system_prompt = str(parameters.pop("system_prompt", ""))
             asked = Asked(key, conversation, turn.question, None, system_prompt, parameters)
-            await self._generate(entry, asked, turn, kept_of(turn))
+            await self._generate(entry, user, asked, turn, kept_of(turn))
         return turn
 
-    async def _generate(self, entry: ServiceEntry, asked: Asked, turn: Turn, kept: Kept = NOTHING) -> None:
+    async def _generate(self, entry: ServiceEntry, user: User, asked: Asked, turn: Turn, kept: Kept = NOTHING) -> None:
         """Begin to answer ``turn``, or to go on after ``kept``."""
         rounds = await in_database(load_rounds, turn, MAX_ROUNDS)
         opened = OpenedTurn(turn.pk, turn.generation, turn.conversation_id, asked.system_prompt, rounds, kept)
-        generation = Generation(turn.number, self._gateway.history.follow(opened))
+        generation = Generation(turn.number, self._gateway.history.follow(opened, is_ahead=True))
         engine = self._gateway.make_engine(entry, generation.note_route)
         request = render_request(entry, asked, rounds)
         if kept.text:
             engine, request = ContinuedEngine(engine, kept.text), render_continuation(request, kept.text)
         patient = PatientEngine(engine, generation.note_wait, generation.note_shortened)
-        self.generations.start(generation, patient, request)
+        payer = Payer(await find_session_principal(user.pk, entry), "chat", str(turn.generation))
+        accounted = AccountedEngine(patient, self._gateway.accounts, entry, payer)
+        self.generations.start(generation, accounted, request)
 
     async def ask_again(self, user: User, service: Service, asked: Asked, number: int) -> Turn:
         """Answer the question of turn ``number`` once more, beside its answers so far."""

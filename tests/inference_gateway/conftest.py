@@ -1,4 +1,7 @@
-"""One server and one runtime for all tests of the gateway: both are real processes and cost seconds."""
+"""One runtime for all tests of the gateway, and one server for those of a file: both are real and cost seconds.
+
+A server writes by itself what it has counted, into the database of all tests: those of other files are rid of it.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,9 @@ from typing import Any
 import pytest
 import redis
 
-from tests.inference_gateway.rig import MODEL, EndlessEngine, Server, running_runtime
+from tests.inference_gateway.raw_engine import RawEngine
+from tests.inference_gateway.resuming_rig import Slow
+from tests.inference_gateway.rig import MODEL, Deployed, EndlessEngine, Server, deploy, running_runtime
 
 
 @pytest.fixture(scope="session")
@@ -18,7 +23,7 @@ def runtime_port() -> Iterator[int]:
         yield port
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def shared_server(django_db_setup: None, django_db_blocker: Any, valkey: redis.Redis) -> Iterator[Server]:
     server = Server()
     with django_db_blocker.unblock():
@@ -39,3 +44,18 @@ def server(shared_server: Server, transactional_db: None) -> Server:
 def endless() -> Iterator[EndlessEngine]:
     with EndlessEngine() as engine:
         yield engine
+
+
+@pytest.fixture
+def words(server: Server, endless: EndlessEngine) -> Deployed:
+    """A service whose answers are one word."""
+    endless.ends_after = 1
+    return deploy(server, endless.port)
+
+
+@pytest.fixture
+def slow() -> Iterator[tuple[Slow, RawEngine]]:
+    script = Slow()
+    with RawEngine(script) as engine:
+        yield script, engine
+        script.go.set()

@@ -6,10 +6,8 @@ import asyncio
 import contextlib
 import itertools
 import os
-import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,17 +23,14 @@ from django.utils import timezone
 from console.supervisor.layout import HTTP_PROTOCOL, WEBSOCKET_PROTOCOL
 from deployments.encryption import decrypt, encrypt, new_service_token
 from deployments.models import Instance, Revision, Service, Status, Workspace
+from tests.inference_gateway.serving_thread import AppThread
+from tests.ports import free_port
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 MODEL = "SmolLM2-135M-Instruct"
 WEBUI = f"python webui/webui_server.py --port=8000 --model-path={MODEL} --temperature=0 --max-new-tokens=48"
 _numbers = itertools.count(1)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 def database_url() -> str:
@@ -50,6 +45,11 @@ def database_url() -> str:
 class Server:
     """uvicorn with Slipway's own application and the supervisor's own switches; ``variables`` are settings beside."""
 
+    #: By name, as uvicorn takes it.
+    http_protocol = HTTP_PROTOCOL
+    websocket_protocol = WEBSOCKET_PROTOCOL
+    log_level = "warning"
+
     def __init__(self, **variables: str) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -57,6 +57,11 @@ class Server:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
+        self.process = self.launch("--port", str(self.port))
+        wait_until(self._answers, "the server answers", 30)
+
+    def launch(self, *where: str, inherited: tuple[int, ...] = ()) -> subprocess.Popen[bytes]:
+        """One process that listens there."""
         environment = {
             "PATH": os.environ["PATH"],
             "SLIPWAY_DATA_DIR": str(settings.SLIPWAY_DATA_DIR),
@@ -64,22 +69,21 @@ class Server:
             "REDIS_URL": settings.SLIPWAY_REDIS_URL,
             **self.variables,
         }
-        command = [sys.executable, "-m", "uvicorn", "console.asgi:application", "--port", str(self.port)]
+        command = [sys.executable, "-m", "uvicorn", "console.asgi:application", *where]
         command += [
             "--loop",
             "uvloop",
             "--http",
-            HTTP_PROTOCOL,
+            self.http_protocol,
             "--ws",
-            WEBSOCKET_PROTOCOL,
+            self.websocket_protocol,
             "--lifespan",
             "on",
         ]
-        command += ["--timeout-graceful-shutdown", "10", "--log-level", "warning"]
+        command += ["--timeout-graceful-shutdown", "10", "--log-level", self.log_level]
         log = (settings.SLIPWAY_DATA_DIR / "server.log").open("ab")
         with log:
-            self.process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
-        wait_until(self._answers, "the server answers", 30)
+            return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log, pass_fds=inherited)
 
     @property
     def log(self) -> str:
@@ -127,56 +131,32 @@ def _is_loaded(process: subprocess.Popen[bytes], port: int) -> bool:
     return False
 
 
-class EndlessEngine:
+class EndlessEngine(AppThread):
     """An OpenAI-style engine that writes ``word`` for ever and knows who is still listening.
 
     After ``ends_after`` words it ends an answer; 0 means never. ``asked`` keeps the bodies that it was sent.
     """
 
     def __init__(self, served: str = "served-name") -> None:
-        self.port = free_port()
+        super().__init__(free_port())
         self.served = served
         self.ends_after = 0
         self.asked: list[dict[str, Any]] = []
         self.active = 0
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._is_up = threading.Event()
-        self._dying = threading.Lock()
 
-    def __enter__(self) -> EndlessEngine:
-        self._thread.start()
-        assert self._is_up.wait(10)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.die()
-
-    def die(self) -> None:
-        """Close every connection and go; twice is fine, also at once."""
-        with self._dying:
-            if self._thread.is_alive():
-                self._loop.call_soon_threadsafe(self._loop.stop)
-                self._thread.join(10)
-
-    def _run(self) -> None:
-        asyncio.set_event_loop(self._loop)
+    def make_app(self) -> web.Application:
         app = web.Application()
         app.router.add_post("/v1/chat/completions", self._generate)
         app.router.add_get("/v1/models", self._list)
-        runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
-        self._loop.run_until_complete(runner.setup())
-        self._loop.run_until_complete(web.TCPSite(runner, "127.0.0.1", self.port).start())
-        self._is_up.set()
-        self._loop.run_forever()
-        self._loop.run_until_complete(runner.cleanup())
-        self._loop.close()
+        return app
 
     async def _list(self, request: web.Request) -> web.Response:
         return web.json_response({"object": "list", "data": [{"id": self.served, "object": "model"}]})
 
     async def _generate(self, request: web.Request) -> web.StreamResponse:
         self.asked.append(await request.json())
+        if not self.asked[-1].get("stream"):
+            return await self._answer_at_once()
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
         self.active += 1
@@ -191,6 +171,19 @@ class EndlessEngine:
         finally:
             self.active -= 1
         return response
+
+    async def _answer_at_once(self) -> web.Response:
+        self.active += 1
+        try:
+            written = 0
+            while not self.ends_after or written < self.ends_after:
+                written += 1
+                await asyncio.sleep(0.02)
+        finally:
+            self.active -= 1
+        message = {"role": "assistant", "content": "word " * written}
+        choice = {"index": 0, "message": message, "finish_reason": "stop"}
+        return web.json_response({"id": "1", "object": "chat.completion", "created": 1, "choices": [choice]})
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,3 +248,10 @@ def add_instance(service: Service, port: int) -> Instance:
 def token_of(service: Service) -> str:
     service.refresh_from_db()
     return decrypt(service.token_encrypted)
+
+
+def resident_kib(server: Server) -> int:
+    """Memory of the server's process."""
+    assert server.process is not None
+    status = Path(f"/proc/{server.process.pid}/status").read_text()
+    return int(status.split("VmRSS:")[1].split()[0])

@@ -66,7 +66,7 @@ def _render_cases() -> dict[str, bytes]:
         "openai_completion_stream.txt": _stream(completion, GREETING),
         "openai_completion_answer.json": completion.fold(Answer(GREETING)),
         "openai_error.json": chat.encode_error(ChatError(400, "unknown_role", "No.", "messages[0].role")),
-        "openai_models.json": openai.encode_models(["chat"], 1_700_000_000),
+        "openai_models.json": openai.encode_models(["chat"], 1_700_000_000, 2048),
         "websocket.txt": _dialogue(),
     }
 

@@ -96,7 +96,7 @@ def test_an_assistant_s_message_may_hold_tool_calls_alone() -> None:
     messages = [
         *MESSAGES,
         {"role": "assistant", "content": None, "tool_calls": calls},
-        {"role": "tool", "content": "4"},
+        {"role": "tool", "content": "4", "tool_call_id": "1"},
     ]
     assert _chat(messages=messages).request.messages == tuple(messages)
 

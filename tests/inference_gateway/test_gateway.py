@@ -19,7 +19,8 @@ from django.contrib.auth.models import User
 from deployments import accounts, lifecycle
 from deployments.models import Desired, Instance, Service, Status
 from inference_gateway.authentication import is_right_signature
-from tests.inference_gateway.rig import Deployed, EndlessEngine, Server, deploy, free_port, token_of
+from tests.inference_gateway.rig import Deployed, EndlessEngine, Server, deploy, token_of
+from tests.ports import free_port
 from tests.waiting import wait_until
 
 SHORT = {"prompt": "Say hello.", "max_new_tokens": 8}

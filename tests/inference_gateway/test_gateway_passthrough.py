@@ -13,7 +13,8 @@ import pytest
 import websocket
 from aiohttp import web
 
-from tests.inference_gateway.rig import Server, deploy, free_port
+from tests.inference_gateway.rig import Server, deploy
+from tests.ports import free_port
 from tests.waiting import wait_until
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import signal
+from typing import Any
 
 import httpx
+import pytest
 import websocket
 
-from tests.inference_gateway.rig import EndlessEngine, Server, deploy
+from inference_gateway.models import Turn
+from tests.inference_gateway.rig import Deployed, EndlessEngine, Server, deploy
 
 
 def test_a_stream_under_way_is_finished_and_a_websocket_closed_with_1012(
@@ -34,3 +37,47 @@ def test_a_stream_under_way_is_finished_and_a_websocket_closed_with_1012(
         server.process.wait(15)
     finally:
         server.kill()
+
+
+def connect(server: Server, service: Deployed, *more: str, subprotocol: str) -> websocket.WebSocket:
+    return websocket.create_connection(
+        f"ws://127.0.0.1:{server.port}{service.path}",
+        header=[f"Authorization: {service.token}", *more],
+        subprotocols=[subprotocol],
+        timeout=20,
+    )
+
+
+@pytest.mark.parametrize("subprotocol", ["slipway.eas", "slipway.chat"])
+def test_a_restart_in_mid_answer_names_the_conversation_and_the_next_server_goes_on_with_it(
+    shared_server: Server, transactional_db: None, endless: EndlessEngine, subprotocol: str
+) -> None:
+    ending = Server()
+    ending.start()
+    try:
+        service = deploy(ending, endless.port)
+        first = connect(ending, service, subprotocol=subprotocol)
+        conversation = (first.getheaders() or {})["x-slipway-conversation"]
+        first.send(json.dumps({"type": "ask", "content": "one", "prompt": "one"}))
+        while "word " not in first.recv():
+            pass
+        assert ending.process is not None
+        ending.process.send_signal(signal.SIGTERM)
+        while (frame := first.recv_data())[0] != websocket.ABNF.OPCODE_CLOSE:
+            pass
+        assert frame[1][:2] == (1012).to_bytes(2, "big")
+        assert frame[1][2:].decode() == f"restarting; conversation {conversation}"
+        first.close()
+        ending.process.wait(15)
+    finally:
+        ending.kill()
+    turn = Turn.objects.get(conversation=conversation)
+    assert (turn.status, turn.answer.startswith("word ")) == ("interrupted", True)
+    endless.ends_after = 1
+    second = connect(shared_server, service, f"X-Slipway-Conversation: {conversation}", subprotocol=subprotocol)
+    second.send(json.dumps({"type": "ask", "content": "two", "prompt": "two"}))
+    while "word " not in second.recv():
+        pass
+    second.close()
+    told: list[Any] = [message["content"] for message in endless.asked[-1]["messages"]]
+    assert told == ["one", turn.answer, "two"]

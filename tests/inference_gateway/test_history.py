@@ -182,3 +182,20 @@ def test_only_turns_that_nobody_touches_are_taken_for_lost(transactional_db: Non
     Turn.objects.create(conversation=conversation, number=2, question="new")
     interrupt_lost_turns()
     assert list(conversation.turns.values_list("status", flat=True)) == ["interrupted", "generating"]
+
+
+def test_an_interrupted_turn_gets_the_text_that_goes_on_from_its_own(transactional_db: None, echo: Deployed) -> None:
+    rows = {"service": echo.row, "service_name": echo.row.name, "workspace": echo.row.workspace}
+    conversation = Conversation.objects.create(source="web", **rows)
+    known = {}
+    for number, text in enumerate(("so far", "other", "so\0far"), 1):
+        answer = "so" if number < 3 else "so\N{REPLACEMENT CHARACTER}"
+        old = timezone.now() - 2 * LOST_AFTER
+        turn = Turn.objects.create(conversation=conversation, number=number, answer=answer, updated_at=old)
+        known[turn.generation] = text
+    assert interrupt_lost_turns(find_texts=lambda generations: known) == 3
+    assert list(conversation.turns.order_by("number").values_list("answer", flat=True)) == [
+        "so far",
+        "so",
+        "so\N{REPLACEMENT CHARACTER}far",
+    ]

@@ -11,7 +11,7 @@ import pytest
 from inference_gateway.chat import ChatError, Text
 from inference_gateway.codecs.websocket import END_OF_ROUND, encode
 from inference_gateway.http import Message
-from inference_gateway.websocket import MAX_PENDING, Dialogue
+from inference_gateway.websocket import MAX_PENDING, Dialogue, Manner
 from tests.inference_gateway.scripted import BROKEN, GREETING, Caller, ScriptedEngine
 
 GREETED = ["Grüß ", "dich, 世界 👋", ' "quoted"\n', END_OF_ROUND]
@@ -129,7 +129,9 @@ async def test_a_drain_finishes_what_was_asked_and_closes() -> None:
     draining.set()
     busy: list[bool] = []
     caller = Caller(_text("one"), _text("two"))
-    dialogue = Dialogue(caller.receive, caller.send, ScriptedEngine(), draining=draining, on_busy=busy.append)
+    dialogue = Dialogue(
+        caller.receive, caller.send, ScriptedEngine(), manner=Manner(draining=draining), on_busy=busy.append
+    )
     await asyncio.wait_for(dialogue.run(), 10)
     assert caller.texts == GREETED * 2
     assert caller.sent[-1]["code"] == 1012

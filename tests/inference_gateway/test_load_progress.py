@@ -1,16 +1,27 @@
-"""How much of its weights a process has in memory: real processes that map real files."""
+"""How much of its weights a process has in memory, and that its log tells: real processes that map real files."""
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
+from deployments.bytes_done import BytesDone, read_line
+from inference_gateway.runtime.engine_host import EngineProcess
 from inference_gateway.runtime.load_progress import Loaded, LoadProgress, list_weights
+from inference_gateway.runtime.model_files import ModelFiles
+from tests.waiting import wait_until
+
+if TYPE_CHECKING:
+    import aiohttp
+
+    from inference_gateway.engines.base import Engine
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux says which pages a process has")
 
@@ -89,3 +100,60 @@ def test_the_weights_of_a_model_are_all_its_parts(tmp_path: Path) -> None:
     assert [one.name for one in list_weights(tmp_path)] == ["pytorch_model.bin"]
     (tmp_path / "model.safetensors").touch()
     assert [one.name for one in list_weights(tmp_path)] == ["model.safetensors"]
+
+
+#: The same in steps of some tenths of a second, as from a slow disk; then it is loaded.
+SLOW = """
+import mmap, sys, time
+with open(sys.argv[1], "rb") as file:
+    memory = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+memory.madvise(mmap.MADV_RANDOM)
+for part in range(16):
+    time.sleep(0.25)
+    begin = part * len(memory) // 16
+    sum(memory[at] for at in range(begin, begin + len(memory) // 16, 4096))
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+class SlowEngine(EngineProcess):
+    """Takes four seconds to load, and answers nothing."""
+
+    def render_command(self) -> list[str]:
+        return [sys.executable, "-c", SLOW, str(self.model.path)]
+
+    def render_environment(self) -> dict[str, str]:
+        return {}
+
+    def read_line(self, line: str) -> tuple[int, str | None]:
+        return logging.INFO, None
+
+    def describe_load_failure(self, reason: str) -> str:
+        return reason
+
+    def make_engine(self, session: aiohttp.ClientSession, name: str) -> Engine:
+        raise NotImplementedError
+
+
+def test_the_log_tells_how_much_is_loaded_until_it_is(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file = tmp_path / "slow.gguf"
+    file.write_bytes(bytes(64 * MIB))
+    engine = SlowEngine(ModelFiles(file, "slow", None))
+
+    def told() -> list[BytesDone]:
+        return [found for record in caplog.records if (found := read_line(record.getMessage())) is not None]
+
+    with caplog.at_level(logging.INFO, "slipway.engine"):
+        engine.start()
+        try:
+            wait_until(lambda: engine.is_ready, "it is loaded", 30)
+            steps = told()
+        finally:
+            engine.stop()
+        assert told() == steps, "nothing is told of what is loaded"
+    assert len(steps) >= 2
+    assert {one.total for one in steps} == {64 * MIB}
+    done = [one.done for one in steps]
+    assert done == sorted(set(done)), "each line tells something new"
+    assert 0 < done[0] < 64 * MIB

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from functools import partial
 from typing import Any
 
 import httpx
@@ -13,8 +14,10 @@ from deployments.models import Instance
 from inference_gateway.database import in_database
 from inference_gateway.directory import Directory
 from inference_gateway.http import cancel_and_wait
+from inference_gateway.listening import follow_hints
 from inference_gateway.routing import Router
-from tests.inference_gateway.rig import EndlessEngine, Server, add_instance, deploy, free_port
+from tests.inference_gateway.rig import EndlessEngine, Server, add_instance, deploy
+from tests.ports import free_port
 from tests.waiting import wait_until, wait_until_async
 
 SHORT = {"prompt": "Say hello.", "max_new_tokens": 8}
@@ -30,6 +33,17 @@ async def test_the_least_busy_instance_is_chosen_and_given_back(server: Server) 
     third = await router.acquire(service.row.name)
     assert third.route.port == first.route.port
     assert router.in_flight(third.service) == 2
+
+
+async def test_a_full_instance_is_not_waited_for_while_another_has_room(server: Server) -> None:
+    row = (await in_database(partial(deploy, server, 1001, 1002, metadata={"rpc": {"worker_threads": 1}}))).row
+    router = Router(Directory())
+    for number in range(20):  # whichever instance the beginning would have gone to
+        async with asyncio.timeout(20):
+            leases = [await router.acquire(row.name, beginning=lambda: f"question {number}") for _ in range(2)]  # noqa: B023
+        assert {lease.route.port for lease in leases} == {1001, 1002}
+        for lease in leases:
+            lease.release()
 
 
 async def test_a_draining_instance_gets_no_new_requests_and_the_hint_is_heard_at_once(server: Server) -> None:
@@ -64,7 +78,7 @@ async def test_hints_from_the_bus_reach_the_directory(server: Server) -> None:
     directory = Directory()
     heard = asyncio.Event()
     directory.doubt = lambda topic: heard.set()  # type: ignore[method-assign]
-    listening = asyncio.create_task(directory.follow_hints())
+    listening = asyncio.create_task(follow_hints(directory))
     try:
 
         async def is_heard() -> bool:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 import pytest
 import uvicorn
 
 from inference_gateway.http import Receive, Scope, Send, read_body, send_body
 from inference_gateway.server_protocols import UpgradeBlindProtocol
-from tests.inference_gateway.rig import free_port
+from tests.ports import free_port
 from tests.waiting import wait_until
 
 OFFER = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAAAAIAAAAA\r\n"
@@ -25,9 +25,9 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 @contextlib.asynccontextmanager
-async def serving() -> AsyncIterator[int]:
+async def serving(app: Callable[[Scope, Receive, Send], Awaitable[None]] = echo) -> AsyncIterator[int]:
     port = free_port()
-    config = uvicorn.Config(echo, port=port, http=UpgradeBlindProtocol, lifespan="off", log_config=None)
+    config = uvicorn.Config(app, port=port, http=UpgradeBlindProtocol, lifespan="off", log_config=None)
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve())
     try:

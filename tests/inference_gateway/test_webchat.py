@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import uuid
 from collections.abc import Iterator
 from datetime import timedelta
@@ -20,7 +18,7 @@ from deployments.stages import Stage
 from inference_gateway.models import Conversation, Turn
 from inference_gateway.webchat.generation import VIEWERLESS_SECONDS
 from tests.inference_gateway.rig import Deployed, EndlessEngine, Server, add_instance, deploy
-from tests.inference_gateway.webchat_client import Page, make_person, open_page
+from tests.inference_gateway.webchat_client import Page, is_idle, make_person, only_turn, open_page
 from tests.waiting import wait_until
 
 
@@ -38,14 +36,6 @@ def viewer(endless_service: Deployed) -> User:
 def page(server: Server, endless_service: Deployed, viewer: User) -> Iterator[Page]:
     with open_page(server, viewer, endless_service.row.name) as opened:
         yield opened
-
-
-def only_turn() -> Turn:
-    return Turn.objects.get()
-
-
-def is_idle(endless: EndlessEngine) -> bool:
-    return endless.active == 0
 
 
 def test_a_viewer_gets_an_answer_from_the_real_model_with_its_numbers(server: Server, runtime_port: int) -> None:
@@ -343,46 +333,6 @@ def test_a_page_on_another_server_process_follows_the_row(
             assert far.text == "word " * 100
     finally:
         second.kill()
-
-
-def test_a_server_that_dies_leaves_an_interrupted_turn_with_its_text(endless: EndlessEngine, server: Server) -> None:
-    own = Server()
-    own.start()
-    try:
-        service = deploy(own, endless.port)
-        person = make_person("vera", service.row.workspace)
-        with open_page(own, person, service.row.name) as page:
-            conversation = page.ask("Survive.")
-            page.hear_words(5)
-            wait_until(lambda: only_turn().answer.count("word") > 5, "the text is saved", 10)
-            own.kill()
-        own.start()
-        wait_until(lambda: only_turn().status == Turn.Status.INTERRUPTED, "the turn is interrupted", 15)
-        assert only_turn().answer.startswith("word word")
-        with open_page(own, person, service.row.name) as page:
-            page.say(type="watch", conversation=conversation, turn=1, offset=100_000)
-            assert page.hear_type("end")["status"] == "interrupted"
-    finally:
-        own.kill()
-
-
-def test_a_server_that_stops_in_order_records_what_it_was_writing(endless: EndlessEngine, server: Server) -> None:
-    own = Server()
-    own.start()
-    try:
-        service = deploy(own, endless.port)
-        with open_page(own, make_person("vera", service.row.workspace), service.row.name) as page:
-            page.ask("Until the end.")
-            page.hear_words(5)
-            assert own.process is not None
-            os.kill(own.process.pid, signal.SIGTERM)
-            own.process.wait(20)
-        turn = only_turn()
-        assert turn.status == Turn.Status.INTERRUPTED
-        assert turn.answer.count("word") >= 5
-        assert is_idle(endless)
-    finally:
-        own.kill()
 
 
 @pytest.mark.timeout(90)

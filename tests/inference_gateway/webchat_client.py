@@ -16,7 +16,8 @@ from websockets import Origin
 from websockets.sync.client import ClientConnection, connect
 
 from deployments.models import Membership, Role, Workspace
-from tests.inference_gateway.rig import Server
+from inference_gateway.models import Turn
+from tests.inference_gateway.rig import EndlessEngine, Server
 
 
 def make_person(name: str, workspace: Workspace | None, role: Role = Role.VIEWER) -> User:
@@ -87,3 +88,11 @@ def open_page(server: Server, person: User | None, service: str, origin: str | N
     address = f"ws://127.0.0.1:{server.port}/ws/chat/{service}"
     with connect(address, origin=Origin(origin or server.url), additional_headers={"Cookie": cookie}) as socket:
         yield Page(socket)
+
+
+def only_turn() -> Turn:
+    return Turn.objects.get()
+
+
+def is_idle(endless: EndlessEngine) -> bool:
+    return endless.active == 0

@@ -1,0 +1,235 @@
+"""What each request took: begun when an instance is asked, closed once, however it ended.
+
+Whoever counts (metrics, usage) listens; whoever answers (relay, engines, carrying) opens and closes. An account is
+closed before the last bytes of the answer go out: what a caller has whole is counted, whatever happens next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import partial
+from typing import Protocol
+
+from inference_gateway.chat import ChatError, ChatEvent, ChatRequest, Done, Reasoning, Text, ToolCalls, Usage
+from inference_gateway.directory import ServiceEntry
+from inference_gateway.engines.base import Engine
+from inference_gateway.placing import text_of
+from inference_gateway.principals import Principal
+
+logger = logging.getLogger(__name__)
+
+#: nginx's status for a caller who left before the answer was whole.
+CLIENT_CLOSED = 499
+#: A prompt's tokens where no engine has counted them: about this many characters each, in English.
+CHARACTERS_A_TOKEN = 4
+#: And so many for the frame of each message.
+TOKENS_A_MESSAGE = 4
+
+
+class Ending(StrEnum):
+    """``STOPPED``: the caller left or said stop. ``REFUSED``: no instance has begun."""
+
+    FINISHED = "finished"
+    STOPPED = "stopped"
+    FAILED = "failed"
+    REFUSED = "refused"
+
+
+#: Characters of a prompt, and its messages.
+Size = tuple[int, int]
+
+
+def size_of(request: ChatRequest) -> Size:
+    asked = request.messages or ({"content": request.prompt if isinstance(request.prompt, str) else ""},)
+    return sum(len(text_of(message.get("content"))) for message in asked), len(asked)
+
+
+@dataclass(slots=True)
+class Account:
+    """One request. Times are ``time.perf_counter``'s seconds, tokens are None until an engine has counted them.
+
+    ``operation`` is OpenTelemetry's ``gen_ai.operation.name`` (chat, text_completion) or the first segment of the
+    path that is carried. ``measure`` is asked only where no engine counts. ``pieces`` counts pieces of the answer:
+    engines send one a token. ``most_completion_tokens`` is what the caller allows, None where it says nothing.
+    """
+
+    service: ServiceEntry
+    principal: Principal
+    operation: str
+    request_id: str
+    is_stream: bool = False
+    measure: Callable[[], Size] | None = None
+    most_completion_tokens: int | None = None
+    began_at: float = field(default_factory=time.perf_counter)
+    first_token_at: float | None = None
+    ended_at: float = 0.0
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    pieces: int = 0
+    status: int = 200
+    error_code: str = ""
+    ending: Ending | None = None
+
+    def count(self, usage: Usage) -> None:
+        self.prompt_tokens, self.completion_tokens = usage.prompt_tokens, usage.completion_tokens
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether the tokens are an engine's own count."""
+        return self.prompt_tokens is not None
+
+    def estimate_prompt(self) -> int:
+        """Tokens of the prompt, by its length; 0 of what is only carried."""
+        if self.measure is None:
+            return 0
+        characters, messages = self.measure()
+        return characters // CHARACTERS_A_TOKEN + TOKENS_A_MESSAGE * messages + 1
+
+    def settle(self) -> tuple[int, int]:
+        """Tokens of prompt and answer: the engine's count, else by length and pieces. What never began used none."""
+        if self.prompt_tokens is not None:
+            return self.prompt_tokens, self.completion_tokens or 0
+        if self.ending is Ending.REFUSED or (self.status >= 400 and not self.pieces and self.status != CLIENT_CLOSED):
+            return 0, 0
+        return self.estimate_prompt(), self.pieces
+
+
+class Listener(Protocol):
+    """Is told of every account, in the event loop; it must be quick and raise nothing."""
+
+    def opened(self, account: Account) -> None: ...
+
+    def closed(self, account: Account) -> None: ...
+
+
+class LimitReachedError(ChatError):
+    """429, with what the answer's head says of the limit."""
+
+    def __init__(self, code: str, message: str, headers: Mapping[str, str]) -> None:
+        super().__init__(429, code, message)
+        self.headers = headers
+
+
+class Limiter(Protocol):
+    """Sets aside what a request may use of limits."""
+
+    async def reserve(self, account: Account) -> Mapping[str, str]:
+        """Headers for the answer. Raises LimitReachedError, and ChatError 503 where nobody can tell."""
+        ...
+
+
+class Accounts:
+    """One a process."""
+
+    def __init__(self) -> None:
+        self.listeners: list[Listener] = []
+        self.limits: Limiter | None = None
+
+    def open(self, account: Account) -> Account:
+        for listener in self.listeners:
+            listener.opened(account)
+        return account
+
+    async def reserve(self, account: Account, tell: Callable[[Mapping[str, str]], None]) -> None:
+        """Before an instance is asked. Whoever has no limit does not wait. ``tell`` takes headers for the answer.
+
+        Raises ChatError 429 and 503.
+        """
+        if not account.principal.limited or self.limits is None:
+            return
+        try:
+            tell(await self.limits.reserve(account))
+        except LimitReachedError as error:
+            tell(error.headers)
+            raise
+
+    def close(self, account: Account, ending: Ending, error: ChatError | None = None) -> None:
+        """The end; only the first counts."""
+        if account.ending is not None:
+            return
+        account.ending = ending
+        account.ended_at = time.perf_counter()
+        if error is not None:
+            account.status, account.error_code = error.status, error.code
+            error.is_accounted = True
+        elif ending is Ending.STOPPED:
+            account.status = CLIENT_CLOSED
+        for listener in self.listeners:
+            try:
+                listener.closed(account)
+            except Exception:  # an edge: whoever counts must not break an answer
+                logger.exception("request %s could not be counted", account.request_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Payer:
+    """For whom an engine is asked. ``on_headers`` takes what the answer's head is to say about limits."""
+
+    principal: Principal
+    operation: str
+    request_id: str
+    on_headers: Callable[[Mapping[str, str]], None] = lambda headers: None
+
+
+class AccountedEngine:
+    """An ``Engine`` whose questions each have an account."""
+
+    def __init__(self, engine: Engine, accounts: Accounts, service: ServiceEntry, payer: Payer) -> None:
+        self._engine = engine
+        self._accounts = accounts
+        self._service = service
+        self._payer = payer
+
+    async def generate(self, request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:
+        """See ``Engine``; and ChatError 429 and 503 of limits."""
+        accounts, account = self._accounts, self._open(request)
+        ending, failure = Ending.FAILED, None
+        has_begun = is_done = False
+        try:
+            await accounts.reserve(account, self._payer.on_headers)
+            async with contextlib.aclosing(self._engine.generate(request)) as events:
+                async for event in events:
+                    has_begun = True
+                    is_done |= isinstance(event, Done)
+                    note(account, event)
+                    yield event
+            ending = Ending.FINISHED
+        except ChatError as error:
+            failure = error
+            ending = Ending.FAILED if has_begun else Ending.REFUSED
+            raise
+        except (GeneratorExit, asyncio.CancelledError):
+            # As in a recorded turn: a choice that is done is an answer, even if the caller leaves before its usage.
+            ending = Ending.FINISHED if is_done else Ending.STOPPED
+            raise
+        finally:
+            accounts.close(account, ending, failure)
+
+    def _open(self, request: ChatRequest) -> Account:
+        return self._accounts.open(
+            Account(
+                service=self._service,
+                principal=self._payer.principal,
+                operation=self._payer.operation,
+                request_id=self._payer.request_id,
+                is_stream=True,
+                measure=partial(size_of, request),
+                most_completion_tokens=None if request.max_tokens is None else request.max_tokens * request.n,
+            )
+        )
+
+
+def note(account: Account, event: ChatEvent) -> None:
+    """What an event says of an account."""
+    if isinstance(event, Usage):
+        account.count(event)
+    elif isinstance(event, Text | Reasoning | ToolCalls):
+        if account.first_token_at is None:
+            account.first_token_at = time.perf_counter()
+        account.pieces += 1

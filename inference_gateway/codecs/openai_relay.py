@@ -1,0 +1,271 @@
+"""OpenAI's chat completions and completions as bytes that pass through: what a relay reads of them, and no more.
+
+A question is taken apart at its top level only, and put together again from the same bytes, so that gateway and
+engine agree on which of two fields of one name counts. Of an answer, whole server-sent events pass as they came; the
+one with the usage is looked at, and those that close a stream. Pure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from inference_gateway.chat import ROLES, Usage
+from inference_gateway.codecs.eas import MOST_TOKENS
+from inference_gateway.codecs.harm import REFUSED_FIELDS, TEMPLATE_FIELD
+from inference_gateway.placing import PREFIX_CHARACTERS, prefix_of
+
+#: An event that long is none; what there is of it goes on as it came, so that memory stays bounded.
+MOST_HELD_BYTES = 64 * 1024
+DONE = b"data: [DONE]"
+MOST_STOPS = 64
+
+Fields = dict[str, msgspec.Raw]
+_read_fields = msgspec.json.Decoder(Fields).decode
+_encode = msgspec.json.Encoder().encode
+
+Count = Annotated[int, msgspec.Meta(ge=1, le=MOST_TOKENS)]
+
+
+class _Part(msgspec.Struct):
+    type: Literal["text"]
+    text: str
+
+
+class _Message(msgspec.Struct):
+    role: str
+    content: str | list[_Part] | None = None
+    tool_calls: list[msgspec.Raw] | None = None
+    function_call: msgspec.Raw | None = None
+    tool_call_id: str | None = None
+
+    @property
+    def text(self) -> str:
+        if isinstance(self.content, list):
+            return "\n".join(part.text for part in self.content)
+        return self.content or ""
+
+
+class _Options(msgspec.Struct):
+    include_usage: bool = False
+
+
+class _Question(msgspec.Struct):
+    """The fields as nearly every caller sends them."""
+
+    messages: list[_Message] | None = None
+    prompt: str | None = None
+    model: str | None = None
+    stream: bool | None = None
+    stream_options: _Options | None = None
+    max_tokens: Count | None = None
+    max_completion_tokens: Count | None = None
+    temperature: Annotated[float, msgspec.Meta(ge=0, le=2)] | None = None
+    top_p: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
+    top_k: Annotated[int, msgspec.Meta(ge=-1, le=MOST_TOKENS)] | None = None
+    n: Annotated[int, msgspec.Meta(ge=1, le=128)] | None = None
+    stop: str | Annotated[list[str], msgspec.Meta(max_length=MOST_STOPS)] | None = None
+    tools: list[dict[str, msgspec.Raw]] | None = None
+    seed: int | None = None
+
+
+_read_question = msgspec.json.Decoder(_Question).decode
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One question for the relay. ``fields`` are its top level, each value as it came."""
+
+    fields: Fields
+    model: str
+    is_stream: bool
+    wants_usage: bool
+    max_tokens: int | None
+    choices: int
+    messages: list[_Message] | None = None
+    prompt: str | None = None
+
+    def measure(self) -> tuple[int, int]:
+        """Characters of the prompt, and messages."""
+        if self.messages is None:
+            return len(self.prompt or ""), 1
+        return sum(len(one.text) for one in self.messages), len(self.messages)
+
+    def find_prefix(self) -> str:
+        """How it begins, for who chooses an instance by that."""
+        if self.messages is None:
+            return (self.prompt or "")[:PREFIX_CHARACTERS]
+        return prefix_of({"role": message.role, "content": message.text} for message in self.messages)
+
+    def render(self, model: str | None) -> bytes:
+        """The body for the engine: asked for under ``model`` where that is given, and always for the usage."""
+        changed: dict[str, Any] = {}
+        if model is not None and model != self.model:
+            changed["model"] = model
+        if self.is_stream and not self.wants_usage:
+            given = self.fields.get("stream_options")
+            options = None if given is None else msgspec.json.decode(given)
+            changed["stream_options"] = {**(options or {}), "include_usage": True}
+        return _encode({**self.fields, **changed} if changed else self.fields)
+
+
+def read_question(body: bytes, *, is_chat: bool) -> Question | None:
+    """None for what is unusual or wrong: ``codecs.openai`` knows every form of it, and says what is wrong."""
+    try:
+        question = _read_question(body)
+        fields = _read_fields(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    if any(name in fields for name in (*REFUSED_FIELDS, TEMPLATE_FIELD)) or not (is_chat or question.prompt):
+        return None
+    if is_chat and not (question.messages and all(map(_is_usual, question.messages))):
+        return None
+    return Question(
+        fields=fields,
+        model=question.model or "default",
+        is_stream=bool(question.stream),
+        wants_usage=question.stream_options is not None and question.stream_options.include_usage,
+        max_tokens=question.max_completion_tokens or question.max_tokens,
+        choices=question.n or 1,
+        messages=question.messages,
+        prompt=question.prompt,
+    )
+
+
+def _is_usual(message: _Message) -> bool:
+    if message.role not in ROLES or message.role == "function" or message.function_call is not None:
+        return False
+    if message.role == "tool" and not message.tool_call_id:
+        return False
+    return message.content is not None or (message.role == "assistant" and bool(message.tool_calls))
+
+
+class _Counts(msgspec.Struct):
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+
+
+class _Counted(msgspec.Struct):
+    usage: _Counts | None = None
+
+
+_read_counted = msgspec.json.Decoder(_Counted).decode
+
+
+def find_usage(body: bytes) -> Usage | None:
+    """What an answer, or an event's data, counts; None where it counts nothing."""
+    try:
+        counts = _read_counted(body).usage
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    if counts is None:
+        return None
+    return Usage(counts.prompt_tokens or 0, counts.completion_tokens or 0, {})
+
+
+class _Chunk(msgspec.Struct):
+    choices: list[msgspec.Raw] | None = None
+    usage: _Counts | None = None
+    error: msgspec.Raw | None = None
+
+
+_read_chunk = msgspec.json.Decoder(_Chunk).decode
+
+
+class Stream:
+    """Server-sent events on their way through, cut anywhere: whole ones go on as they came.
+
+    ``usage`` is the last count seen. ``hides_usage`` leaves out the event that only counts, for a caller that did not
+    ask for it. Line ends are LF whatever the engine writes: some clients know no other (xinference-dify.md B6).
+    """
+
+    __slots__ = ("_before", "_held", "_hides_usage", "_is_long", "_last", "is_over", "pieces", "usage")
+
+    def __init__(self, *, hides_usage: bool) -> None:
+        self._hides_usage = hides_usage
+        self._held = b""
+        self._is_long = False
+        self._last = self._before = b""
+        self.is_over = False
+        #: Events so far: of an answer that was cut off, about its tokens.
+        self.pieces = 0
+        self.usage: Usage | None = None
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the answer came to its end: some engines leave out ``[DONE]`` and only finish their choices."""
+        return self.is_over or _has_finished(self._before + self._last)
+
+    @property
+    def has_rest(self) -> bool:
+        """Whether a part of an event waits for its end."""
+        return bool(self._held)
+
+    def feed(self, piece: bytes) -> bytes:
+        """The whole events that this piece completes, as bytes to send; often ``piece`` itself."""
+        if self._held:
+            piece, self._held = self._held + piece, b""
+        if b"\r" in piece:
+            if piece.endswith(b"\r"):
+                piece, self._held = piece[:-1], b"\r"
+            piece = piece.replace(b"\r\n", b"\n")
+        if not piece.endswith(b"\n\n"):
+            piece = self._hold_rest(piece)
+        if b'"usage":' in piece:
+            piece = self._look_at_usage(piece)
+        if piece:
+            self.pieces += piece.count(b"\n\n")
+            self._before, self._last = self._last, piece
+            if DONE in piece:
+                self.is_over = True
+        return piece
+
+    def end(self) -> bytes:
+        """What is left when the engine has closed: an event without the blank line behind it."""
+        rest, self._held = self._held, b""
+        if not rest.strip():
+            return b""
+        return self.feed(rest.rstrip() + b"\n\n")
+
+    def _hold_rest(self, piece: bytes) -> bytes:
+        cut = piece.rfind(b"\n\n") + 2
+        if self._is_long and cut < 2:
+            return piece
+        self._is_long = False
+        if cut < 2:
+            cut = 0
+        rest = piece[cut:]
+        if len(rest) > MOST_HELD_BYTES:
+            self._is_long = True
+            return piece
+        self._held = rest + self._held
+        return piece[:cut]
+
+    def _look_at_usage(self, piece: bytes) -> bytes:
+        """Read the count, and take out the events with nothing else where nobody asked for them."""
+        kept = []
+        is_changed = False
+        for event in piece.split(b"\n\n"):
+            if b'"usage":' in event and event.startswith(b"data:"):
+                try:
+                    chunk = _read_chunk(event[5:])
+                except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+                    chunk = _Chunk()
+                if chunk.usage is not None:
+                    self.usage = Usage(chunk.usage.prompt_tokens or 0, chunk.usage.completion_tokens or 0, {})
+                    if self._hides_usage and chunk.choices == []:
+                        is_changed = True
+                        continue
+            kept.append(event)
+        return b"\n\n".join(kept) if is_changed else piece
+
+
+def _has_finished(events: bytes) -> bool:
+    """Whether the last event that says so says that its choice is finished."""
+    for event in reversed(events.split(b"\n\n")):
+        _, found, rest = event.partition(b'"finish_reason":')
+        if found:
+            return not rest.lstrip().startswith(b"null")
+    return False

@@ -1,0 +1,297 @@
+"""OpenAI's questions on the short way: the engine's bytes are the caller's, less what must not pass.
+
+    body → top-level fields → instance → engine's bytes → whole events → caller
+
+Nothing is read of an answer but its count of tokens and its end. A question that needs more (a recorded conversation,
+a field in an unusual form, an instance behind an API server) takes the long way, over ``engines`` and ``codecs``.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from deployments.clusters.passage import DIRECT
+from inference_gateway.accounts import Account, Accounts, Ending
+from inference_gateway.calls import Call
+from inference_gateway.chat import ChatError
+from inference_gateway.codecs import JSON_TYPE, openai
+from inference_gateway.codecs.openai_relay import Question, Stream, find_usage
+from inference_gateway.directory import ServiceEntry
+from inference_gateway.engines.openai_http import MAX_ERROR_BYTES, broken, read_refusal, unreachable
+from inference_gateway.http import UNBUFFERED, run_watched, send_body
+from inference_gateway.routing import NOT_BEGUN, Lease, ModelNames, Router, took_too_long
+from inference_gateway.targets import Kind
+from inference_gateway.upstream import Answer, UnreachableError, Upstream, UpstreamError, render_request
+from inference_gateway.wire import Wire, find_wire
+
+logger = logging.getLogger(__name__)
+
+#: So much of an answer at once is waited for before it is sent.
+MOST_HELD_BYTES = 1024 * 1024
+EVENT_STREAM = b"text/event-stream"
+JSON_HEADER = (b"content-type", JSON_TYPE.encode("ascii"))
+STREAM_HEADERS = ((b"content-type", openai.STREAM_TYPE.encode("ascii")), *UNBUFFERED)
+
+
+class Relay:
+    """One for each process."""
+
+    def __init__(self, router: Router, models: ModelNames, upstream: Upstream, accounts: Accounts) -> None:
+        self._router = router
+        self._models = models
+        self._upstream = upstream
+        self._accounts = accounts
+
+    async def answer(self, call: Call, service: ServiceEntry, kind: Kind, question: Question) -> None:
+        """Answer one question. Raises ChatError while nothing was sent; the codes of ``OpenAiEngine.generate``,
+        ``Router.acquire``, and ``request_timeout``. A caller who leaves stops the engine.
+        """
+        tab = _Tab(self._accounts, open_account(self._accounts, call, service, question), question)
+        reply = _Reply(self, call, service, str(kind.value), question, tab)
+        try:
+            if tab.account.principal.limited:
+                await self._accounts.reserve(tab.account, call.tell)
+            await run_watched(reply.run(), call.scope, call.receive, service.traits.keepalive_seconds)
+        except TimeoutError:
+            await reply.fail(took_too_long(service))
+        except ChatError as error:
+            tab.close(Ending.REFUSED, error)
+            raise
+        finally:
+            # What has ended otherwise stays so: this is for a caller who left.
+            tab.close(Ending.STOPPED)
+
+    async def open(self, service: ServiceEntry, path: str, question: Question, request_id: str) -> tuple[Lease, Answer]:
+        """The head of an instance's answer; of another one's, once, where the first has not begun."""
+        passed_over: frozenset[str] = frozenset()
+        is_again = False
+        while True:
+            lease = await self._router.acquire(service.name, passed_over, service, question.find_prefix)
+            try:
+                answer = await self._ask(lease, path, question, request_id)
+                self._router.judge(lease)
+                return lease, answer
+            except ChatError as error:
+                self._router.judge(lease, error)
+                lease.release()
+                if is_again or error.code not in NOT_BEGUN:
+                    raise
+                is_again = True
+                passed_over = frozenset({lease.route.instance})
+            except BaseException:
+                lease.release()
+                raise
+
+    async def _ask(self, lease: Lease, path: str, question: Question, request_id: str) -> Answer:
+        model = await self._models.choose(lease.service, lease.route, DIRECT, question.model)
+        address = (lease.route.host, lease.route.port)
+        body = question.render(model)
+        try:
+            answer = await self._upstream.ask(
+                address, render_request(path, address, body, (("x-request-id", request_id),))
+            )
+        except UnreachableError as error:
+            raise unreachable() from error
+        except UpstreamError as error:
+            raise broken(str(error)) from error
+        if answer.status == 200:
+            return answer
+        try:
+            raise read_refusal(answer.status, await _read_error(answer))
+        finally:
+            answer.close()
+
+
+def open_account(accounts: Accounts, call: Call, service: ServiceEntry, question: Question) -> Account:
+    assert call.principal is not None
+    return accounts.open(
+        Account(
+            service=service,
+            principal=call.principal,
+            operation=call.target.operation,
+            request_id=call.request_id,
+            is_stream=question.is_stream,
+            measure=question.measure,
+            most_completion_tokens=None if question.max_tokens is None else question.max_tokens * question.choices,
+        )
+    )
+
+
+async def _read_error(answer: Answer) -> bytes:
+    body = b""
+    try:
+        while len(body) < MAX_ERROR_BYTES and (piece := await answer.read()):
+            body += piece
+    except UpstreamError:
+        pass  # the status alone says enough
+    return body
+
+
+class _Tab:
+    """The account of a question, and the stream that counts for it."""
+
+    def __init__(self, accounts: Accounts, account: Account, question: Question) -> None:
+        self._accounts = accounts
+        self.account = account
+        self.stream = Stream(hides_usage=not question.wants_usage)
+
+    def begin(self) -> None:
+        """The first bytes of the answer are here."""
+        self.account.first_token_at = time.perf_counter()
+
+    def count(self, body: bytes) -> None:
+        """A whole answer, or the end of a long one."""
+        if (usage := find_usage(body)) is not None:
+            self.account.count(usage)
+
+    def close(self, ending: Ending, error: ChatError | None = None) -> None:
+        account = self.account
+        if account.ending is None:
+            account.pieces = self.stream.pieces
+            if self.stream.usage is not None:
+                account.count(self.stream.usage)
+            self._accounts.close(account, ending, error)
+
+
+class _Reply:
+    """One question on its way. ``run`` answers it; where it returns early, the server drops the connection."""
+
+    def __init__(
+        self, relay: Relay, call: Call, service: ServiceEntry, path: str, question: Question, tab: _Tab
+    ) -> None:
+        self._relay = relay
+        self._call = call
+        self._service = service
+        self._path = path
+        self._question = question
+        self._tab = tab
+
+    async def run(self) -> None:
+        lease, answer = await self._relay.open(self._service, self._path, self._question, self._call.request_id)
+        try:
+            if not self._question.is_stream:
+                await self._pass_body(answer)
+                return
+            if not (answer.find(b"content-type") or b"").startswith(EVENT_STREAM):
+                raise UpstreamError("what it sent is no stream of events")
+            wire = find_wire(self._call.scope)
+            pouring = self._pass_stream(answer) if wire is None else _Pouring(self._call, wire, answer, self._tab).run()
+            await pouring
+        except UpstreamError as error:
+            await self.fail(broken(str(error)))
+        finally:
+            answer.close()
+            lease.release()
+
+    async def fail(self, error: ChatError) -> None:
+        """As an answer, or behind what was sent as an event."""
+        call = self._call
+        self._tab.close(Ending.FAILED if call.has_begun else Ending.REFUSED, error)
+        if not call.has_begun:
+            raise error
+        logger.warning("service %s: an answer broke off: %s", self._service.name, error.code)
+        if self._question.is_stream:
+            told = openai.encode_failure(error)
+            wire = find_wire(call.scope)
+            if wire is None:
+                await call.send({"type": "http.response.body", "body": told})
+            else:
+                wire.write(told, is_last=True)
+
+    async def _pass_body(self, answer: Answer) -> None:
+        """An answer at once. One of usual length is whole before anything of it is sent."""
+        call, body = self._call, b""
+        while piece := await answer.read():
+            body += piece
+            if answer.is_whole and not call.has_begun and (wire := find_wire(call.scope)) is not None:
+                body += await answer.read()
+                self._close(body)
+                wire.answer(200, call.dress(200, (JSON_HEADER,)), body)
+                return
+            if len(body) > MOST_HELD_BYTES:
+                if not call.has_begun:
+                    await call.answer({"type": "http.response.start", "status": 200, "headers": [JSON_HEADER]})
+                await call.send({"type": "http.response.body", "body": body, "more_body": True})
+                body = b""
+        self._close(body)
+        if call.has_begun:
+            await call.send({"type": "http.response.body", "body": body})
+        else:
+            await send_body(call.answer, 200, body, JSON_TYPE)
+
+    def _close(self, body: bytes) -> None:
+        """It is all here."""
+        self._tab.begin()
+        self._tab.count(body)
+        self._tab.close(Ending.FINISHED)
+
+    async def _pass_stream(self, answer: Answer) -> None:
+        """Over ASGI. The status goes out with the first event: until then an error is an answer of its own."""
+        call, stream = self._call, self._tab.stream
+        is_over = False
+        while not is_over:
+            piece = await answer.read()
+            is_over = not piece or answer.is_whole
+            out = stream.feed(piece) if piece else b""
+            if is_over:
+                out += end_of(stream)
+                self._tab.close(Ending.FINISHED)
+            if not call.has_begun and (out or is_over):
+                self._tab.begin()
+                await call.answer({"type": "http.response.start", "status": 200, "headers": list(STREAM_HEADERS)})
+            if out or is_over:
+                await call.send({"type": "http.response.body", "body": out, "more_body": not is_over})
+
+
+class _Pouring:
+    """A stream from the engine's connection to the caller's, piece by piece without a turn of the event loop between.
+
+    Who does not read makes the engine wait.
+    """
+
+    def __init__(self, call: Call, wire: Wire, answer: Answer, tab: _Tab) -> None:
+        self._call = call
+        self._wire = wire
+        self._answer = answer
+        self._tab = tab
+        self._stream = tab.stream
+        self._is_over = False
+
+    async def run(self) -> None:
+        self._wire.on_room = self._answer.resume
+        try:
+            await self._answer.pour(self._take)
+            if not self._is_over:
+                self._send(end_of(self._stream), is_last=True)
+        finally:
+            self._wire.on_room = None
+
+    def _take(self, piece: bytes) -> None:
+        out = self._stream.feed(piece)
+        self._is_over = self._answer.is_whole and self._stream.is_over and not self._stream.has_rest
+        if out or self._is_over:
+            self._send(out, is_last=self._is_over)
+        if self._wire.is_full:
+            self._answer.pause()
+
+    def _send(self, data: bytes, *, is_last: bool) -> None:
+        if is_last:
+            self._tab.close(Ending.FINISHED)
+        if self._call.has_begun:
+            self._wire.write(data, is_last=is_last)
+            return
+        self._tab.begin()
+        if is_last:
+            headers = self._call.dress(200, STREAM_HEADERS)
+            self._wire.answer(200, headers, data)
+        else:
+            self._wire.begin(200, self._call.dress(200, STREAM_HEADERS), data)
+
+
+def end_of(stream: Stream) -> bytes:
+    """What is left to tell once the engine has closed. Raises UpstreamError where the answer is not whole."""
+    rest = stream.end()
+    if not stream.is_complete:
+        raise UpstreamError("it closed the connection")
+    return rest

@@ -1,0 +1,369 @@
+"""HTTP/1.1 to engines on the way of every request: one question, one answer, the connection kept for the next.
+
+Only what the way to an instance needs: plain HTTP to an address out of the directory, no redirects, no cookies, no
+decompression, no proxies. What goes another way (an API server's proxy, TLS) is ``engines.openai_http``'s. It is
+there for its price: 2.4 times less processor time a request than aiohttp's client takes (gateway.md §2.1).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import cast
+
+import httptools
+
+from deployments.addresses import render_host
+
+CONNECT_SECONDS = 5.0
+#: Less than uvicorn's engines (vLLM among them) keep an idle connection, 5 s: else they drop it under a request.
+IDLE_SECONDS = 4.0
+SWEEP_SECONDS = 2.0
+#: What lies here unread before the engine is made to wait, so that a slow caller costs no memory.
+MOST_UNREAD_BYTES = 64 * 1024
+MOST_HEADER_BYTES = 64 * 1024
+
+Headers = list[tuple[bytes, bytes]]
+Address = tuple[str, int]
+
+
+class UpstreamError(Exception):
+    """The answer did not come whole. The message says what happened, in words that follow a colon."""
+
+
+class UnreachableError(UpstreamError):
+    """Nobody has got the question."""
+
+
+class Upstream:
+    """The connections of one process. Make it, use it and close it in one event loop."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._idle: dict[Address, deque[_Connection]] = {}
+        self._all: set[_Connection] = set()
+        self._sweep: asyncio.TimerHandle | None = None
+
+    async def ask(self, address: Address, request: bytes) -> Answer:
+        """Send ``render_request``'s bytes and wait for the answer's head. Whoever gets an answer closes it.
+
+        A kept connection may have been dropped at the other end a moment ago. If it was lost before a byte came back,
+        the request goes once more, on a fresh one (RFC 9112 §9.3.1). Raises UnreachableError and UpstreamError.
+        """
+        connection = self._take(address)
+        if connection is not None:
+            try:
+                return await connection.ask(request)
+            except _StaleError:
+                pass
+        connection = await self._connect(address)
+        return await connection.ask(request)
+
+    def close(self) -> None:
+        """Drop every connection, those with an answer under way among them."""
+        if self._sweep is not None:
+            self._sweep.cancel()
+        for connection in tuple(self._all):
+            connection.abort()
+
+    def _take(self, address: Address) -> _Connection | None:
+        idle = self._idle.get(address)
+        oldest = self._loop.time() - IDLE_SECONDS
+        while idle:
+            connection = idle.pop()  # the one used last is the least likely to have been dropped
+            if connection.is_usable and connection.idle_since > oldest:
+                return connection
+            connection.abort()
+        return None
+
+    async def _connect(self, address: Address) -> _Connection:
+        host, port = address
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                _, connection = await self._loop.create_connection(lambda: _Connection(self, address), host, port)
+        except (OSError, TimeoutError) as error:
+            raise UnreachableError(str(error) or "it does not answer") from error
+        return connection
+
+    def _keep(self, connection: _Connection) -> None:
+        connection.idle_since = self._loop.time()
+        self._idle.setdefault(connection.address, deque()).append(connection)
+        if self._sweep is None:
+            self._sweep = self._loop.call_later(SWEEP_SECONDS, self._drop_old)
+
+    def _drop_old(self) -> None:
+        self._sweep = None
+        oldest = self._loop.time() - IDLE_SECONDS
+        for address, idle in tuple(self._idle.items()):
+            while idle and (not idle[0].is_usable or idle[0].idle_since <= oldest):
+                idle.popleft().abort()
+            if not idle:
+                del self._idle[address]
+        if self._idle:
+            self._sweep = self._loop.call_later(SWEEP_SECONDS, self._drop_old)
+
+
+class Answer:
+    """One answer: its head, and its body as it comes."""
+
+    __slots__ = ("_connection", "headers", "status")
+
+    def __init__(self, connection: _Connection, status: int, headers: Headers) -> None:
+        self._connection: _Connection | None = connection
+        self.status = status
+        self.headers = headers
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing more comes: the next ``read`` gives what is left, and the one after it nothing."""
+        return self._connection is None or self._connection.is_complete
+
+    def find(self, name: bytes) -> bytes | None:
+        """The value of the first header of that lower-case name."""
+        return next((value for key, value in self.headers if key == name), None)
+
+    async def read(self) -> bytes:
+        """What has come since the last time, as soon as there is something; empty at the end.
+
+        Raises UpstreamError where the answer breaks off.
+        """
+        return b"" if self._connection is None else await self._connection.read()
+
+    def pour(self, sink: Callable[[bytes], None]) -> asyncio.Future[None]:
+        """From now on give to ``sink`` what comes, at once and in the order it came; the future is done at the end.
+
+        ``sink`` is called from the event loop and must not fail. The future has an UpstreamError where the answer
+        breaks off.
+        """
+        connection = self._connection
+        assert connection is not None
+        return connection.pour(sink)
+
+    def pause(self) -> None:
+        """Take no more of it for now: the engine waits."""
+        if self._connection is not None:
+            self._connection.pause()
+
+    def resume(self) -> None:
+        """Go on after ``pause``. Twice is fine."""
+        if self._connection is not None:
+            self._connection.resume()
+
+    def close(self) -> None:
+        """Done with it. A connection whose answer was read to its end is kept; any other is dropped, which is what
+        stops the engine. Twice is fine.
+        """
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.release()
+
+
+class _StaleError(Exception):
+    """A kept connection was lost before a byte of the answer came."""
+
+
+class _SurplusError(Exception):
+    """Ends the parser's work: what comes is more than an answer."""
+
+
+class _Connection(asyncio.Protocol):
+    """One connection, with at most one answer under way."""
+
+    def __init__(self, pool: Upstream, address: Address) -> None:
+        self.address = address
+        self.idle_since = 0.0
+        self.is_complete = False
+        self._pool = pool
+        self._loop = pool._loop
+        self._parser = httptools.HttpResponseParser(self)
+        self._transport: asyncio.Transport | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._sink: Callable[[bytes], None] | None = None
+        self._poured: asyncio.Future[None] | None = None
+        self._pieces: list[bytes] = []
+        self._unread = 0
+        self._is_paused = False
+        self._headers: Headers = []
+        self._header_bytes = 0
+        self._status = 0
+        self._has_length = False
+        self._may_keep = False
+        self._is_busy = False
+        self._has_bytes = False
+        self._is_kept = False
+        self._lost: str | None = None
+
+    @property
+    def is_usable(self) -> bool:
+        return self._transport is not None and not self._transport.is_closing() and self._lost is None
+
+    async def ask(self, request: bytes) -> Answer:
+        """Send it and wait for the head."""
+        assert self._transport is not None
+        self._status, self._headers, self._header_bytes = 0, [], 0
+        self.is_complete = self._has_bytes = self._has_length = False
+        self._is_busy = True
+        self._transport.write(request)
+        try:
+            while not self._status:
+                if self._lost is not None:
+                    if self._is_kept and not self._has_bytes:
+                        raise _StaleError
+                    raise UpstreamError(self._lost)
+                await self._wait()
+        except BaseException:
+            self.abort()
+            raise
+        return Answer(self, self._status, self._headers)
+
+    async def read(self) -> bytes:
+        while True:
+            if self._pieces:
+                data = self._take()
+                self.resume()
+                return data
+            if self.is_complete:
+                return b""
+            if self._lost is not None:
+                raise UpstreamError(self._lost)
+            await self._wait()
+
+    def pour(self, sink: Callable[[bytes], None]) -> asyncio.Future[None]:
+        self._sink = sink
+        self._poured = self._loop.create_future()
+        self.resume()  # much may have come with the head; the sink pauses again where it must
+        self._spill()
+        return self._poured
+
+    def pause(self) -> None:
+        if not self._is_paused and not self.is_complete and self.is_usable:
+            self._is_paused = True
+            cast(asyncio.Transport, self._transport).pause_reading()
+
+    def resume(self) -> None:
+        if self._is_paused:
+            self._is_paused = False
+            if self.is_usable:
+                cast(asyncio.Transport, self._transport).resume_reading()
+
+    def release(self) -> None:
+        self._sink = self._poured = None
+        if self.is_complete and not self._pieces and self.is_usable and self._may_keep:
+            self._is_busy = False
+            self._is_kept = True
+            self._pool._keep(self)
+        else:
+            self.abort()
+
+    def abort(self) -> None:
+        self._lost = self._lost or "the connection was dropped"
+        self._pieces.clear()
+        if self._transport is not None:
+            self._transport.abort()
+
+    async def _wait(self) -> None:
+        self._waiter = self._loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _take(self) -> bytes:
+        data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+        self._pieces.clear()
+        self._unread = 0
+        return data
+
+    def _spill(self) -> None:
+        """Give the sink what is here, and say when there is no more."""
+        sink, poured = self._sink, self._poured
+        if sink is None or poured is None or poured.done():
+            return
+        if self._pieces:
+            sink(self._take())
+        if self.is_complete:
+            poured.set_result(None)
+        elif self._lost is not None:
+            poured.set_exception(UpstreamError(self._lost))
+
+    def _wake(self) -> None:
+        if self._sink is not None:
+            self._spill()
+        elif self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _fail(self, what: str) -> None:
+        self._lost = self._lost or what
+        if self._transport is not None:
+            self._transport.abort()
+        self._wake()
+
+    # asyncio's side
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._pool._all.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        if not self._is_busy:
+            self._fail("it spoke without being asked")
+            return
+        self._has_bytes = True
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            self._fail("what it sent is no HTTP")
+            return
+        self._wake()
+        if self._unread > MOST_UNREAD_BYTES:
+            self.pause()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._pool._all.discard(self)
+        if exc is None and self._status and not self._has_length and not self.is_complete and self._lost is None:
+            self.is_complete = True  # an answer without a length ends with its connection
+        self._lost = self._lost or "the connection to it was lost"
+        self._wake()
+
+    # The parser's side
+
+    def on_message_begin(self) -> None:
+        if self.is_complete:  # a second answer to one question: it is not read
+            raise _SurplusError
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._header_bytes += len(name) + len(value)
+        if self._header_bytes > MOST_HEADER_BYTES:
+            raise _SurplusError
+        name = name.lower()
+        self._has_length = self._has_length or name in (b"content-length", b"transfer-encoding")
+        self._headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        status = self._parser.get_status_code()
+        if status >= 200:
+            self._status = status
+            self._may_keep = self._parser.should_keep_alive()
+        else:  # 100 and its like come before the answer
+            self._headers, self._header_bytes, self._has_length = [], 0, False
+
+    def on_body(self, body: bytes) -> None:
+        self._pieces.append(body)
+        self._unread += len(body)
+
+    def on_message_complete(self) -> None:
+        self.is_complete = self._status != 0
+
+
+def render_request(
+    path: str, address: Address, body: bytes, headers: Iterable[tuple[str, str]] = (), method: str = "POST"
+) -> bytes:
+    """A request with a JSON body, as bytes. Headers and path must be free of line breaks: none is a caller's."""
+    host, port = address
+    more = "".join([f"{name}: {value}\r\n" for name, value in headers])
+    head = (
+        f"{method} {path} HTTP/1.1\r\nhost: {render_host(host)}:{port}\r\ncontent-type: application/json\r\n"
+        f"content-length: {len(body)}\r\n{more}\r\n"
+    )
+    return head.encode("latin-1") + body

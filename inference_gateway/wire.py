@@ -1,0 +1,45 @@
+"""The caller's connection below ASGI: what our own server offers beside ``send`` and ``receive``.
+
+An answer that only passes through costs a message, a coroutine and checks of headers that we wrote ourselves for each
+piece; here it costs one write. ``server_protocols`` puts a ``Wire`` among the extensions of a request's scope. Who
+begins an answer on it ends it there; ASGI's ``send`` is then not used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, MutableMapping
+from typing import Any, Protocol
+
+#: The key among the scope's extensions.
+WIRE = "slipway.wire"
+
+Headers = Iterable[tuple[bytes, bytes]]
+
+
+class Wire(Protocol):
+    """One request's connection."""
+
+    #: Called when the connection can take more again.
+    on_room: Callable[[], object] | None
+
+    @property
+    def is_full(self) -> bool:
+        """Whether more waits to be sent than ought to: who writes stops until ``on_room``."""
+
+    def listen(self, listener: Callable[[], object] | None) -> None:
+        """Call it when the caller leaves; at once where that has happened."""
+
+    def answer(self, status: int, headers: Headers, body: bytes) -> None:
+        """A whole answer at once. ``headers`` hold neither its length nor line breaks."""
+
+    def begin(self, status: int, headers: Headers, data: bytes) -> None:
+        """The head of an answer whose length is not known, and its first piece."""
+
+    def write(self, data: bytes, *, is_last: bool = False) -> None:
+        """The next piece of an answer begun."""
+
+
+def find_wire(scope: MutableMapping[str, Any]) -> Wire | None:
+    """The request's wire, where the server is ours."""
+    wire: Wire | None = scope.get("extensions", {}).get(WIRE)
+    return wire
