@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
 
@@ -22,6 +23,7 @@ pages = get_asgi_application()
 
 # Below the line that loads the apps: these need their models.
 from console.live import LiveConsumer  # noqa: E402
+from deployments.request_ids import request_id  # noqa: E402
 from inference_gateway.gateway import Gateway  # noqa: E402
 from inference_gateway.targets import owns  # noqa: E402
 from inference_gateway.webchat.chat import WebChat  # noqa: E402
@@ -79,4 +81,5 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
     elif scope["type"] == "http":
         await pages(scope, receive, send)
     else:
+        request_id.set(secrets.token_hex(4))
         await sockets(scope, receive, send)

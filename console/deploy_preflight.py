@@ -63,6 +63,7 @@ def preflight_context(
         "changed_manifests": sum(one.act != "keep" for one in manifests),
         "may_check_access": found.needs_access,
         "names_end_later": any(NO_UID[-12:] in one.name for one in manifests),
+        "has_no_place": any((one.key, one.state) == ("capacity", "fails") for one in checks),
         "waits": any(one.state == "waits" for one in found.checks),
     }
 

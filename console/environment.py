@@ -1,9 +1,9 @@
 """Slipway's settings, read once from environment variables.
 
-``Environment.parse`` is a function of the mapping it is given (and of whether a program that it names is there): it
-opens nothing and changes nothing. Every process of
-Slipway (supervisor, server, worker, beat, management commands) reads its settings here, so a wrong value is found
-before anything starts. ``SETTINGS`` is also where the table in ``docs/settings.md`` comes from.
+``Environment.parse`` is a function of the mapping it is given, and of the files that it names: it asks nobody and
+changes nothing. Every process of Slipway (supervisor, server, worker, beat, management commands) reads its settings
+here, so a wrong value is found before anything starts. ``SETTINGS`` is also where the table in ``docs/settings.md``
+comes from.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
-from console.kubernetes_environment import KUBERNETES_SETTINGS, kubernetes_settings
+from console.kubernetes_environment import KUBERNETES_SETTINGS, connection_problem, kubernetes_settings
 from console.setting_values import (
     Setting,
     Wrong,
@@ -31,8 +31,10 @@ from console.setting_values import (
     parse_host,
     parse_instance_types,
     parse_local_commands,
+    parse_metrics_token,
     parse_path,
     parse_port,
+    parse_processes,
     parse_public_url,
     parse_python,
     parse_redis_url,
@@ -77,6 +79,12 @@ SETTINGS: tuple[Setting, ...] = (
         "Address the server listens on. Anything but a loopback address lets other machines in, "
         "and then only the catalog's recipes run unless `SLIPWAY_LOCAL_COMMANDS=any`.",
         parse_host,
+    ),
+    Setting(
+        "SLIPWAY_SERVER_PROCESSES",
+        "1",
+        "Server processes that share the port: one keeps one core busy at most (docs/production.md).",
+        parse_processes,
     ),
     Setting(
         "SLIPWAY_DATA_DIR",
@@ -150,6 +158,20 @@ SETTINGS: tuple[Setting, ...] = (
         parse_switch,
     ),
     Setting(
+        "SLIPWAY_METRICS_TOKEN",
+        "none",
+        "Token with which Prometheus reads `/metrics`, at least 16 characters. Administrators read it without "
+        "(docs/observability.md).",
+        parse_metrics_token,
+        is_secret=True,
+    ),
+    Setting(
+        "SLIPWAY_ACCESS_LOG",
+        "off",
+        "`on` writes a line of JSON for each request to a service (docs/observability.md).",
+        parse_switch,
+    ),
+    Setting(
         "SLIPWAY_TRANSFORMERS_PYTHON",
         "Slipway's own",
         "A Python of Slipway's version that has `torch` and `transformers`: what serves Hugging Face folders on the "
@@ -195,16 +217,19 @@ class Environment:
     port: int
     host: str
     data_dir: Path
+    server_processes: int
     cluster: str
     kubernetes: KubernetesSettings
     region: str
     public_url: str | None
     local_commands: str  # "recipes" | "any"
     hmac_sha1: bool  # REST takes that signature
+    access_log: bool
     instance_types: str  # a file, or ""
     boot_at: datetime | None
     admin_password: str | None = field(repr=False)
     secret_key: str | None = field(repr=False)
+    metrics_token: str | None = field(repr=False)
     database_url: str = field(repr=False)
     redis_url: str = field(repr=False)
     #: No REDIS_URL was given: the supervisor starts a Valkey on ``valkey_socket``.
@@ -224,8 +249,9 @@ class Environment:
             except Wrong as wrong:
                 shown = setting.name if setting.is_secret else f"{setting.name}={text[:80]!r}"
                 problems.append(f"{shown} {wrong}")
-        if problems:
-            raise EnvironmentError_(problems)
+        unreachable = connection_problem(values, variables)
+        if problems or unreachable:
+            raise EnvironmentError_([*problems, *filter(None, [unreachable])])
         host: str = values.get("SLIPWAY_HOST", "127.0.0.1")
         data_dir: Path = values.get("SLIPWAY_DATA_DIR", REPOSITORY / "var")
         database: str = values.get("DATABASE_URL", f"sqlite:///{quote(str(data_dir / 'db.sqlite3'))}")
@@ -234,16 +260,19 @@ class Environment:
             port=values.get("SLIPWAY_PORT", 8000),
             host=host,
             data_dir=data_dir,
+            server_processes=values.get("SLIPWAY_SERVER_PROCESSES", 1),
             cluster=values.get("SLIPWAY_CLUSTER", "local"),
             kubernetes=kubernetes_settings(values, variables),
             region=values.get("SLIPWAY_REGION", "local"),
             public_url=values.get("SLIPWAY_PUBLIC_URL"),
             local_commands=values.get("SLIPWAY_LOCAL_COMMANDS", "any" if _is_loopback(host) else "recipes"),
             hmac_sha1=values.get("SLIPWAY_HMAC_SHA1", True),
+            access_log=values.get("SLIPWAY_ACCESS_LOG", False),
             instance_types=values.get("SLIPWAY_INSTANCE_TYPES", ""),
             boot_at=values.get("SLIPWAY_BOOT_AT"),
             admin_password=values.get("SLIPWAY_ADMIN_PASSWORD"),
             secret_key=values.get("SLIPWAY_SECRET_KEY"),
+            metrics_token=values.get("SLIPWAY_METRICS_TOKEN"),
             database_url=database,
             redis_url=redis or f"unix://{quote(str(_valkey_socket(data_dir)))}",
             has_embedded_valkey=redis is None,

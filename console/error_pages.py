@@ -72,8 +72,7 @@ class MethodNotAllowedMiddleware:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    request_id = getattr(request, "id", "")
-    logger.error("request %s: %s %s failed", request_id, request.method, request.path)
+    logger.error("%s %s failed", request.method, request.path)
     if isinstance(sys.exception(), OperationalError | InterfaceError):
         answer = _answer(request, 503, "DatabaseUnavailable", gettext("Unavailable"), gettext(DATABASE_DOWN))
         answer["Retry-After"] = "5"

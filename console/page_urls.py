@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import path
 
 from console.views import (
+    api_keys,
     audit,
     bulk,
     chat,
@@ -19,8 +20,10 @@ from console.views import (
     invocation,
     keys,
     language,
+    limits,
     logs,
     members,
+    monitoring,
     notices,
     palette,
     people,
@@ -31,6 +34,7 @@ from console.views import (
     services,
     settings,
     sign_in,
+    usage,
     workspaces,
 )
 
@@ -52,6 +56,8 @@ urlpatterns = [
     path("settings/shortcuts", settings.shortcuts, name="settings-shortcuts"),
     path("settings/appearance", settings.appearance, name="settings-appearance"),
     path("settings/audit", audit.audit, name="settings-audit"),
+    path("usage", usage.usage_page, name="usage"),
+    path("usage.csv", usage.usage_csv, name="usage-csv"),
     path("workspaces", workspaces.workspaces, name="workspaces"),
     path("workspaces/new", workspaces.create, name="workspace-create"),
     path("workspaces-menu", workspaces.menu, name="workspace-menu"),
@@ -59,6 +65,8 @@ urlpatterns = [
     path("workspaces/<str:slug>/members", members.members_page, name="members"),
     path("workspaces/<str:slug>/rename", workspaces.rename, name="workspace-rename"),
     path("workspaces/<str:slug>/delete", workspaces.delete, name="workspace-delete"),
+    path("workspaces/<str:slug>/limits", limits.workspace_limits, name="workspace-limits"),
+    path("workspaces/<str:slug>/members/<int:user_id>/limits", limits.member_limits, name="member-limits"),
     path("workspaces/<str:slug>/invite", members.invite, name="member-invite"),
     path("workspaces/<str:slug>/members/<int:user_id>/role", members.change_role, name="member-role"),
     path("workspaces/<str:slug>/members/<int:user_id>/remove", members.remove, name="member-remove"),
@@ -74,6 +82,9 @@ urlpatterns = [
     path("clusters/<str:cluster_id>", clusters.cluster, name="cluster"),
     path("keys", keys.keys, name="keys"),
     path("keys/new", keys.create, name="key-create"),
+    path("keys/api-keys/new", api_keys.create, name="api-key-create"),
+    path("keys/api-keys/<int:key_id>", api_keys.edit, name="api-key"),
+    path("keys/api-keys/<int:key_id>/revoke", api_keys.revoke, name="api-key-revoke"),
     path("keys/created", keys.created, name="key-created"),
     path("keys/tokens/<int:token_id>/revoke", keys.revoke_token, name="token-revoke"),
     path("keys/access-keys/<str:key_id>/revoke", keys.revoke_key, name="access-key-revoke"),
@@ -84,6 +95,7 @@ urlpatterns = [
     path("deploy/document-schema", deploy_custom.schema, name="document-schema"),
     path("services/<str:name>/edit", deploy_edit.edit, name="service-edit"),
     path("services/<str:name>", service_pages.overview, name="service"),
+    path("services/<str:name>/monitoring", monitoring.monitoring, name="service-monitoring"),
     path("services/<str:name>/events", service_pages.events, name="service-events"),
     path("services/<str:name>/events/raw", service_pages.events_raw, name="service-events-raw"),
     path("services/<str:name>/events/cluster", service_pages.events_of_cluster, name="service-events-cluster"),

@@ -78,6 +78,7 @@ def pages_of(*, may_deploy: bool) -> Iterator[Entry]:
         yield Entry(_("Custom Deployment"), "/deploy/custom", "sliders-horizontal", _("Page"))
     yield Entry(_("Clusters"), "/clusters", "server", _("Page"))
     yield Entry(_("Keys"), "/keys", "key-round", _("Page"))
+    yield Entry(_("Usage"), "/usage", "chart-column", _("Page"))
     yield Entry(_("Workspaces and members"), "/workspaces", "users", _("Page"))
     yield Entry(_("Settings: profile"), "/settings/profile", "user", _("Page"))
     yield Entry(_("Settings: password and sessions"), "/settings/security", "shield", _("Page"))

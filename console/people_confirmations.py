@@ -7,7 +7,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from console.confirmations import Confirmation
-from deployments.models import AccessKey, Membership, PersonalToken, Role, Workspace
+from deployments.models import AccessKey, ApiKey, Membership, PersonalToken, Role, Workspace
 from deployments.words import number
 from inference_gateway.models import Conversation
 
@@ -89,11 +89,12 @@ def confirm_deactivate(person: User) -> Confirmation:
     name = {"name": person.get_username()}
     tokens = PersonalToken.objects.filter(user=person).count()
     keys = AccessKey.objects.filter(user=person, revoked_at=None).count()
+    api_keys = ApiKey.objects.filter(user=person, revoked_at=None).count()
     sentences = [
         _("%(name)s is signed out everywhere at once and cannot sign in. Their services and conversations stay.")
         % name,
-        _("Personal tokens that end for good: %(tokens)s. Access keys: %(keys)s.")
-        % {"tokens": number(tokens), "keys": number(keys)},
+        _("Personal tokens that end for good: %(tokens)s. Access keys: %(keys)s. API keys: %(api_keys)s.")
+        % {"tokens": number(tokens), "keys": number(keys), "api_keys": number(api_keys)},
     ]
     alone = [one.name for one in owned_alone(person)]
     if alone:

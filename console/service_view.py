@@ -30,7 +30,7 @@ class Tab:
 def tabs_of(service: Service, *, changeable: bool) -> list[Tab]:
     """The tabs that work; logs are for those who may change the service."""
     base = f"/services/{service.name}"
-    tabs = [Tab("overview", _("Overview"), base)]
+    tabs = [Tab("overview", _("Overview"), base), Tab("monitoring", _("Monitoring"), f"{base}/monitoring")]
     if changeable:
         tabs.append(Tab("logs", _("Logs"), f"{base}/logs"))
     tabs += [Tab("events", _("Events"), f"{base}/events"), Tab("versions", _("Versions"), f"{base}/versions")]

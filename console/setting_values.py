@@ -8,12 +8,12 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from deployments.clusters.kubernetes.settings import Toleration
-from deployments.instance_types import InstanceTypesInvalid, read_instance_types
 
 
 class Wrong(Exception):
@@ -41,6 +41,12 @@ def parse_port(value: str) -> int:
 def parse_count(value: str) -> int:
     if not re.fullmatch(r"[0-9]{1,5}", value):
         raise Wrong("is not a number. Use a whole number from 0 to 99999.")
+    return int(value)
+
+
+def parse_processes(value: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,3}", value) or not 1 <= int(value) <= 64:
+        raise Wrong("is not a number of processes. Use a whole number from 1 to 64.")
     return int(value)
 
 
@@ -202,6 +208,10 @@ def parse_instance_types(value: str) -> str:
     path = str(parse_path(value))
     if not os.path.isfile(path):
         raise Wrong("is no file. Use a YAML file that is written as deployments/instance_types.yaml is.")
+    if find_spec("yaml") is None:  # bootstrap.py, before anything is installed; read again when Slipway starts
+        return path
+    from deployments.instance_types import InstanceTypesInvalid, read_instance_types  # needs PyYAML, see above
+
     try:
         read_instance_types(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as problem:
@@ -227,6 +237,12 @@ def parse_public_url(value: str) -> str:
 def parse_local_commands(value: str) -> str:
     if value not in ("recipes", "any"):
         raise Wrong("is unknown. Use recipes (only the catalog's own commands run) or any.")
+    return value
+
+
+def parse_metrics_token(value: str) -> str:
+    if len(value) < 16 or not value.isascii() or not value.isprintable() or " " in value:
+        raise Wrong("is too short, or no token. Use at least 16 random letters and digits.")
     return value
 
 

@@ -30,6 +30,8 @@ SLIPWAY_PUBLIC_URL: str | None = SLIPWAY.public_url
 SLIPWAY_ADDRESS: str = SLIPWAY.address
 SLIPWAY_LOCAL_COMMANDS: str = SLIPWAY.local_commands
 SLIPWAY_HMAC_SHA1: bool = SLIPWAY.hmac_sha1
+SLIPWAY_ACCESS_LOG: bool = SLIPWAY.access_log
+SLIPWAY_METRICS_TOKEN: str | None = SLIPWAY.metrics_token
 SLIPWAY_REDIS_URL: str = SLIPWAY.redis_url
 SLIPWAY_BOOT_AT = SLIPWAY.boot_at
 SLIPWAY_VERSION = "0.1.0"
@@ -115,7 +117,11 @@ CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
         "LOCATION": SLIPWAY.redis_url,
-        "OPTIONS": {"socket_timeout": 5, "socket_connect_timeout": 2},
+        "OPTIONS": {
+            "socket_timeout": 5,
+            "socket_connect_timeout": 2,
+            "pool_class": "console.cache_pool.SharedPool",
+        },
     }
 }
 CHANNEL_LAYERS = {
@@ -151,12 +157,21 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 2, "interval_start": 0, "interval_step": 0.2, "interval_max": 0.5}
 # The others have 0, which comes first: a thousand services that move at once must not keep the sweep waiting until it
 # has expired.
-CELERY_TASK_ROUTES = {"deployments.tasks.reconcile_service": {"priority": 9}}
+CELERY_TASK_ROUTES = {
+    "deployments.tasks.reconcile_service": {"priority": 9},
+    "deployments.tasks.look_where_asked": {"priority": 9},
+}
 CELERY_BEAT_SCHEDULE = {
     "sweep": {"task": "deployments.tasks.sweep", "schedule": 2.0, "options": {"expires": 2.0}},
     "tidy": {"task": "deployments.tasks.tidy", "schedule": 30.0, "options": {"expires": 30.0}},
     "prune": {"task": "deployments.tasks.prune", "schedule": 300.0, "options": {"expires": 300.0}},
     "tidy-chats": {"task": "inference_gateway.tasks.tidy", "schedule": 300.0, "options": {"expires": 300.0}},
+    "scrape-engines": {
+        "task": "inference_gateway.tasks.scrape_engines",
+        "schedule": 15.0,
+        "options": {"expires": 15.0},
+    },
+    "fold-samples": {"task": "inference_gateway.tasks.fold_samples", "schedule": 60.0, "options": {"expires": 60.0}},
 }
 
 AUTH_PASSWORD_VALIDATORS = [
@@ -253,9 +268,12 @@ SPECTACULAR_SETTINGS = {
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"()": "console.log_lines.LineFormatter"}},
+    "formatters": {"line": {"()": "console.log_lines.LineFormatter"}, "bare": {"format": "%(message)s"}},
     "filters": {"not_ready": {"()": "console.log_lines.NotReadyFilter"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["not_ready"]}},
+    "handlers": {
+        "stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["not_ready"]},
+        "bare": {"class": "logging.StreamHandler", "formatter": "bare"},
+    },
     "root": {"handlers": ["stderr"], "level": "INFO"},
     "loggers": {
         "django": {"handlers": [], "level": "INFO", "propagate": True},
@@ -265,5 +283,7 @@ LOGGING = {
         "celery.worker.strategy": {"level": "WARNING"},
         "celery.beat": {"level": "WARNING"},
         "httpx": {"level": "WARNING"},
+        # Lines of JSON, one for each request (inference_gateway.access_log).
+        "slipway.access": {"handlers": ["bare"], "level": "INFO", "propagate": False},
     },
 }

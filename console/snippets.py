@@ -118,6 +118,18 @@ def token_snippet(address: str, token: str = "") -> str:
     return f'curl -H "Authorization: Bearer {token or "$TOKEN"}" {address}/api/v2/me'
 
 
+def api_key_snippets(address: str, secret: str = "", model: str = "my_service") -> tuple[str, str]:
+    """A service, called with an API key by curl and by OpenAI's client; by default the environment holds the key.
+
+    Without a ``model`` to chat with: what the key may call.
+    """
+    curl, code = (API_KEY_CURL, API_KEY_OPENAI) if model else (MODELS_CURL, MODELS_OPENAI)
+    curl = curl.replace("ENDPOINT", address).replace("MODEL", model).replace("SECRET", secret or "$API_KEY")
+    known = f'"{secret}"' if secret else 'os.environ["API_KEY"]'
+    code = code.replace("ENDPOINT", address).replace("MODEL", model).replace("SECRET", known)
+    return curl, code if secret else f"import os\n\n{code}"
+
+
 def access_key_snippet(address: str, region: str, key_id: str = "", secret: str = "") -> str:
     """The services, listed with Alibaba's SDK; by default the environment holds the key."""
     scheme, _, host = address.partition("://")
@@ -127,6 +139,31 @@ def access_key_snippet(address: str, region: str, key_id: str = "", secret: str 
     imports = "" if key_id else "import os\n\n"
     return imports + text.replace("KEY_ID", words["ACCESS_KEY_ID"]).replace("KEY_SECRET", words["ACCESS_KEY_SECRET"])
 
+
+API_KEY_CURL = """\
+curl ENDPOINT/v1/chat/completions \\
+  -H "Authorization: Bearer SECRET" \\
+  -H "Content-Type: application/json" \\
+  -d '{"model": "MODEL", "messages": [{"role": "user", "content": "What is a slipway?"}]}'"""
+
+API_KEY_OPENAI = """\
+from openai import OpenAI
+
+client = OpenAI(base_url="ENDPOINT/v1", api_key=SECRET)
+answer = client.chat.completions.create(
+    model="MODEL",
+    messages=[{"role": "user", "content": "What is a slipway?"}],
+)
+print(answer.choices[0].message.content)"""
+
+MODELS_CURL = 'curl ENDPOINT/v1/models -H "Authorization: Bearer SECRET"'
+
+MODELS_OPENAI = """\
+from openai import OpenAI
+
+client = OpenAI(base_url="ENDPOINT/v1", api_key=SECRET)
+for model in client.models.list():
+    print(model.id)"""
 
 ALIBABA = """\
 from alibabacloud_eas20210701.client import Client

@@ -10,11 +10,13 @@ from drf_spectacular.views import SpectacularAPIView
 from rest_framework.negotiation import DefaultContentNegotiation
 
 from console.health import healthz, readyz
+from console.metrics import metrics
 
 urlpatterns = [
     path("", include("console.page_urls")),
     path("healthz", healthz, name="healthz"),
     path("readyz", readyz, name="readyz"),
+    path("metrics", metrics, name="metrics"),
     path("api/v2/", include("deployments.api.urls")),
     path(
         "api/schema/",

@@ -16,7 +16,7 @@ const target = path.join(here, "dist");
 
 // One file of static/src each; `{% static 'console.js' %}` names it in a template. Those that exist are built.
 const entries = [
-  "theme.js", // classic script in <head>: sets the theme before the first paint
+  "scripted.js", // classic script in <head>, before the first paint
   "console.js",
   "console.css",
   "chat.js",
@@ -25,6 +25,8 @@ const entries = [
   "deploy.js",
   "logs.css",
   "logs.js",
+  "monitoring.css",
+  "monitoring.js",
   "deploy.css",
 ];
 

@@ -56,6 +56,9 @@ def listen(host: str, port: int) -> Iterator[socket.socket]:
         raise ClaimError(f"SLIPWAY_HOST={host} cannot be resolved. Use an address of this machine.") from error
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Accepted connections have it from here. The server, given a descriptor, takes them for local sockets and would
+        # not set it: an answer's body then waits 40 ms for the caller's acknowledgement of its head.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if family == socket.AF_INET6:
             # "::" means every address, IPv4 ones too, whatever the system's default is.
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)

@@ -19,6 +19,11 @@ WEBSOCKET_PROTOCOL = "inference_gateway.server_protocols:RefusableProtocol"
 SERVER_GRACE_SECONDS = 5
 
 
+def is_server(part: str) -> bool:
+    """Whether a part of that name is one of the processes that answer."""
+    return part == "server" or part.startswith("server-")
+
+
 def part_environment(environment: Environment, variables: Mapping[str, str], booted_at: float) -> dict[str, str]:
     """The parts' environment: this one, with what was computed or relative made explicit."""
     result = {name: value for name, value in variables.items() if name != "SLIPWAY_ADMIN_PASSWORD"}
@@ -43,7 +48,11 @@ def prepare_environment(environment: Environment, variables: Mapping[str, str]) 
 def make_part_specs(
     environment: Environment, variables: dict[str, str], log_folder: Path, listener: int
 ) -> list[PartSpec]:
-    """The parts in the order of their start. ``listener`` is the file descriptor the server takes over."""
+    """The parts in the order of their start. ``listener`` is the file descriptor that the servers take over.
+
+    Each of them accepts from the same socket: who is free takes the next connection, and what one leaves waiting when
+    it is killed is another's.
+    """
     python = sys.executable
     specs = []
     if environment.has_embedded_valkey:
@@ -62,8 +71,12 @@ def make_part_specs(
     )
     # The schedule in memory: a file of it could be damaged by a kill, and there is nothing to remember.
     beat = (*celery, "beat", "--scheduler", "console.celery:PulsingScheduler", "--pidfile", "", "--loglevel", "INFO")
+    servers = ["server", *(f"server-{number}" for number in range(2, environment.server_processes + 1))]
     specs += [
-        PartSpec("server", server, variables, log_folder / "server.log", SERVER_GRACE_SECONDS + 3, (listener,)),
+        PartSpec(name, server, variables, log_folder / f"{name}.log", SERVER_GRACE_SECONDS + 3, (listener,))
+        for name in servers
+    ]
+    specs += [
         PartSpec("worker", worker, variables, log_folder / "worker.log", grace_seconds=10),
         PartSpec("beat", beat, variables, log_folder / "beat.log", grace_seconds=5),
     ]

@@ -24,7 +24,7 @@ from types import FrameType
 from typing import Any
 
 from console.environment import Environment
-from console.supervisor.layout import make_part_specs, part_environment, prepare_environment
+from console.supervisor.layout import is_server, make_part_specs, part_environment, prepare_environment
 from console.supervisor.leftovers import PartsRecord
 from console.supervisor.parts import Part, rotate
 from console.supervisor.preparation import Preparation, PreparationFailed, PreparationRun, is_prepared
@@ -152,7 +152,8 @@ class Supervisor:
         self._start_part("worker")
         if "watcher" in self._parts:
             self._start_part("watcher")
-        self._start_part("server")
+        for server in self._servers:
+            self._start_part(server.name)
         beat_due_at = time.monotonic() + BEAT_DELAY_SECONDS
         self._wait(lambda: self._probe_readiness() or time.monotonic() > beat_due_at, self._describe_wait, progress)
         self._start_part("beat")
@@ -191,6 +192,10 @@ class Supervisor:
 
     def _describe_wait(self) -> str:
         return " ".join(self._readiness.reasons.values())
+
+    @property
+    def _servers(self) -> list[Part]:
+        return [part for name, part in self._parts.items() if is_server(name)]
 
     def _start_part(self, name: str) -> None:
         self._record.add(name, self._parts[name].start())
@@ -244,17 +249,18 @@ class Supervisor:
     def _judge(self) -> None:
         """Kill what lives and does not work: it is then started again as anything that ends is."""
         now = time.monotonic()
-        worker, beat, server = self._parts["worker"], self._parts["beat"], self._parts["server"]
+        worker, beat, servers = self._parts["worker"], self._parts["beat"], self._servers
         age = self._readiness.heartbeat_age_seconds
-        since = max(part.started_at for name, part in self._parts.items() if name not in {"server", "watcher"})
+        since = max(part.started_at for name, part in self._parts.items() if name != "watcher" and not is_server(name))
         if age is not None and age > OLDEST_HEARTBEAT_SECONDS and now - since > OLDEST_HEARTBEAT_SECONDS:
             self._journal.note(f"no task was done for {age:.0f} s: worker and beat are killed")
             # Both: a beat that hangs publishes nothing, and the worker's heart beats by what beat publishes.
             worker.kill()
             beat.kill()
-        if now - max(self._answered_at, server.started_at) > LONGEST_SILENCE_SECONDS:
+        if now - max(self._answered_at, *(server.started_at for server in servers)) > LONGEST_SILENCE_SECONDS:
             self._journal.note(f"the server gave no answer for {LONGEST_SILENCE_SECONDS:.0f} s: it is killed")
-            server.kill()
+            for server in servers:
+                server.kill()
         watcher = self._parts.get("watcher")
         if watcher is not None and now - watcher.started_at > LONGEST_STANDSTILL_SECONDS:
             age = pulse_age_seconds(self._environment.data_dir / "watcher.pulse")
@@ -269,7 +275,7 @@ class Supervisor:
         self._probe.close()
         self._stop_parts("beat", "worker", "watcher")
         self._stop_instances()
-        self._stop_parts("server")
+        self._stop_parts(*(server.name for server in self._servers))
         self._listener.close()
         self._stop_parts("valkey")
         self._record.clear()

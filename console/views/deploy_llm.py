@@ -112,8 +112,8 @@ def errors_of(typed: Typed, result: Filled, page: Page) -> list[FormError]:
     name = result.values["service_name"]
     name_is_fine = not any(error.field == "service_name" for error in errors)
     if page.service is None and name_is_fine and Service.objects.filter(name=name).exists():
-        message = f"A service named {name} exists already. Choose another name, or update that service."
-        errors.append(error_at("service_name", "name_taken", message))
+        message = _("A service named %(name)s exists already. Choose another name, or update that service.")
+        errors.append(error_at("service_name", "name_taken", message % {"name": name}))
     if choose_workspace(typed.values["workspace"], page.workspaces) is None:
         names = ", ".join(one.slug for one in page.workspaces)
         errors.append(

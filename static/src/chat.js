@@ -390,6 +390,4 @@ class ChatPage {
   }
 }
 
-// Other scripts say so too, but later: what only scripts show has to have its place before anything is scrolled to.
-document.documentElement.dataset.js = "";
 new ChatPage(document.getElementById("chat"));

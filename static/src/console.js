@@ -16,5 +16,3 @@ import "./selection.js";
 import "./strips.js";
 import "./palette.js";
 import "./sent-once.js";
-
-document.documentElement.dataset.js = "";

@@ -39,6 +39,10 @@ PAGES = [
     "/clusters/local",
     "/keys",
     "/keys/new",
+    "/keys/api-keys/new",
+    "/usage",
+    "/workspaces/default/limits",
+    "/workspaces/default/members/1/limits",
     "/workspaces",
     "/workspaces/new",
     "/workspaces/default/members",
@@ -55,6 +59,8 @@ PAGES = [
     "/no-such-page",
     "/services/{chat}",
     "/services/{chat}/invocation",
+    "/services/{chat}/monitoring",
+    "/services/{chat}/monitoring?range=15m",
     "/services/{chat}/events",
     "/services/{chat}/logs",
     "/services/{chat}/debug",
@@ -260,6 +266,23 @@ def test_no_page_that_a_form_leads_to_has_a_serious_finding(
     page.get_by_role("button", name="Create key").click()
     page.locator("#new-token").wait_for()
     look("a new key")
+    page.goto("/keys/api-keys/new")
+    page.get_by_label("Name", exact=True).fill("looked at")
+    page.get_by_label("Only these", exact=True).check()
+    page.get_by_text("Limits of this key").click()
+    look("the form of an API key")
+    page.get_by_role("button", name="Create API key").click()
+    page.locator("#services-error").wait_for()
+    look("what is wrong with an API key")
+    page.get_by_label("Every service", exact=True).check()
+    page.get_by_role("button", name="Create API key").click()
+    page.locator("#new-api-key").wait_for()
+    look("a new API key")
+    page.goto("/keys")
+    look("an API key in the list")
+    page.get_by_role("link", name="Change looked at").first.click()
+    page.get_by_role("heading", name="Change looked at").wait_for()
+    look("an API key that is changed")
     page.goto("/people/new")
     page.get_by_label("User name").fill(f"looked.at.{theme}.{size['width']}")
     page.get_by_role("button", name="Create person").click()

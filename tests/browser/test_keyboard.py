@@ -42,6 +42,7 @@ LOOK = """async () => {
         "/deploy/llm",
         "/services/{chat}",
         "/services/{chat}/logs",
+        "/services/{chat}/monitoring",
         "/services/{chat}/events",
         "/services/{chat}/edit",
         "/keys",

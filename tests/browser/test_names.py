@@ -17,7 +17,7 @@ Role = Literal["button", "link", "tab", "textbox", "dialog"]
 
 #: Where, and what stands there once. ``{chat}`` is a service that runs.
 NAMES: list[tuple[str, Role, tuple[str, ...]]] = [
-    ("/", "link", ("Skip to content", "Services", "Clusters", "Keys", "Workspaces", "Settings")),
+    ("/", "link", ("Skip to content", "Services", "Clusters", "Keys", "Usage", "Workspaces", "Settings")),
     ("/", "button", ("Deploy Service",)),
     ("/workspaces", "link", ("Create workspace",)),
     ("/workspaces/default/members", "button", ("Invite", "Change admin")),

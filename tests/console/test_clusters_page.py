@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from collections.abc import Callable
@@ -13,18 +14,21 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone, translation
+from django.utils.html import strip_tags
 from pytest_django import DjangoAssertNumQueries
 
 from console.cluster_view import cluster_context, health_badge, node_rows, quota_rows
 from console.environment import REPOSITORY
 from deployments.cluster_models import ClusterState
 from deployments.clusters import get_cluster
+from deployments.clusters.base import ClusterError
 from deployments.clusters.kubernetes.overview import overview_of
 from deployments.clusters.kubernetes.settings import KubernetesSettings
 from deployments.clusters.kubernetes.versions import NEEDED, OLDEST
+from deployments.clusters.kubernetes.watching.state import health_columns
 from deployments.clusters.overview import Amounts, Connection, NodeFields, totals_of
 from deployments.models import Instance
-from deployments.words import say, words_of
+from deployments.words import join, say, words_of
 from tests.console.conftest import ServiceMaker
 
 NOW = datetime(2026, 11, 21, 10, 12, tzinfo=UTC)
@@ -251,6 +255,68 @@ def test_the_form_offers_the_gpus_that_nodes_name(operator: Client, kubernetes: 
     assert re.findall(r'<option value="([^"]*)"', choice) == ["", "NVIDIA-A10", "NVIDIA-L20"]
     ClusterState.objects.update(nodes=[node("node-1", gpus=2, gpu_product="")])
     assert 'id="f-gpu_product"' not in operator.get("/deploy/llm").content.decode()
+
+
+NAMED = "nvidia.com/gpu.product"
+
+
+def judged(person: Client, product: str) -> tuple[str, dict[str, Any]]:
+    """The summary of the LLM form, as text, and the first check over REST, both of one GPU of that kind."""
+    form = f"/deploy/llm?model=Qwen2-7b&gpu=1&gpu_product={product}"
+    page = person.get(form).content.decode()
+    metadata = {"name": "asks", "instance": 1, "cpu": 1, "memory": 1000, "gpu": 1, "gpu_product": product}
+    document = {"metadata": metadata, "containers": [{"image": "a:1", "script": "serve", "port": 8000}]}
+    pair = base64.b64encode(b"oskar:oskar-has-a-secret").decode()
+    headers = {"Authorization": f"Basic {pair}"}
+    answer = person.post("/api/v2/preflight", json.dumps(document), "application/json", headers=headers).json()
+    summary = page[page.index('id="summary"') :].partition("</aside>")[0]
+    return strip_tags(summary), answer["Checks"][0]
+
+
+def test_before_the_click_the_kind_of_gpu_is_judged(operator: Client, kubernetes: Callable[..., ClusterState]) -> None:
+    names = {"node-1": "NVIDIA-A10", "node-2": "NVIDIA-H100-80GB-HBM3"}
+    kubernetes(
+        nodes=[
+            node(name, gpus=2, gpu_product=product, labels={NAMED: product},
+                 free=Amounts(cpu=16.0, memory_mib=65536, gpu=2 if product == "NVIDIA-A10" else 0))
+            for name, product in names.items()
+        ]
+    )  # fmt: skip
+    summary, check = judged(operator, "NVIDIA-A10")
+    assert check["State"] == "ok"
+    assert "Fits here" in summary
+    summary, check = judged(operator, "H100")
+    assert (check["State"], check["Code"]) == ("waits", "GpuShort")
+    assert "1 × NVIDIA-H100-80GB-HBM3" in summary, "recommended for the kind that a known name stands for"
+    for words in ("Needs 1 NVIDIA-H100-80GB-HBM3; 0 of 2 are free.", "Starts by itself when 1 is free."):
+        assert words in summary
+        assert words in (check["Message"], check["Cure"])
+    summary, check = judged(operator, "NVIDIA-L20")
+    assert (check["State"], check["Code"]) == ("fails", "GpuProductMissing")
+    assert "Fits here" not in summary
+    for words in (
+        "No node has NVIDIA-L20; there are NVIDIA-A10, NVIDIA-H100-80GB-HBM3.",
+        "Choose another kind of GPU or instance type, or add such a node.",
+    ):
+        assert words in summary
+        assert words in (check["Message"], check["Cure"])
+
+
+def test_nodes_that_may_not_be_listed_are_not_said_to_be_none(
+    owner: Client, kubernetes: Callable[..., ClusterState]
+) -> None:
+    kubernetes(nodes=[])
+    page = owner.get("/clusters/local").content.decode()
+    assert "may not list nodes" in page
+    assert "0 of 0" not in page
+    assert "v1.34.4" in page
+
+
+def test_why_a_cluster_fails_is_told_with_the_cure() -> None:
+    error = ClusterError("forbidden", say("Slipway may not list pods."), say("Allow it."), needs_person=True)
+    columns = health_columns(ClusterState(), error, NOW, is_whole=True)
+    assert columns["message"] == "Slipway may not list pods. Allow it."
+    assert columns["message_words"] == words_of(join(say("Slipway may not list pods."), say("Allow it.")))
 
 
 def test_a_hundred_nodes_are_two_pages(owner: Client, kubernetes: Callable[..., ClusterState]) -> None:

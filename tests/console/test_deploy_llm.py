@@ -165,6 +165,8 @@ def test_a_taken_name_is_said_at_the_field(operator: Client, make_service: Servi
     assert "A service named chat_a exists already. Choose another name" in text_of(response)
     assert 'id="f-service_name-error"' in text_of(response)
     assert Service.objects.count() == 1
+    response = operator.post(ADDRESS, start(operator, service_name="chat_a"), headers={"Accept-Language": "ja"})
+    assert "exists already" not in text_of(response)
 
 
 def test_a_preview_creates_nothing_and_fills_in_for_the_new_model(operator: Client) -> None:

@@ -257,14 +257,14 @@ def test_a_file_that_is_no_document_changes_nothing(operator: Client, content: b
 
 def test_a_document_from_alibaba_says_what_does_nothing_here(operator: Client) -> None:
     document = {
-        "metadata": {"name": "from_eas", "instance": 1, "cuda": "11.2", "rpc": {"rate_limit": 5}, "instences": 2},
+        "metadata": {"name": "from_eas", "instance": 1, "cuda": "11.2", "rpc": {"max_batch_size": 5}, "instences": 2},
         "cloud": {"computing": {"instances": [{"type": "ecs.c7.large"}]}, "networking": {"vpc_id": "vpc-1"}},
         "containers": [{"image": "a", "script": "true", "envs": []}],
         "autoscaler": {"min": 1},
     }
     page = text_of(operator.post(ADDRESS, text_form(operator, json.dumps(document, indent=1), act="preview")))
     notes = page[page.index('id="notes"') :]
-    for path in ("metadata.cuda", "metadata.rpc.rate_limit", "cloud.networking", "autoscaler"):
+    for path in ("metadata.cuda", "metadata.rpc.max_batch_size", "cloud.networking", "autoscaler"):
         assert f"{path} is kept, and does nothing on this Slipway." in notes
     assert "metadata.instences is no field that Slipway knows. Did you mean instance?" in notes
     assert "containers[0].envs is no field that Slipway knows. Did you mean env?" in notes

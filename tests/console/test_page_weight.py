@@ -32,6 +32,7 @@ PAGES = [
     ("/", LIST_QUERIES),
     ("/?q=svc&sort=-status&column=workspace&column=author&rows=100", LIST_QUERIES),
     ("/services/svc_0", DETAIL_QUERIES),
+    ("/services/svc_0/monitoring", DETAIL_QUERIES),
     ("/services/svc_0/events", DETAIL_QUERIES),
     ("/services/svc_0/versions", DETAIL_QUERIES),
     ("/services/svc_0/logs", DETAIL_QUERIES),

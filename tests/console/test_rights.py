@@ -18,6 +18,7 @@ from tests.console.conftest import TOKEN, ServiceMaker
 PAGES: dict[str, tuple[int, int]] = {
     "": (200, 404),
     "edit": (403, 404),
+    "monitoring": (200, 404),
     "events": (200, 404),
     "events/raw": (403, 404),
     "events/cluster": (403, 404),

@@ -18,7 +18,7 @@ from deployments.models import AuditEntry, Desired, Revision, Service, ServiceEv
 from deployments.spec.text import read_text
 from tests.console.conftest import TOKEN, ServiceMaker, document
 
-READ = ("", "/events", "/versions", "/invocation")
+READ = ("", "/monitoring", "/events", "/versions", "/invocation")
 CHANGERS_READ = (
     "/logs",
     "/versions/1",
