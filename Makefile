@@ -1,7 +1,7 @@
 # Everything sets itself up: a Python of at least 3.11 and Node.js are all that has to be there.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run password test test-parts test-whole test-cluster lint bench screenshots messages images clean setup python
+.PHONY: help run password test test-parts test-whole test-cluster lint bench bench-gateway screenshots messages images clean setup python
 
 BIN := .venv/bin
 
@@ -27,7 +27,7 @@ help:
 	@echo "make password  set a new password for admin"
 	@echo "make test      run the tests; ARGS='tests/x.py -k name' chooses"
 	@echo "make lint      ruff and mypy"
-	@echo "make bench     measure"
+	@echo "make bench     measure everything; make bench-gateway the gateway only"
 	@echo "make screenshots  take the pictures of docs/screenshots anew"
 	@echo "make messages  gather new messages into locale/, keeping the translations"
 	@echo "make images    build the container images for the test cluster, without Docker (root)"
@@ -77,6 +77,9 @@ lint: setup
 bench: setup
 	@set -e; for program in bench/bench_*.py; do $(BIN)/python "$$program" $(ARGS); done
 
+bench-gateway: setup
+	@exec $(BIN)/python bench/bench_gateway.py $(ARGS)
+
 screenshots: setup
 	@$(BIN)/python -m tests.browser.screenshots $(ARGS)
 
@@ -87,6 +90,6 @@ images: python
 	@exec "$(PYTHON)" -m k8s.images.build $(ARGS)
 
 clean:
-	rm -rf .venv .venv-sdks node_modules static/dist static/collected .mypy_cache .ruff_cache .pytest_cache .setup.lock locale/.slipway
+	rm -rf .venv .venv-sdks .venv-clients node_modules static/dist static/collected .mypy_cache .ruff_cache .pytest_cache .setup.lock locale/.slipway
 	find locale -name '*.mo' -delete
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import redis
 from django.conf import settings
+from django.core.management.base import CommandError
+from django.test import TransactionTestCase
 
 from console.supervisor.parts import render_death_pact
 from console.supervisor.valkey import render_valkey_command
@@ -57,6 +60,27 @@ def valkey() -> Iterator[redis.Redis]:
 def _empty_valkey(valkey: redis.Redis) -> None:
     """Every test begins with an empty cache, broker and channel layer."""
     valkey.flushdb()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _empty_tables_patiently() -> Iterator[None]:
+    """A test's server may write while the tables are emptied behind the test. PostgreSQL then ends one of the two."""
+    empty = TransactionTestCase._fixture_teardown  # type: ignore[attr-defined]  # Django's own, in no stub
+
+    def empty_again(case: TransactionTestCase) -> None:
+        for tries_left in reversed(range(5)):
+            try:
+                empty(case)
+            except CommandError:
+                if not tries_left:
+                    raise
+                time.sleep(0.2)
+            else:
+                return
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TransactionTestCase, "_fixture_teardown", empty_again)
+        yield
 
 
 @pytest.fixture

@@ -45,6 +45,13 @@ def test_a_wrong_setting_is_told_before_anything_is_installed() -> None:
     assert "SLIPWAY_PORT" in line
 
 
+def test_a_python_with_nothing_installed_is_enough_to_begin() -> None:
+    """-S: without site-packages."""
+    command = [sys.executable, "-S", "-c", "import bootstrap; bootstrap.Environment.parse({})"]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 def test_a_missing_python_is_told_by_make_in_one_line() -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}

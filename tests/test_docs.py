@@ -24,7 +24,8 @@ def test_every_relative_link_and_picture_of_a_page_is_there(page: Path) -> None:
 
 
 def test_the_commands_for_several_servers_are_the_supervisor_s_own() -> None:
-    environment = Environment.parse({"REDIS_URL": "redis://127.0.0.1:6379/0", "SLIPWAY_CLUSTER": "kubernetes"})
+    in_cluster = {"SLIPWAY_CLUSTER": "kubernetes", "KUBERNETES_SERVICE_HOST": "10.96.0.1"}
+    environment = Environment.parse({"REDIS_URL": "redis://127.0.0.1:6379/0", **in_cluster})
     specs = make_part_specs(environment, {}, Path("/log"), listener=3)
     assert [spec.name for spec in specs] == ["server", "worker", "beat", "watcher"]
     # The supervisor listens itself, and has one worker, whose name it knows.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import sqlite3
 import subprocess
 import time
@@ -19,12 +20,14 @@ from django.db.migrations.loader import MigrationLoader
 from django.test import Client
 
 from console.environment import Environment
+from console.supervisor.claims import listen
 from console.supervisor.leftovers import PartsRecord
 from console.supervisor.parts import LARGEST_LOG_BYTES, rotate
 from console.supervisor.preparation import expected_migrations, is_prepared
 from console.supervisor.probe import NOT_ANSWERING, parse_answer
 from console.supervisor.supervisor import pulse_age_seconds
 from deployments.models import Membership, Role
+from tests.ports import free_port
 from tests.slipway_process import is_gone
 from tests.waiting import wait_until
 
@@ -93,6 +96,13 @@ def test_a_stranger_with_the_id_of_an_old_part_is_left_alone(tmp_path: Path, sle
     (tmp_path / "supervisor.parts").write_text(json.dumps({"worker": [sleeper.pid, "1"]}))
     assert PartsRecord(tmp_path).kill_leftovers() == []
     assert sleeper.poll() is None
+
+
+def test_connections_send_at_once_whatever_the_server_takes_them_for() -> None:
+    with listen("127.0.0.1", free_port()) as listener, socket.create_connection(listener.getsockname()):
+        accepted, _ = listener.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
 
 
 def test_a_log_grown_too_large_is_moved_while_its_writer_goes_on(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,30 +16,21 @@ import pytest
 
 from console.environment import REPOSITORY
 from tests.deployments.driving import tiny_document
+from tests.sdks.environment import install_sdks
 from tests.signing import acs3_headers, roa_headers
 from tests.slipway_client import PASSWORD
 from tests.slipway_process import SlipwayProcess
 
 pytestmark = [pytest.mark.supervisor, pytest.mark.timeout(400)]
 
-LOCK = REPOSITORY / "requirements-sdks.lock"
 SAYING_HELLO = "echo hello from the program; exec python3 -m http.server --bind 127.0.0.1 $PORT"
 Key = tuple[str, str]
 
 
 @pytest.fixture(scope="module")
 def sdk_python() -> Path:
-    """A Python with the SDKs as the lock file has them, in an environment of its own that later runs find again."""
-    folder = REPOSITORY / ".venv-sdks"
-    python, stamp = folder / "bin" / "python", folder / "installed.lock"
-    if not stamp.exists() or stamp.read_bytes() != LOCK.read_bytes():
-        uv = [sys.executable, "-m", "uv"]
-        install = ["pip", "install", "-q", "--python", str(python), "--require-hashes", "-r", str(LOCK)]
-        for command in (["venv", "-q", "--clear", "--python", sys.executable, str(folder)], install):
-            done = subprocess.run([*uv, *command], check=False, capture_output=True, text=True, timeout=300)
-            assert done.returncode == 0, done.stderr
-        stamp.write_bytes(LOCK.read_bytes())
-    return python
+    """A Python with the SDKs as the lock file has them."""
+    return install_sdks()
 
 
 @pytest.fixture(scope="module")
