@@ -21,9 +21,9 @@ from django.conf import settings
 from deployments.clusters.passage import Passage
 from deployments.request_ids import request_id
 from inference_gateway.accounts import AccountedEngine, Accounts, Payer
+from inference_gateway.admission import Admission
 from inference_gateway.ahead import Ahead
 from inference_gateway.answer import INTERNAL_ERROR
-from inference_gateway.authentication import check_token, find_authorization, find_bearer, is_signature
 from inference_gateway.callers import Callers
 from inference_gateway.calls import (
     Call,
@@ -47,7 +47,6 @@ from inference_gateway.directory import Directory, Route, ServiceEntry
 from inference_gateway.discovery import describe_upstreams
 from inference_gateway.engines.base import Engine
 from inference_gateway.engines.openai_http import open_session
-from inference_gateway.flat import read_carried_name
 from inference_gateway.guard import TokenGuard
 from inference_gateway.handshake import CONVERSATION_HEADER, find_conversation_id, read_opening
 from inference_gateway.history import History, NewTurn, RecordedEngine
@@ -71,7 +70,7 @@ from inference_gateway.passthrough import BodyFor, Errand, Passthrough, open_pas
 from inference_gateway.recall import parameters_of, question_of, recall, system_prompt_of
 from inference_gateway.relay import Relay
 from inference_gateway.resuming.streams import is_resuming, open_streams
-from inference_gateway.routing import NO_UPSTREAM, Lease, ModelNames, RoutedEngine, Router, no_service, no_upstream
+from inference_gateway.routing import NO_UPSTREAM, Lease, ModelNames, RoutedEngine, Router, no_upstream
 from inference_gateway.screening import screen
 from inference_gateway.targets import Kind, Target, no_route, parse_target
 from inference_gateway.upstream import Upstream
@@ -89,14 +88,15 @@ POST_ONLY = ("POST",)
 class Gateway:
     """The application. ``start`` before the first request, ``stop`` after the last, in one event loop."""
 
-    def __init__(self) -> None:
-        self.directory = Directory()
+    def __init__(self, directory: Directory | None = None) -> None:
+        self.directory = directory or Directory()
         self.router = Router(self.directory)
         self.history = History()
         self.accounts = Accounts()
         self._observers = Observers(self.accounts, self.router.waiting)
         self.keybook = Keybook(self.directory)
         self.callers = Callers()
+        self._admission = Admission(self.directory, self.keybook, self.callers)
         self._tasks: tuple[asyncio.Task[None], ...] = ()
         self._exits = contextlib.AsyncExitStack()
 
@@ -178,7 +178,7 @@ class Gateway:
             if key is not None:
                 await self.keybook.answer_list(call, key)
                 return
-        service = await self._admit(call)
+        service = await self._admission.admit(call)
         if is_resuming(call, service):
             await self._streams.serve(call, service)
             return
@@ -221,64 +221,6 @@ class Gateway:
             model = await describe_model(service, self._models, passage)
             body = render_model(model) if kind is Kind.MODEL else render_list([model])
             await send_body(call.answer, 200, body, JSON_TYPE)
-
-    async def _admit(self, call: Call) -> ServiceEntry:
-        """The service that is called, its token or an API key checked.
-
-        Raises ChatError 404, 401, 403 and what ``read`` does.
-        """
-        authorization = find_authorization(call.scope)
-        if call.target.service is None:
-            name = await self._find_flat_name(call, find_bearer(authorization))
-        else:
-            name = call.target.service
-        service = await self.directory.find(name)
-        if service is None:
-            if call.target.service is None:
-                message = f"There is no service {name!r}. Put a service's name into model."
-                raise ChatError(404, "model_not_found", message, "model")
-            raise no_service(name)
-        body = await call.read() if is_signature(authorization) else b""
-        try:
-            check_token(call.scope, service.token, body)
-        except ChatError:
-            if await self.keybook.admit(call, service):
-                call.service = service
-                return service
-            # It may have been rotated a moment ago. A flood of wrong ones gets one look for all of them.
-            service = await self.directory.find_again(name)
-            if service is None:
-                raise no_service(name) from None
-            check_token(call.scope, service.token, body)
-        call.service, call.principal = service, service.principal
-        self.callers.note(service.id, call.scope)
-        return service
-
-    async def _find_flat_name(self, call: Call, bearer: str | None) -> str:
-        """The service that a request under ``/v1`` is for: its ``model``, or for the list its token's own."""
-        kind, is_carried = call.target.kind, call.target.is_carried_flat
-        if (kind in (Kind.ROOT, Kind.OTHER)) and not is_carried:
-            raise no_route(call.target)
-        if bearer is None and find_authorization(call.scope) is None:
-            check_token(call.scope, None)  # raises 401 before any body is read
-        if is_carried:
-            named = await read_carried_name(call)
-            if named is not None:
-                return named
-        elif kind is Kind.MODEL:
-            return call.target.rest.rstrip("/").rpartition("/")[2]
-        elif call.method == "POST" and kind is not Kind.MODELS:
-            name = openai.find_model(await call.read())
-            if not name:
-                message = "model is missing. Put the service's name there."
-                raise ChatError(400, "model_missing", message, "model")
-            return name
-        service = None if bearer is None else await self.directory.find_by_token(bearer)
-        if service is None:
-            await self.keybook.refuse_nameless(call)
-            check_token(call.scope, None)
-            raise AssertionError("unreachable")
-        return service.name
 
     def _plan(self, call: Call, service: ServiceEntry) -> Errand:
         """What is carried to an instance of the service, and how."""
@@ -384,7 +326,7 @@ class Gateway:
                 404, "path_not_found", "There is no WebSocket here. Use /api/predict/ and a service's name."
             )
         await call.receive()  # websocket.connect
-        service = await self._admit(call)
+        service = await self._admission.admit(call)
         has_key = call.principal is not service.principal
         still_admits = partial(self.keybook.admit, call, service) if has_key else None
         guard = TokenGuard(self.directory, service, call.receive, call.answer, still_admits)

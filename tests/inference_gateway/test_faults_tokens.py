@@ -120,8 +120,8 @@ def scope_of(path: str, token: str) -> Scope:
 
 async def test_a_flood_of_false_tokens_and_names_asks_the_database_no_more_than_one(server: Server) -> None:
     service = await in_database(deploy, server, free_port())
-    gateway = Gateway()
-    gateway.directory = directory = CountingDirectory()
+    directory = CountingDirectory()
+    gateway = Gateway(directory)
     began, statuses = time.monotonic(), []
     for number in range(3000):
         name = service.row.name if number % 2 else f"nobody_{number}"
