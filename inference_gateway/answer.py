@@ -19,6 +19,7 @@ from inference_gateway.http import (
     Headers,
     Receive,
     Send,
+    render_wait,
     run_until_disconnect,
     send_body,
     send_stream,
@@ -63,7 +64,7 @@ class _Reply:
             # Only from before the first byte: later ones are frames.
             self.has_failed = True
             body = self._exchange.encode_error(error)
-            await send_body(self._send, error.status, body, JSON_TYPE, self._headers)
+            await send_body(self._send, error.status, body, JSON_TYPE, (*self._headers, *render_wait(error)))
 
     async def _fold(self) -> bytes:
         answer = Answer()

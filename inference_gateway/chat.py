@@ -29,6 +29,8 @@ class ChatError(Exception):
         self.code = code
         self.message = message
         self.field = field
+        #: In how many seconds the engine wants to be asked again, where it said so.
+        self.wait_seconds: int | None = None
         #: An account was closed with it (``accounts``): the request is not counted again where it is told.
         self.is_accounted = False
 

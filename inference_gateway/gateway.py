@@ -34,6 +34,7 @@ from inference_gateway.calls import (
     render_path,
     speak_anthropic,
 )
+from inference_gateway.carried_session import open_passthrough_session
 from inference_gateway.chat import ChatError
 from inference_gateway.codecs import JSON_TYPE, anthropic, openai
 from inference_gateway.codecs.naming import find_boundary, rename_json
@@ -66,7 +67,7 @@ from inference_gateway.listening import follow_hints
 from inference_gateway.metering.meter import Meter
 from inference_gateway.models import Conversation
 from inference_gateway.monitoring.observers import Observers
-from inference_gateway.passthrough import BodyFor, Errand, Passthrough, open_passthrough_session
+from inference_gateway.passthrough import BodyFor, Errand, Passthrough
 from inference_gateway.recall import parameters_of, question_of, recall, system_prompt_of
 from inference_gateway.relay import Relay
 from inference_gateway.resuming.streams import is_resuming, open_streams

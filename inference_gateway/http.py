@@ -101,6 +101,11 @@ async def send_body(
     await send({"type": "http.response.body", "body": body})
 
 
+def render_wait(error: ChatError) -> Headers:
+    """The header that says when to ask again, where the engine said so. Pure."""
+    return () if error.wait_seconds is None else ((b"retry-after", b"%d" % error.wait_seconds),)
+
+
 async def send_refusal(
     scope: Scope, receive: Receive, send: Send, error: ChatError, body: bytes, headers: Headers = ()
 ) -> None:
@@ -110,6 +115,7 @@ async def send_refusal(
 
     A server that can only close a handshake answers it with its own 403.
     """
+    headers = (*headers, *render_wait(error))
     if scope["type"] == "http":
         has_rest = isinstance(error, BodyTooLargeError) and error.has_rest
         refusing = _ending_with_the_request(receive, send) if has_rest else send

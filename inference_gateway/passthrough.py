@@ -11,7 +11,6 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
-from types import SimpleNamespace
 from typing import TypeVar
 
 import aiohttp
@@ -31,14 +30,14 @@ from inference_gateway.carried_sockets import exchange_messages
 from inference_gateway.chat import ChatError
 from inference_gateway.codecs.engine_errors import render_openai_error
 from inference_gateway.directory import ServiceEntry
-from inference_gateway.engines.openai_http import MAX_ERROR_BYTES, lost_error, read_error_body
+from inference_gateway.engines.openai_http import MAX_ERROR_BYTES, read_error_body
+from inference_gateway.engines.refusals import lost_error, parse_wait
 from inference_gateway.handshake import choose_own, offers_for_program
 from inference_gateway.http import Receive, Scope, Send, cancel_and_wait, find_header, send_body
 from inference_gateway.routing import Lease, Router, took_too_long
 
 logger = logging.getLogger(__name__)
 
-CONNECT_TIMEOUT_SECONDS = 5.0
 #: So much of a body is kept until an instance answers, for another one if this one does not get it.
 MOST_REPEATED_BYTES = 1024 * 1024
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
@@ -72,29 +71,6 @@ class LostError(Exception):
         super().__init__(told.message)
         self.told = told
         self.lost = lost
-
-
-async def refuse_redirect(
-    session: aiohttp.ClientSession, context: SimpleNamespace, redirect: aiohttp.TraceRequestRedirectParams
-) -> None:
-    """A WebSocket's handshake, too, goes where the instance is and nowhere that it says."""
-    found = redirect.response
-    raise aiohttp.WSServerHandshakeError(found.request_info, (), status=found.status, headers=found.headers)
-
-
-def open_passthrough_session() -> aiohttp.ClientSession:
-    """Connections are not kept: a body that has been streamed could not be sent again on a stale one."""
-    tracing = aiohttp.TraceConfig()
-    tracing.on_request_redirect.append(refuse_redirect)
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, force_close=True),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        auto_decompress=False,
-        trust_env=False,
-        skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
-        timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_SECONDS),
-        trace_configs=[tracing],
-    )
 
 
 class _Upload:
@@ -274,13 +250,12 @@ class Passthrough:
                     opened = await open_answer(response, passage)
                     self._router.judge_status(lease, response.status)
                     return opened
-            except aiohttp.ClientConnectorError as error:
+            except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
                 raise LostError(unreachable(service)) from error
             except TimeoutError as error:
                 raise took_too_long(lease.service) from error
             except aiohttp.ClientError as error:
-                message = f"The instance of {service} did not answer in HTTP. Its log may say why."
-                raise ChatError(502, "instance_broke_off", message) from error
+                raise no_answer(service) from error
 
         return await self._reach(service, errand.path, request, upload)
 
@@ -348,10 +323,13 @@ class Passthrough:
                 if failure is not None:
                     raise LostError(lost_error(failure), failure.lost) from error
                 message = f"The instance refused the WebSocket with {error.status}."
-                status = error.status if error.status >= 400 else 502
-                raise ChatError(status, "handshake_refused", message) from error
-            except (aiohttp.ClientError, TimeoutError) as error:
+                refused = ChatError(error.status if error.status >= 400 else 502, "handshake_refused", message)
+                refused.wait_seconds = parse_wait(error.headers.get("Retry-After") if error.headers else None)
+                raise refused from error
+            except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
                 raise LostError(unreachable(service)) from error
+            except (aiohttp.ClientError, TimeoutError) as error:
+                raise no_answer(service) from error
 
         account = self._accounts.open(
             Account(errand.service, errand.payer.principal, errand.payer.operation, errand.payer.request_id)
@@ -388,6 +366,11 @@ async def open_answer(response: aiohttp.ClientResponse, passage: Passage) -> _Op
         return _Opened(response, passage, body)
     response.close()
     raise LostError(lost_error(failure), failure.lost)
+
+
+def no_answer(service: str) -> ChatError:
+    message = f"The instance of {service} did not answer in HTTP. Its log may say why."
+    return ChatError(502, "instance_broke_off", message)
 
 
 def unreachable(service: str) -> ChatError:

@@ -18,9 +18,10 @@ from inference_gateway.chat import ChatError
 from inference_gateway.codecs import JSON_TYPE, openai
 from inference_gateway.codecs.openai_relay import Question, Stream, find_usage
 from inference_gateway.directory import ServiceEntry
-from inference_gateway.engines.openai_http import MAX_ERROR_BYTES, broken, read_refusal, unreachable
+from inference_gateway.engines.openai_http import MAX_ERROR_BYTES
+from inference_gateway.engines.refusals import broken, read_refusal, unreachable
 from inference_gateway.http import UNBUFFERED, run_watched, send_body
-from inference_gateway.routing import NOT_BEGUN, Lease, ModelNames, Router, took_too_long
+from inference_gateway.routing import NOT_BEGUN, Lease, ModelNames, Router, choose_told, took_too_long
 from inference_gateway.targets import Kind
 from inference_gateway.upstream import Answer, UnreachableError, Upstream, UpstreamError, render_request
 from inference_gateway.wire import Wire, find_wire
@@ -65,9 +66,12 @@ class Relay:
     async def open(self, service: ServiceEntry, path: str, question: Question, request_id: str) -> tuple[Lease, Answer]:
         """The head of an instance's answer; of another one's, once, where the first has not begun."""
         passed_over: frozenset[str] = frozenset()
-        is_again = False
+        first: ChatError | None = None
         while True:
-            lease = await self._router.acquire(service.name, passed_over, service, question.find_prefix)
+            try:
+                lease = await self._router.acquire(service.name, passed_over, service, question.find_prefix)
+            except ChatError as error:
+                raise choose_told(first, error) from None
             try:
                 answer = await self._ask(lease, path, question, request_id)
                 self._router.judge(lease)
@@ -75,9 +79,9 @@ class Relay:
             except ChatError as error:
                 self._router.judge(lease, error)
                 lease.release()
-                if is_again or error.code not in NOT_BEGUN:
+                if first is not None or error.code not in NOT_BEGUN:
                     raise
-                is_again = True
+                first = error
                 passed_over = frozenset({lease.route.instance})
             except BaseException:
                 lease.release()
@@ -98,7 +102,9 @@ class Relay:
         if answer.status == 200:
             return answer
         try:
-            raise read_refusal(answer.status, await _read_error(answer))
+            body = await _read_error(answer)
+            retry_after = (answer.find(b"retry-after") or b"").decode("latin-1")
+            raise read_refusal(answer.status, body, retry_after=retry_after)
         finally:
             answer.close()
 

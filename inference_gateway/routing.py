@@ -227,6 +227,11 @@ def beginning_of(request: ChatRequest) -> str:
     return prefix_of(request.messages) or str(request.prompt or "")[:PREFIX_CHARACTERS]
 
 
+def choose_told(first: ChatError | None, error: ChatError) -> ChatError:
+    """Where there is no other instance to ask: what the ``first`` one's engine said itself, if it did."""
+    return first if first is not None and first.code == "engine_unavailable" else error
+
+
 def no_service(name: str) -> ChatError:
     told = "There is no service %(name)s. Check the address: /api/predict/ and the service's name."
     message = say(told, name=repr(name))
@@ -322,11 +327,13 @@ class RoutedEngine:
         """See ``Engine``; the codes of ``OpenAiEngine`` and ``Router.acquire``, and ``request_timeout``."""
         deadline = asyncio.get_running_loop().time() + self._service.traits.keepalive_seconds
         passed_over: frozenset[str] = frozenset()
-        is_again = False
+        first: ChatError | None = None
+        beginning = partial(beginning_of, request)
         while True:
-            lease = await self._router.acquire(
-                self._service.name, passed_over, beginning=partial(beginning_of, request)
-            )
+            try:
+                lease = await self._router.acquire(self._service.name, passed_over, beginning=beginning)
+            except ChatError as error:
+                raise choose_told(first, error) from None
             has_begun = False
             try:
                 self._on_route(lease.route)
@@ -340,9 +347,9 @@ class RoutedEngine:
             except ChatError as error:
                 if not has_begun:
                     self._router.judge(lease, error)
-                if has_begun or is_again or error.code not in NOT_BEGUN:
+                if has_begun or first is not None or error.code not in NOT_BEGUN:
                     raise
-                is_again = True
+                first = error
                 if error.code == "cluster_refuses":
                     await self._router.passages.renew(lease.route)
                 else:

@@ -16,7 +16,7 @@ from typing import Any
 
 import aiohttp
 
-from deployments.clusters.passage import DIRECT, Failure, Lost, Passage
+from deployments.clusters.passage import DIRECT, Passage
 from deployments.words import say
 from inference_gateway.chat import (
     Carried,
@@ -29,6 +29,7 @@ from inference_gateway.chat import (
     ToolCalls,
     Usage,
 )
+from inference_gateway.engines.refusals import broken, lost_error, read_engine_error, read_refusal, unreachable
 
 #: A line that long is no event of any engine; without an end memory would fill.
 MAX_LINE_BYTES = 16 * 1024 * 1024
@@ -95,7 +96,7 @@ class OpenAiEngine:
         self._is_refusal = is_refusal
         self._passage = passage
         self._timeout = aiohttp.ClientTimeout(
-            total=None, sock_connect=connect_timeout_seconds, sock_read=read_timeout_seconds
+            total=None, connect=connect_timeout_seconds, sock_read=read_timeout_seconds
         )
 
     async def generate(self, request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:
@@ -110,13 +111,13 @@ class OpenAiEngine:
             if response.status == 400 and request.max_tokens is not None:
                 body = await read_error_body(response)
                 if not _is_answer_too_long(body):
-                    raise self._refusal(response.status, body)
+                    raise self._refusal(response, body)
                 # vLLM refuses to be asked for more than its context holds. Asked for no number it answers to the
                 # end of its context, which is what the others do; the samples of EAS ask for 6,144 tokens.
                 response.close()
                 response = await self._post(replace(request, max_tokens=None))
             if response.status != 200:
-                raise self._refusal(response.status, await read_error_body(response))
+                raise self._refusal(response, await read_error_body(response))
             stream = _Stream()
             async for piece in response.content.iter_any():
                 for event in stream.feed(piece):
@@ -162,8 +163,8 @@ class OpenAiEngine:
                     trace_request_ctx=connection,
                     **self._passage.client_options,
                 )
-            except aiohttp.ClientConnectorError:
-                raise
+            except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+                raise unreachable() from error
             except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
                 # The engine dropped an idle connection while we took it from the pool. Nothing was
                 # answered, so a fresh one is safe, once. One that got the question on a fresh connection
@@ -174,10 +175,12 @@ class OpenAiEngine:
                 raise unreachable() from error
         raise AssertionError("unreachable")
 
-    def _refusal(self, status: int, body: bytes) -> ChatError:
+    def _refusal(self, response: aiohttp.ClientResponse, body: bytes) -> ChatError:
         """What an answer without tokens means: the engine's, or of who carried the question there."""
-        lost = self._passage.read_failure(status, body)
-        return lost_error(lost) if lost is not None else read_refusal(status, body, self._is_refusal)
+        lost = self._passage.read_failure(response.status, body)
+        if lost is not None:
+            return lost_error(lost)
+        return read_refusal(response.status, body, self._is_refusal, response.headers.get("Retry-After"))
 
 
 async def read_error_body(response: aiohttp.ClientResponse) -> bytes:
@@ -260,7 +263,7 @@ class _Stream:
         if not isinstance(chunk, dict):
             raise broken("it sent something that is no object")
         if is_error or chunk.get("error"):
-            raise _read_error(502, chunk)
+            raise read_engine_error(502, chunk)
         for event in parse_chunk(chunk):
             if isinstance(event, Usage):
                 # Some engines count along in every chunk; the last count is the one.
@@ -330,68 +333,3 @@ def _is_answer_too_long(body: bytes) -> bool:
         return error.get("param") == "max_tokens" and "max_model_len" in error["message"]
     except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
         return False
-
-
-def read_refusal(status: int, body: bytes, is_refusal: Callable[[str], bool] = lambda message: False) -> ChatError:
-    """What an answer with another status than 200 says, as one of ours."""
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
-        value = {}
-    error = value.get("error") if isinstance(value, dict) else None
-    if status == 500 and isinstance(error, dict) and is_refusal(str(error.get("message"))):
-        return ChatError(400, "invalid_request", str(error["message"])[:2000])
-    return _read_error(status, value if isinstance(value, dict) else {})
-
-
-def _read_error(status: int, value: Mapping[str, Any]) -> ChatError:
-    """What an engine said went wrong, as one of ours. Its own words reach the caller only for a 4xx."""
-    error = value.get("error")
-    fields = error if isinstance(error, dict) else value
-    message = str(fields.get("message") or (error if isinstance(error, str) else "") or "")[:2000]
-    code = fields.get("code")
-    if isinstance(code, int) and 400 <= code < 600:
-        status = code
-    kind = f"{fields.get('type')} {code} {message}".lower()
-    if "exceed_context" in kind or "context_length" in kind or "maximum context length" in kind:
-        return _context_exceeded(fields, message)
-    if status == 429:
-        return ChatError(429, "engine_busy", message or say("The engine is busy. Try again in a moment."))
-    if status == 503:
-        return ChatError(503, "engine_unavailable", say("The engine is not ready yet. Try again in a moment."))
-    if 400 <= status < 500:
-        own = code if isinstance(code, str) and code else "invalid_request"
-        param = fields.get("param")
-        told = message or say("The engine refused the request with %(status)s.", status=str(status))
-        return ChatError(status, own, told, param if isinstance(param, str) else None)
-    if status in (502, 504):
-        return ChatError(502, "engine_down", unreachable().message)
-    return ChatError(502, "engine_error", say("The engine failed while it answered. Its log says why."))
-
-
-def _context_exceeded(fields: Mapping[str, Any], message: str) -> ChatError:
-    prompt, context = fields.get("n_prompt_tokens"), fields.get("n_ctx")
-    if isinstance(prompt, int) and isinstance(context, int):
-        message = say(
-            "The prompt is %(prompt)s tokens long and the model's context holds %(context)s. "
-            "Shorten the prompt or the history.",
-            prompt=prompt,
-            context=context,
-        )
-    return ChatError(400, "context_length_exceeded", message, "messages")
-
-
-def broken(what: str) -> ChatError:
-    """The answer did not come whole; ``what`` follows a colon."""
-    return ChatError(502, "engine_stream_broken", say("The engine's answer broke off: %(what)s. Ask again.", what=what))
-
-
-def unreachable() -> ChatError:
-    """No instance has got the question."""
-    return ChatError(503, "engine_unreachable", say("The engine cannot be reached. It may be starting or stopping."))
-
-
-def lost_error(failure: Failure) -> ChatError:
-    """What the server on the way said instead of an engine. Nothing has been answered, so another may be asked."""
-    code = "cluster_refuses" if failure.lost is Lost.REFUSED else "engine_unreachable"
-    return ChatError(503, code, failure.message)

@@ -1,7 +1,7 @@
 """Faults of engines and of callers who leave, on every way through the gateway. Numbers are of gateway.md §5.3.
 
 22 on the short way is in ``test_relay``; what events cut anywhere become is in ``test_codecs_relay`` and
-``test_http_engine``.
+``test_http_engine``. 25 is in ``test_faults_retries``.
 """
 
 from __future__ import annotations
@@ -17,11 +17,10 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.inference_gateway.asking import ASKED, CHAT, code_of
+from tests.inference_gateway.asking import ASKED, CHAT
 from tests.inference_gateway.raw_client import connect, read_to_end, render
 from tests.inference_gateway.raw_engine import HEAD, RawEngine, Script, Turn
 from tests.inference_gateway.rig import Deployed, Server, deploy, resident_kib
-from tests.ports import free_port
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(120)
@@ -303,60 +302,3 @@ def test_headers_without_measure_of_an_engine_are_502(server: Server, way: str) 
         before = resident_kib(server)
         assert ask(service, way).status_code == 502
         assert resident_kib(server) - before < 20_000
-
-
-# 25
-
-
-@pytest.mark.parametrize("stream", [True, False])
-@pytest.mark.parametrize("way", ["relay", "eas", "anthropic"])
-@pytest.mark.parametrize(
-    ("status", "told"),
-    [
-        ("429 Too Many Requests", 429),
-        ("500 Internal Server Error", 502),
-        ("502 Bad Gateway", 502),
-        ("503 Service Unavailable", 503),
-        ("504 Gateway Timeout", 502),
-    ],
-)
-def test_what_an_engine_answers_without_tokens_has_its_status_and_comes_once(
-    server: Server, status: str, told: int, way: str, *, stream: bool
-) -> None:
-    async def script(turn: Turn) -> None:
-        await turn.send_json({"error": {"message": "no"}}, status, "retry-after: 7\r\n")
-
-    with served(server, way, script) as (service, engine):
-        answer = ask(service, way, stream=stream)
-        assert answer.status_code == told
-        assert code_of(answer) if way != "anthropic" else answer.json()["type"] == "error"
-        assert len(engine.turns) == 1
-        if told in (429, 503):
-            assert int(answer.headers["retry-after"]) > 0
-
-
-@pytest.mark.parametrize("way", WAYS)
-def test_where_nobody_listens_it_is_503_and_quick(server: Server, way: str) -> None:
-    service = deploy(server, free_port(), engine=None if way == "passthrough" else "chat-llm")
-    began = time.monotonic()
-    answer = ask(service, way)
-    assert answer.status_code == 503
-    assert int(answer.headers["retry-after"]) > 0
-    assert time.monotonic() - began < 5
-
-
-@pytest.mark.parametrize("way", ["relay", "eas", "anthropic"])
-def test_after_the_first_byte_nothing_is_asked_again(server: Server, way: str) -> None:
-    async def script(turn: Turn) -> None:
-        if turn.number:  # the second question comes on a kept connection
-            await turn.send(HEAD[:20] if way == "relay" else HEAD)
-            turn.drop()
-            return
-        await turn.send(HEAD)
-        await turn.send_chunk(event("x") + LAST + END)
-        await turn.send_chunk(b"")
-
-    with served(server, way, script) as (service, engine):
-        assert ask(service, way).status_code == 200
-        ask(service, way)
-        assert len(engine.turns) == 2
