@@ -16,13 +16,15 @@ from inference_gateway.directory import ServiceEntry
 from inference_gateway.engines.base import Engine
 from inference_gateway.http import Message, Receive, Scope, Send, find_header, read_body, send_refusal
 from inference_gateway.principals import Principal
-from inference_gateway.targets import Target
+from inference_gateway.targets import Kind, Target
 
 #: What tells this process's requests from all others'. An id is a name and no secret.
 _PROCESS = uuid.uuid4().hex[:24]
 _numbers = itertools.count(1)
 #: Of our own, what a page of another origin may read.
 EXPOSED_HEADERS = b"x-request-id, x-slipway-conversation, x-slipway-generation, x-slipway-resumable, retry-after"
+#: Routes that Anthropic's clients share with OpenAI's.
+LISTING = (Kind.MODELS, Kind.MODEL)
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -44,6 +46,7 @@ class Call:
     service: ServiceEntry | None = None  # the one that lets the caller in
     principal: Principal | None = None
     has_begun: bool = False
+    speaks_anthropic: bool = False
     taken: list[Message] = field(default_factory=list)
 
     @property
@@ -121,11 +124,20 @@ def render_path(call: Call) -> str:
     return (call.target.rest or "/") + (f"?{query}" if query else "")
 
 
+def is_from_anthropic(call: Call) -> bool:
+    """Whether Anthropic's client asks: on its own routes, and for models, where the version that it sends tells."""
+    target = call.target
+    if target.kind in LISTING:
+        return find_header(call.scope, b"anthropic-version") is not None
+    return target.is_anthropic
+
+
 def speak_anthropic(call: Call) -> None:
     """Anthropic's clients send the token in a header of their own, and read the request's id in another.
 
     Where both headers have a token, Authorization counts. An instance gets neither.
     """
+    call.speaks_anthropic = True
     call.headers += ((b"request-id", call.request_id.encode("ascii")),)
     headers = [(name, value) for name, value in call.scope["headers"] if name != b"x-api-key"]
     key = find_header(call.scope, b"x-api-key")
@@ -156,7 +168,7 @@ async def refuse(call: Call, error: ChatError) -> None:
     """Answer with an error in the dialect of the path. Where an answer has begun, the server closes it."""
     if call.has_begun:
         return
-    if call.target.is_anthropic:
+    if call.speaks_anthropic or call.target.is_anthropic:
         body = anthropic.encode_error(error)
     else:
         body = openai.encode_error(error) if call.target.is_openai else eas.encode_error(error)

@@ -26,10 +26,12 @@ from inference_gateway.ahead import Ahead
 from inference_gateway.answer import INTERNAL_ERROR
 from inference_gateway.callers import Callers
 from inference_gateway.calls import (
+    LISTING,
     Call,
     answer_call,
     answer_preflight,
     choose_request_id,
+    is_from_anthropic,
     refuse,
     render_path,
     speak_anthropic,
@@ -81,7 +83,6 @@ logger = logging.getLogger(__name__)
 #: How long a stop waits for turns that are still being written.
 DRAIN_SECONDS = 10.0
 GENERATING = {Kind.ROOT: ("GET", "HEAD", "POST"), Kind.MODELS: ("GET", "HEAD"), Kind.MODEL: ("GET", "HEAD")}
-DESCRIBING = (Kind.MODELS, Kind.MODEL)
 RELAYED = (Kind.CHAT_COMPLETIONS, Kind.COMPLETIONS)
 POST_ONLY = ("POST",)
 
@@ -147,7 +148,7 @@ class Gateway:
         request_id.set(call.request_id)
         try:
             call.target = parse_target(raw_path)
-            if call.target.is_anthropic:
+            if is_from_anthropic(call):
                 speak_anthropic(call)
             if scope["type"] == "websocket":
                 await self._connect(call)
@@ -185,7 +186,7 @@ class Gateway:
             return
         if call.target.is_anthropic and kind is Kind.OTHER and service.traits.engine is not None:
             raise no_route(call.target)
-        is_described = kind in DESCRIBING and call.target.service is None
+        is_described = kind in LISTING and call.target.service is None
         is_chat = kind is not Kind.OTHER and (service.traits.engine is not None or is_described)
         if not is_chat and (call.target.service is not None or kind is Kind.OTHER):
             if service.traits.engine is not None:

@@ -42,6 +42,8 @@ def real() -> None:
         ) as stream:
             seen[f"{name} text"] = "".join(stream.text_stream)
             seen[f"{name} streamed"] = render(stream.get_final_message())
+        seen[f"{name} models"] = [one.id for one in client.models.list()]
+        seen[f"{name} model"] = client.models.retrieve(service).display_name
         seen[f"{name} count"] = client.messages.count_tokens(model=service, messages=QUESTION).input_tokens
     thinking: Any = {"type": "enabled", "budget_tokens": 1024}
     asked = client_of(os.environ["BELOW"]).messages.create(
@@ -64,6 +66,11 @@ def real() -> None:
             )
         except anthropic.APIStatusError as error:
             seen[name] = [type(error).__name__, error.body, error.request_id is not None]
+    try:
+        list(anthropic.Anthropic(base_url=os.environ["ROOT"], api_key="wrong", max_retries=0).models.list())
+    except anthropic.APIStatusError as error:
+        body: Any = error.body
+        seen["no list"] = [type(error).__name__, body["error"]["type"]]
     try:
         client_of(os.environ["BELOW"]).messages.create(model="any", max_tokens=2, messages=[])
     except anthropic.APIStatusError as error:

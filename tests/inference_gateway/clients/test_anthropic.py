@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.inference_gateway.clients.conftest import LetIn
 from tests.inference_gateway.clients.environments import run_client
 from tests.inference_gateway.rig import Deployed, Server, deploy
 from tests.inference_gateway.scripted_http import USAGE, ScriptedHttpEngine, call, chunk, with_usage
@@ -32,9 +33,9 @@ def see(service: Deployed, home: Path, part: str) -> dict[str, Any]:
 
 
 def test_a_real_model_answers_streamed_and_whole_below_a_service_and_flat(
-    server: Server, runtime_port: int, tmp_path: Path
+    server: Server, let_in: LetIn, runtime_port: int, tmp_path: Path
 ) -> None:
-    service = deploy(server, runtime_port)
+    service = let_in(deploy(server, runtime_port))
     seen = see(service, tmp_path, "real")
     for name in ("below", "flat"):
         whole, streamed = seen[f"{name} whole"], seen[f"{name} streamed"]
@@ -43,6 +44,7 @@ def test_a_real_model_answers_streamed_and_whole_below_a_service_and_flat(
             assert message["stop_reason"] in ("end_turn", "max_tokens")
             assert message["usage"]["output_tokens"] > 0
         assert streamed["content"][0]["text"] == seen[f"{name} text"]
+        assert (seen[f"{name} models"], seen[f"{name} model"]) == ([service.row.name], service.row.name)
         usage = whole["usage"]
         assert usage["input_tokens"] + (usage["cache_read_input_tokens"] or 0) == seen[f"{name} count"]
     assert seen["bearer"] in ("end_turn", "max_tokens")
@@ -51,6 +53,7 @@ def test_a_real_model_answers_streamed_and_whole_below_a_service_and_flat(
     assert seen["wrong key"][0] == "AuthenticationError"
     assert seen["wrong key"][1]["error"]["type"] == "authentication_error"
     assert seen["wrong key"][2]
+    assert seen["no list"] == ["AuthenticationError", "authentication_error"]
     assert seen["no such"][0] == "NotFoundError"
     assert (seen["empty"][0], seen["empty"][1]["error"]["type"]) == ("BadRequestError", "invalid_request_error")
 

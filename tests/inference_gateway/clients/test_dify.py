@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tests.inference_gateway.clients.conftest import LetIn
 from tests.inference_gateway.clients.environments import run_client
 from tests.inference_gateway.many_routes import ManyRoutesEngine
 from tests.inference_gateway.rig import Server, deploy
@@ -19,8 +20,10 @@ CALLING = with_usage(
 )
 
 
-def test_a_model_is_validated_and_asked_streamed_and_whole(server: Server, runtime_port: int, tmp_path: Path) -> None:
-    service = deploy(server, runtime_port)
+def test_a_model_is_validated_and_asked_streamed_and_whole(
+    server: Server, let_in: LetIn, runtime_port: int, tmp_path: Path
+) -> None:
+    service = let_in(deploy(server, runtime_port))
     seen = run_client("clients-dify", "dify_path.py", service, tmp_path, PART="chat")
     for name in ("below", "flat"):
         assert seen[f"{name} text"]
@@ -29,10 +32,10 @@ def test_a_model_is_validated_and_asked_streamed_and_whole(server: Server, runti
         assert 0 < seen[f"{name} usage"] <= 8  # as the engine counts, not as the client guesses
 
 
-def test_calls_of_tools_come_back_whole_and_with_their_history(server: Server, tmp_path: Path) -> None:
+def test_calls_of_tools_come_back_whole_and_with_their_history(server: Server, let_in: LetIn, tmp_path: Path) -> None:
     with ScriptedHttpEngine() as engine:
         engine.chunks = CALLING
-        service = deploy(server, engine.port, engine="vllm", script=VLLM)
+        service = let_in(deploy(server, engine.port, engine="vllm", script=VLLM))
         seen = run_client("clients-dify", "dify_path.py", service, tmp_path, PART="tools")
         asked = engine.asked
     for name in ("below", "flat"):
@@ -46,11 +49,11 @@ def test_calls_of_tools_come_back_whole_and_with_their_history(server: Server, t
         assert body["tools"][0]["function"]["name"] == "get_weather"
 
 
-def test_embeddings_rerank_speech_and_hearing(server: Server, tmp_path: Path) -> None:
+def test_embeddings_rerank_speech_and_hearing(server: Server, let_in: LetIn, tmp_path: Path) -> None:
     sound = tmp_path / "sound.mp3"
     sound.write_bytes(b"ID3" + bytes(97))
     with ManyRoutesEngine() as engine:
-        service = deploy(server, engine.port, engine="vllm", script=VLLM)
+        service = let_in(deploy(server, engine.port, engine="vllm", script=VLLM))
         seen = run_client("clients-dify", "dify_path.py", service, tmp_path, PART="others", SOUND=str(sound))
     assert seen["embeddings"] == [[0.0, 0.5], [0.0, 0.5]]  # one text a call
     assert seen["rerank"][0] == [0, "d1"]
@@ -58,10 +61,12 @@ def test_embeddings_rerank_speech_and_hearing(server: Server, tmp_path: Path) ->
     assert seen["spoken"] == 262
 
 
-def test_the_plugin_for_xinference_sees_calls_that_only_the_last_chunk_has(server: Server, tmp_path: Path) -> None:
+def test_the_plugin_for_xinference_sees_calls_that_only_the_last_chunk_has(
+    server: Server, let_in: LetIn, tmp_path: Path
+) -> None:
     with ScriptedHttpEngine() as engine:
         engine.chunks = CALLING
-        service = deploy(server, engine.port, engine="vllm", script=VLLM)
+        service = let_in(deploy(server, engine.port, engine="vllm", script=VLLM))
         seen = run_client("clients", "dify_xinference_path.py", service, tmp_path)
         asked = engine.asked[-1]
     assert seen == {"reason": "tool_calls", "calls": [["call_1", "function", "get_weather", '{"city": "Köln"}']]}

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.inference_gateway.clients.conftest import LetIn
 from tests.inference_gateway.clients.environments import run_client
 from tests.inference_gateway.many_routes import ManyRoutesEngine
 from tests.inference_gateway.rig import Deployed, Server, deploy
@@ -29,8 +30,10 @@ def see(service: Deployed, home: Path, part: str, **more: str) -> dict[str, Any]
     return run_client("clients", "openai_path.py", service, home, PART=part, **more)
 
 
-def test_openai_with_a_real_model_below_a_service_and_flat(server: Server, runtime_port: int, tmp_path: Path) -> None:
-    service = deploy(server, runtime_port)
+def test_openai_with_a_real_model_below_a_service_and_flat(
+    server: Server, let_in: LetIn, runtime_port: int, tmp_path: Path
+) -> None:
+    service = let_in(deploy(server, runtime_port))
     seen = see(service, tmp_path, "openai")
     for name in ("below", "flat"):
         whole, chunks = seen[f"{name} whole"], seen[f"{name} chunks"]
@@ -89,8 +92,8 @@ def test_what_openai_may_send_and_receive_passes_untouched_recorded_or_not(
         assert (chunks[-1]["choices"], chunks[-1]["usage"]["total_tokens"]) == ([], 18)
 
 
-def test_langchain_with_a_real_model(server: Server, runtime_port: int, tmp_path: Path) -> None:
-    seen = see(deploy(server, runtime_port), tmp_path, "langchain")
+def test_langchain_with_a_real_model(server: Server, let_in: LetIn, runtime_port: int, tmp_path: Path) -> None:
+    seen = see(let_in(deploy(server, runtime_port)), tmp_path, "langchain")
     for name in ("below", "flat"):
         said, usage = seen[f"{name} whole"]
         assert said
@@ -117,7 +120,7 @@ def test_langchain_s_calls_of_tools(server: Server, engine: ScriptedHttpEngine, 
     assert json.dumps(engine.asked[0]["tools"]) == json.dumps(engine.asked[1]["tools"])
 
 
-def test_langchain_s_embeddings(server: Server, tmp_path: Path) -> None:
+def test_langchain_s_embeddings(server: Server, let_in: LetIn, tmp_path: Path) -> None:
     with ManyRoutesEngine() as engine:
-        service = deploy(server, engine.port, engine="vllm", script=VLLM)
+        service = let_in(deploy(server, engine.port, engine="vllm", script=VLLM))
         assert see(service, tmp_path, "langchain embeddings")["vectors"] == [[0.0, 0.5], [1.0, 0.5]]

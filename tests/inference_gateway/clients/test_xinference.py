@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.inference_gateway.clients.conftest import LetIn
 from tests.inference_gateway.clients.environments import run_client
 from tests.inference_gateway.many_routes import ManyRoutesEngine
 from tests.inference_gateway.rig import Deployed, Server, deploy
@@ -23,16 +24,16 @@ def text_of(chunks: list[dict[str, Any]]) -> str:
 
 
 def test_a_language_model_is_found_described_and_asked(
-    server: Server, runtime_port: int, tmp_path: Path, version: str
+    server: Server, let_in: LetIn, runtime_port: int, tmp_path: Path, version: str
 ) -> None:
-    service = deploy(server, runtime_port)
+    service = let_in(deploy(server, runtime_port))
     seen = see(version, service, tmp_path, "chat")
     assert list(seen["models"]) == [service.row.name]
     for described in (seen["models"][service.row.name], seen["description"]):
         assert (described["model_type"], described["model_name"]) == ("LLM", "SmolLM2-135M-Instruct")
         assert described["model_ability"] == ["chat", "generate"]
-        assert described["context_length"] == 8192  # as the runtime's own list says
         assert (described["replica"], described["model_format"]) == (1, "ggufv2")
+    assert seen["description"]["context_length"] == 8192  # as the runtime's own list says
     assert seen["handle"] == "RESTfulChatModelHandle"
     assert seen["async handle"] == "AsyncRESTfulChatModelHandle"
     said = seen["chat"]["choices"][0]["message"]["content"]
@@ -51,11 +52,11 @@ def test_a_language_model_is_found_described_and_asked(
 
 @pytest.mark.parametrize(("task", "handle"), [("embed", "Embedding"), ("score", "Rerank")])
 def test_models_of_other_kinds_have_their_own_calls(
-    server: Server, tmp_path: Path, version: str, task: str, handle: str
+    server: Server, let_in: LetIn, tmp_path: Path, version: str, task: str, handle: str
 ) -> None:
     with ManyRoutesEngine() as engine:
         script = f"vllm serve /models/x --port 8000 --task {task}"
-        service = deploy(server, engine.port, engine="vllm", script=script)
+        service = let_in(deploy(server, engine.port, engine="vllm", script=script))
         seen = see(version, service, tmp_path, "pooling")
     assert seen["handle"] == f"RESTful{handle}ModelHandle"
     if task == "embed":
@@ -66,8 +67,10 @@ def test_models_of_other_kinds_have_their_own_calls(
         assert len(seen["async"]["results"]) == 2
 
 
-def test_refusals_are_read_with_their_reason(server: Server, runtime_port: int, tmp_path: Path, version: str) -> None:
-    service = deploy(server, runtime_port)
+def test_refusals_are_read_with_their_reason(
+    server: Server, let_in: LetIn, runtime_port: int, tmp_path: Path, version: str
+) -> None:
+    service = let_in(deploy(server, runtime_port))
     seen = see(version, service, tmp_path, "refused")
     assert {kind for kind, _ in seen.values()} == {"RuntimeError"}
     assert "no_such_model" in seen["no such model"][1]
