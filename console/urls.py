@@ -11,12 +11,15 @@ from rest_framework.negotiation import DefaultContentNegotiation
 
 from console.health import healthz, readyz
 from console.metrics import metrics
+from console.usage_api import UsageHoursView, UsageView
 
 urlpatterns = [
     path("", include("console.page_urls")),
     path("healthz", healthz, name="healthz"),
     path("readyz", readyz, name="readyz"),
     path("metrics", metrics, name="metrics"),
+    path("api/v2/usage", UsageView.as_view()),
+    path("api/v2/usage/hours", UsageHoursView.as_view()),
     path("api/v2/", include("deployments.api.urls")),
     path(
         "api/schema/",

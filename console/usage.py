@@ -1,4 +1,4 @@
-"""What services were used for, summed up for the page Usage: over time, and by service, key, person or model."""
+"""What services were used for, summed up for a page and for REST: over time, by service, key, person or model."""
 
 from __future__ import annotations
 
@@ -104,6 +104,13 @@ def sum_over_time(rows: QuerySet[UsageHour], kept: str, now: datetime) -> list[U
     return bars
 
 
+def total_of(bars: Sequence[Used]) -> Used:
+    total = Used()
+    for bar in bars:
+        total.add({name: getattr(bar, name) for name in SUMS})
+    return total
+
+
 def sum_by(rows: QuerySet[UsageHour], dimension: str, kept: str, now: datetime) -> list[Used]:
     """One entry each, most tokens first, then most requests; the least of many are one entry at the end."""
     columns = COLUMNS[dimension]
@@ -164,22 +171,37 @@ def draw(bars: Sequence[Used]) -> list[Bar]:
     return drawn
 
 
-def csv_rows(rows: QuerySet[UsageHour], kept: str, now: datetime) -> Iterator[list[str]]:
-    """A head, and one row for each hour, service, person, key and model. English, as all that programs read."""
-    yield ["hour", "workspace", "service", "person", "key", "proof", "model", *SUMS]
-    found = list(rows.filter(hour__gte=first_instant(kept, now)).order_by(F("hour").asc(), "pk")[:MOST_CSV_ROWS])
+@dataclass(frozen=True, slots=True)
+class NamedHour:
+    """An hour's row with what people call whose it is; a number for who is gone, "" where nobody is known."""
+
+    row: UsageHour
+    workspace: str
+    person: str
+    key: str
+
+
+def hours_of(rows: QuerySet[UsageHour], kept: str, now: datetime) -> QuerySet[UsageHour]:
+    """One row for each hour, service, person, key and model, oldest first."""
+    return rows.filter(hour__gte=first_instant(kept, now)).order_by(F("hour").asc(), "pk")
+
+
+def name_hours(found: Sequence[UsageHour]) -> Iterator[NamedHour]:
+    """In three queries."""
     people = dict(User.objects.filter(pk__in={row.person_id for row in found}).values_list("pk", "username"))
     keys = {key.pk: key.prefix for key in ApiKey.objects.filter(pk__in={row.key_id for row in found})}
     slugs: dict[int, str] = defaultdict(str, Workspace.objects.values_list("pk", "slug"))
     for row in found:
-        texts = [
-            slugs[row.workspace_id],
-            row.service_name,
-            people.get(row.person_id, str(row.person_id or "")),
-            keys.get(row.key_id, str(row.key_id or "")),
-            row.proof,
-            row.model,
-        ]
+        person = people.get(row.person_id, str(row.person_id or ""))
+        yield NamedHour(row, slugs[row.workspace_id], person, keys.get(row.key_id, str(row.key_id or "")))
+
+
+def csv_rows(rows: QuerySet[UsageHour], kept: str, now: datetime) -> Iterator[list[str]]:
+    """A head, and the hours. English, as all that programs read."""
+    yield ["hour", "workspace", "service", "person", "key", "proof", "model", *SUMS]
+    for one in name_hours(list(hours_of(rows, kept, now)[:MOST_CSV_ROWS])):
+        row = one.row
+        texts = [one.workspace, row.service_name, one.person, one.key, row.proof, row.model]
         numbers = [str(getattr(row, name)) for name in SUMS]
         yield [f"{row.hour:%Y-%m-%dT%H:%MZ}", *(as_cell(text) for text in texts), *numbers]
 

@@ -26,9 +26,7 @@ def usage_page(request: SignedInRequest) -> HttpResponse:
     now = timezone.now()
     rows = usage.visible_usage(request.user, workspace)
     bars = usage.sum_over_time(rows, kept, now)
-    total = usage.Used()
-    for bar in bars:
-        total.add({name: getattr(bar, name) for name in usage.SUMS})
+    total = usage.total_of(bars)
     found = usage.sum_by(rows, dimension, kept, now) if total.requests else []
     most = max((one.tokens for one in found), default=0) or 1
     context = {
