@@ -45,7 +45,8 @@ def database_url() -> str:
 class Server:
     """uvicorn with Slipway's own application and the supervisor's own switches; ``variables`` are settings beside."""
 
-    #: By name, as uvicorn takes it.
+    #: By name, as uvicorn takes them.
+    application = "console.asgi:application"
     http_protocol = HTTP_PROTOCOL
     websocket_protocol = WEBSOCKET_PROTOCOL
     log_level = "warning"
@@ -69,7 +70,7 @@ class Server:
             "REDIS_URL": settings.SLIPWAY_REDIS_URL,
             **self.variables,
         }
-        command = [sys.executable, "-m", "uvicorn", "console.asgi:application", *where]
+        command = [sys.executable, "-m", "uvicorn", self.application, *where]
         command += [
             "--loop",
             "uvloop",

@@ -1,7 +1,7 @@
-"""Faults of engines and of callers who leave, on every way through the gateway. Numbers are of gateway.md §5.3.
+"""Faults of engines, on every way through the gateway. Numbers are of gateway.md §5.3.
 
 22 on the short way is in ``test_relay``; what events cut anywhere become is in ``test_codecs_relay`` and
-``test_http_engine``. 25 is in ``test_faults_retries``.
+``test_http_engine``. 20 is in ``test_faults_leaving``, 25 in ``test_faults_retries``.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import json
 import socket
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,7 +20,6 @@ from tests.inference_gateway.asking import ASKED, CHAT
 from tests.inference_gateway.raw_client import connect, read_to_end, render
 from tests.inference_gateway.raw_engine import HEAD, RawEngine, Script, Turn
 from tests.inference_gateway.rig import Deployed, Server, deploy, resident_kib
-from tests.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(120)
 WAYS = ("relay", "eas", "anthropic", "passthrough")
@@ -95,55 +93,6 @@ def test_a_redirect_of_an_engine_is_never_followed(server: Server, way: str) -> 
             assert ask(service, way).status_code == (307 if way == "passthrough" else 502)
         with pytest.raises(TimeoutError):
             other.accept()
-
-
-# 20
-
-
-@pytest.mark.parametrize("how", ["resets", "closes", "half-closes"])
-@pytest.mark.parametrize("moment", ["in mid-stream", "before an answer"])
-@pytest.mark.parametrize("way", WAYS)
-def test_the_engine_is_let_go_at_once_when_its_caller_leaves(server: Server, way: str, moment: str, how: str) -> None:
-    left: list[float] = []
-
-    async def script(turn: Turn) -> None:
-        if moment == "in mid-stream":
-            await turn.send(HEAD)
-            await turn.send_chunk(event("x"))
-        await turn.wait_closed()
-        left.append(time.monotonic())
-
-    with served(server, way, script) as (service, engine), connect(server) as connection:
-        stream = moment == "in mid-stream"
-        body = body_of(way, stream=stream)
-        connection.sendall(render(service.path + RESTS[way], service.token, body, "content-type: application/json\r\n"))
-        wait_until(lambda: bool(engine.turns), "the engine is asked", 10)
-        if stream:
-            assert connection.recv(4096)
-        at = time.monotonic()
-        if how == "resets":
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-        if how == "half-closes":
-            connection.shutdown(socket.SHUT_WR)
-        else:
-            connection.close()
-        wait_until(lambda: bool(left), "the engine is let go", 10)
-        assert left[0] - at < 1.0
-        assert len(engine.turns) == 1
-
-
-@pytest.mark.parametrize("way", WAYS)
-def test_who_leaves_before_the_whole_question_came_asks_nobody(server: Server, way: str) -> None:
-    async def script(turn: Turn) -> None:
-        await turn.send_json({})
-
-    with served(server, way, script) as (service, engine):
-        with connect(server) as connection:
-            whole = render(service.path + RESTS[way], service.token, body_of(way))
-            connection.sendall(whole[:-3])
-            time.sleep(0.3)
-        assert httpx.get(service.url, headers=service.auth).status_code == 200 or way == "passthrough"
-        assert engine.turns == []
 
 
 # 22
