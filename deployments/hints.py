@@ -29,6 +29,12 @@ def hint_service(service: Service) -> None:
     transaction.on_commit(lambda: send_hint(topic), robust=True)
 
 
+def hint_group(name: str) -> None:
+    """Tell gateways, once the transaction is committed, that this group changed, came or went."""
+    topic = f"group:{name}"
+    transaction.on_commit(lambda: send_hint(topic), robust=True)
+
+
 def hint_person(user_id: int) -> None:
     """Tell this person's open pages, once the transaction is committed, to look again at what they may see."""
     topic = f"person:{user_id}"

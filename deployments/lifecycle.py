@@ -21,6 +21,7 @@ from deployments.audit import record_audit
 from deployments.clusters import get_cluster
 from deployments.encryption import decrypt, encrypt, new_service_token
 from deployments.engines import engine_of
+from deployments.group_members import find_group_for, hold_names, is_group_s, move_to_group, refuse_own_name
 from deployments.hints import hint_service
 from deployments.models import Desired, Revision, Service, Status, Workspace
 from deployments.spec import ENGINE_LABEL, FieldError, ServiceSpec, SpecInvalid
@@ -52,8 +53,13 @@ def create(workspace: Workspace, actor: User, spec: ServiceSpec, *, reason: str 
     waiting = waiting_words()
     try:
         with transaction.atomic():
+            hold_names([spec.name, spec.group])
+            if is_group_s(spec.name):
+                told = _("A service group is named %(name)s, and shares its addresses. Choose another name.")
+                raise Conflict("name_taken", told % {"name": spec.name})
             service = Service.objects.create(
                 name=spec.name,
+                group=find_group_for(workspace, spec.group, actor),
                 workspace=workspace,
                 created_by=actor,
                 wanted_instances=spec.instances,
@@ -133,6 +139,7 @@ def update(
             reason=reason or "Updated",
         )
         change.set(wanted_revision=revision, wanted_instances=spec.instances)
+        move_to_group(row, spec.group, actor)
         change.move(Status.UPDATING, "Updating", say("Updating to r%(number)s.", number=str(revision.number)))
     return change.row
 
@@ -202,6 +209,7 @@ def switch_version(service: Service, number: int, actor: User) -> Service:
                 # The number that counted was the autoscaler's, and that goes.
                 change.set(wanted_instances=spec.instances)
             change.set(wanted_revision=revision)
+            move_to_group(row, spec.group, actor)
             change.move(Status.UPDATING, "Switching", say("Switching to r%(number)s.", number=str(number)))
     return change.row
 
@@ -249,6 +257,7 @@ def with_engine_label(spec: ServiceSpec) -> ServiceSpec:
 
 def refuse_unrunnable(spec: ServiceSpec) -> None:
     """Raise ``SpecInvalid`` with the cluster's reason where it can never run ``spec``."""
+    refuse_own_name(spec)
     refusal = get_cluster().refuse(spec)
     if refusal is not None:
         text = translated(join(refusal.message, refusal.cure))

@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from deployments.chronicle import Notice, ServiceEvent, StartStep
 from deployments.cluster_models import ClusterMark, ClusterState, ClusterView
+from deployments.group_models import Grouped, ServiceGroup
 from deployments.key_models import ApiKey, Limited
 from deployments.log_models import KeptLog, LogChunk
 from deployments.person_models import OneTimePassword, SignIn
@@ -44,6 +45,7 @@ __all__ = [
     "Role",
     "Service",
     "ServiceEvent",
+    "ServiceGroup",
     "ServiceQuerySet",
     "SignIn",
     "StartStep",
@@ -215,7 +217,7 @@ def new_service_uid() -> str:
     return "eas-m-" + "".join(secrets.choice(UID_LETTERS) for _ in range(12))
 
 
-class Service(models.Model):
+class Service(Grouped):
     """One service: what is wanted of it, and Slipway's verdict on what is there."""
 
     uid = models.CharField(max_length=32, unique=True, default=new_service_uid)

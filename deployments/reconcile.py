@@ -20,6 +20,7 @@ from deployments.clusters import get_cluster
 from deployments.clusters.base import Cluster, ClusterError, InstancePhase, Pace, ServiceObservation, Trouble, Workload
 from deployments.engines import read_command
 from deployments.failures import Program
+from deployments.group_members import drop_if_empty
 from deployments.hints import hint_service, send_hint
 from deployments.instances import look_at, ready_names, write_observed
 from deployments.leases import claim, release
@@ -300,6 +301,8 @@ def reconcile_deletion(service: Service, cluster: Cluster) -> Step:
     if not there.instances and not there.leftovers:
         with transaction.atomic():
             if Service.objects.filter(pk=service.pk, desired=Desired.DELETED).delete()[0]:
+                if service.group is not None:
+                    drop_if_empty(service.group, None)
                 notify(service, "Deleted", say("%(name)s has been deleted.", name=service.name), at=now)
         logger.info("service %s: deleted", service.name)
         send_hint(f"service:{service.name}")

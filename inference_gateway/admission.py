@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+from deployments.words import say
 from inference_gateway.authentication import check_token, find_authorization, find_bearer, is_signature
 from inference_gateway.callers import Callers
 from inference_gateway.calls import Call
@@ -9,8 +13,12 @@ from inference_gateway.chat import ChatError
 from inference_gateway.codecs import openai
 from inference_gateway.directory import Directory, ServiceEntry
 from inference_gateway.flat import read_carried_name
+from inference_gateway.groups import GroupEntry, choose, point_of
+from inference_gateway.handshake import find_conversation_id
+from inference_gateway.key_rights import may_call
+from inference_gateway.key_rows import KeyEntry
 from inference_gateway.keybook import Keybook
-from inference_gateway.routing import no_service
+from inference_gateway.routing import NO_UPSTREAM, no_service
 from inference_gateway.targets import Kind, no_route
 
 
@@ -23,39 +31,85 @@ class Admission:
         self._callers = callers
 
     async def admit(self, call: Call) -> ServiceEntry:
-        """The service that is called, its token or an API key checked.
+        """The service that is called, by its own name or its group's; the token or an API key is checked.
 
-        Raises ChatError 404, 401, 403 and what ``read`` does.
+        Raises ChatError 404, 401, 403, 503 where no member of a group takes its requests, and what ``read`` does.
         """
         authorization = find_authorization(call.scope)
         if call.target.service is None:
             name = await self._find_flat_name(call, find_bearer(authorization))
         else:
             name = call.target.service
-        service = await self._directory.find(name)
-        if service is None:
+        entry = await self._directory.find_entry(name)
+        if entry is None:
             if call.target.service is None:
                 message = f"There is no service {name!r}. Put a service's name into model."
                 raise ChatError(404, "model_not_found", message, "model")
             raise no_service(name)
         body = await call.read() if is_signature(authorization) else b""
+        if isinstance(entry, GroupEntry):
+            return await self._admit_to_group(call, entry, body)
         try:
-            check_token(call.scope, service.token, body)
+            check_token(call.scope, entry.token, body)
         except ChatError:
-            if await self._keybook.admit(call, service):
-                call.service = service
-                return service
+            if await self._keybook.admit(call, entry):
+                call.service = entry
+                return entry
             # It may have been rotated a moment ago. A flood of wrong ones gets one look for all of them.
-            service = await self._directory.find_again(name)
-            if service is None:
+            again = await self._directory.find_again(name)
+            if not isinstance(again, ServiceEntry):
                 raise no_service(name) from None
-            check_token(call.scope, service.token, body)
-        call.service, call.principal = service, service.principal
-        self._callers.note(service.id, call.scope)
+            check_token(call.scope, again.token, body)
+            entry = again
+        call.service, call.principal = entry, entry.principal
+        self._callers.note(entry.id, call.scope)
+        return entry
+
+    async def _admit_to_group(self, call: Call, group: GroupEntry, body: bytes) -> ServiceEntry:
+        """The member that answers: with the group's token any, with an API key one that the key is for."""
+        key: KeyEntry | None = None
+        try:
+            check_token(call.scope, group.token, body)
+        except ChatError:
+            key = await self._keybook.find_presented(call)
+            if key is None:
+                again = await self._directory.find_again(group.name)
+                if not isinstance(again, GroupEntry):
+                    raise no_service(group.name) from None
+                check_token(call.scope, again.token, body)
+                group = again
+        members = [(one, member) for member in group.members if (one := await self._directory.find(member.name))]
+        if key is not None:
+            allowed = [(one, member) for one, member in members if may_call(key, one)]
+            if key.principal.workspace_id != group.workspace_id or (members and not allowed):
+                message = f"This API key is for no member of the group {group.name}. Use one that is."
+                raise ChatError(403, "service_not_allowed", message)
+            members = allowed
+        shares = ((one, group.share_of(member, len(one.routes))) for one, member in members)
+        service = choose(shares, point_of(find_conversation_id(call.scope)))
+        if service is None:  # what one of those is at that would answer is told as ever
+            service = next((one for one, member in members if group.share_of(member, 1)), None)
+        if service is None:
+            raise no_member(group)
+        if key is None:
+            call.principal = service.principal
+        else:
+            await self._keybook.admit(call, service)
+        call.service, call.group = service, group
         return service
 
+    def watch(self, call: Call, service: ServiceEntry) -> Callable[[], Awaitable[bool]] | None:
+        """Whether the caller of a WebSocket would still be let in; None where that is by the service's own token."""
+        if call.principal is not service.principal:
+            return partial(self._keybook.admit, call, service)
+        return None if call.group is None else partial(self._has_still, call.group)
+
+    async def _has_still(self, group: GroupEntry) -> bool:
+        now = await self._directory.find_entry(group.name)
+        return isinstance(now, GroupEntry) and now.token == group.token
+
     async def _find_flat_name(self, call: Call, bearer: str | None) -> str:
-        """The service that a request under ``/v1`` is for: its ``model``, or for the list its token's own."""
+        """The service or group that a request under ``/v1`` is for: its ``model``, or for the list its token's own."""
         kind, is_carried = call.target.kind, call.target.is_carried_flat
         if (kind in (Kind.ROOT, Kind.OTHER)) and not is_carried:
             raise no_route(call.target)
@@ -73,9 +127,15 @@ class Admission:
                 message = "model is missing. Put the service's name there."
                 raise ChatError(400, "model_missing", message, "model")
             return name
-        service = None if bearer is None else await self._directory.find_by_token(bearer)
-        if service is None:
+        entry = None if bearer is None else await self._directory.find_by_token(bearer)
+        if entry is None:
             await self._keybook.refuse_nameless(call)
             check_token(call.scope, None)
             raise AssertionError("unreachable")
-        return service.name
+        return entry.name
+
+
+def no_member(group: GroupEntry) -> ChatError:
+    """Nobody was released into the group's requests, or all have the weight 0."""
+    why = say("No member of the group %(name)s takes its requests. Release one, with a weight over 0.", name=group.name)
+    return ChatError(503, "no_healthy_upstream", say("%(code)s: %(why)s", code=NO_UPSTREAM, why=why))

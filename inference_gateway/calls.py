@@ -14,6 +14,7 @@ from inference_gateway.chat import ChatError
 from inference_gateway.codecs import Exchange, anthropic, eas, openai
 from inference_gateway.directory import ServiceEntry
 from inference_gateway.engines.base import Engine
+from inference_gateway.groups import GroupEntry
 from inference_gateway.http import Message, Receive, Scope, Send, find_header, read_body, send_refusal
 from inference_gateway.principals import Principal
 from inference_gateway.targets import Kind, Target
@@ -44,6 +45,7 @@ class Call:
     headers: tuple[tuple[bytes, bytes], ...] = ()
     body: bytes | None = None
     service: ServiceEntry | None = None  # the one that lets the caller in
+    group: GroupEntry | None = None  # by whose name the service was called
     principal: Principal | None = None
     has_begun: bool = False
     speaks_anthropic: bool = False

@@ -1,4 +1,4 @@
-"""What the gateway knows of each service: token, engine, limits, status and the instances to route to.
+"""What the gateway knows of each service: token, engine, limits, status and the instances to route to; and of groups.
 
 Read from the database in one short look and kept in memory. What is kept is used for half a second, and
 dropped at once by a hint; so a rotated token or a draining instance is gone within a second even while the
@@ -12,13 +12,13 @@ import logging
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 
 from django.db import DatabaseError
 
 from deployments.addresses import direct_url
-from deployments.encryption import SecretUnreadable, decrypt, digest_of
+from deployments.encryption import digest_of
 from deployments.engines.commands import container_words, match_program
 from deployments.models import Desired, Instance, Revision, Service
 from deployments.spec import ServiceSpec, SpecInvalid
@@ -27,7 +27,9 @@ from deployments.spec.names import NAME_PATTERN
 from inference_gateway.chat import ChatError
 from inference_gateway.codecs.eas import PAGE_DEFAULTS, EasDefaults
 from inference_gateway.database import in_database
+from inference_gateway.groups import GroupEntry
 from inference_gateway.key_rows import make_token_principal
+from inference_gateway.known import find_token, read_group, read_names, read_token_digests
 from inference_gateway.model_facts import ModelFacts, read_model_facts
 from inference_gateway.principals import Principal
 from inference_gateway.queueing import QueueBound, read_bound
@@ -98,6 +100,15 @@ class ServiceEntry:
     principal: Principal  # of who calls with ``token``
 
 
+#: What a name stands for.
+Entry = ServiceEntry | GroupEntry
+
+
+def read_entry(name: str) -> Entry | None:
+    """Look once at what has this name."""
+    return read_service(name) or read_group(name)
+
+
 def read_service(name: str) -> ServiceEntry | None:
     """Look once. A service being deleted is looked at like any other; it has no routes."""
     row = Service.objects.select_related("wanted_revision", "serving_revision", "workspace").filter(name=name).first()
@@ -124,34 +135,6 @@ def read_service(name: str) -> ServiceEntry | None:
         else (),
         principal=make_token_principal(row.workspace),
     )
-
-
-def find_token(name: str, encrypted: str) -> str | None:
-    try:
-        return decrypt(encrypted)
-    except SecretUnreadable as error:
-        logger.error("service %s: %s", name, error)
-        return None
-
-
-def read_names() -> frozenset[str]:
-    return frozenset(Service.objects.values_list("name", flat=True))
-
-
-def read_token_digests(known: Mapping[str, str | None]) -> tuple[dict[str, str], dict[str, str | None]]:
-    """Name of the service behind each token, by the token's digest; and the digests by what was decrypted for them.
-
-    ``known`` is the latter of an earlier look: to decrypt all tokens of many services takes long.
-    """
-    rows = list(Service.objects.values_list("name", "token_encrypted"))
-    digests: dict[str, str | None] = {}
-    for name, encrypted in rows:
-        if encrypted in known:
-            digests[encrypted] = known[encrypted]
-        else:
-            token = find_token(name, encrypted)
-            digests[encrypted] = None if token is None else digest_of(token)
-    return {digest: name for name, encrypted in rows if (digest := digests[encrypted]) is not None}, digests
 
 
 _traits: OrderedDict[tuple[int, float], Traits] = OrderedDict()
@@ -201,7 +184,7 @@ class _Slot:
     """One name: the last look, when it began, and the one under way."""
 
     def __init__(self) -> None:
-        self.entry: ServiceEntry | None = None
+        self.entry: Entry | None = None
         self.read_at = -math.inf
         self.doubted_at = -math.inf
         self.look: asyncio.Task[None] | None = None
@@ -242,7 +225,12 @@ class Directory:
         self._digests_lock = asyncio.Lock()
 
     async def find(self, name: str, max_age_seconds: float = FRESH_SECONDS) -> ServiceEntry | None:
-        """The service of that name, looked at within ``max_age_seconds``; 0 means from now on.
+        """The service of that name. See ``find_entry``."""
+        entry = await self.find_entry(name, max_age_seconds)
+        return entry if isinstance(entry, ServiceEntry) else None
+
+    async def find_entry(self, name: str, max_age_seconds: float = FRESH_SECONDS) -> Entry | None:
+        """The service or group of that name, looked at within ``max_age_seconds``; 0 means from now on.
 
         Raises ChatError 503 where there is no database and nothing is remembered.
         """
@@ -259,18 +247,18 @@ class Directory:
         await self._wait_for(slot, lambda: self._look(name, slot), max_age_seconds)
         return slot.entry
 
-    async def find_again(self, name: str) -> ServiceEntry | None:
-        """As ``find`` from now on, before somebody is refused: what has just changed counts.
+    async def find_again(self, name: str) -> Entry | None:
+        """As ``find_entry`` from now on, before somebody is refused: what has just changed counts.
 
         In a flood of refusals, past ``REFUSALS_AT_ONCE``, most are judged by what is known, or by the look that is
         under way; hints make that as new.
         """
         slot = self._slots.get(name)
         if slot is not None and slot.take_again():
-            return await self.find(name, 0.0)
+            return await self.find_entry(name, 0.0)
         if slot is not None and slot.look is not None:
             await asyncio.shield(slot.look)
-        return await self.find(name)
+        return await self.find_entry(name)
 
     async def _is_new(self, name: str) -> bool:
         """Whether a name that was none a moment ago is one now. In a flood of such names few are looked for."""
@@ -293,8 +281,8 @@ class Directory:
                 slot.look = asyncio.create_task(look())
             await asyncio.shield(slot.look)  # others may be waiting for the same look
 
-    async def find_by_token(self, token: str) -> ServiceEntry | None:
-        """The service that has this token. The caller checks the token against the entry all the same.
+    async def find_by_token(self, token: str) -> Entry | None:
+        """The service or group that has this token. The caller checks the token against the entry all the same.
 
         A token that is not known may be new: it is looked for once more, as ``find_again`` does.
         """
@@ -304,10 +292,10 @@ class Directory:
             name = await self._find_name(digest, asked_at)
             if name is not None:
                 self._digesting.give_again()
-        return None if name is None else await self.find(name)
+        return None if name is None else await self.find_entry(name)
 
     async def _find_name(self, digest: str, read_after: float) -> str | None:
-        """The service of a token's digest, by a look at all of them from ``read_after`` on."""
+        """The name behind a token's digest, by a look at all of them from ``read_after`` on."""
         async with self._digests_lock:
             if self._digests_read_at < read_after:
                 began_at = time.monotonic()
@@ -316,9 +304,9 @@ class Directory:
         return self._names_by_digest.get(digest)
 
     def doubt(self, topic: str) -> None:
-        """A hint came: looks from before now no longer count. Topics that are no service's are ignored."""
+        """A hint came: looks from before now no longer count. Topics of neither services nor groups are ignored."""
         kind, _, name = topic.partition(":")
-        if kind == "service":
+        if kind in ("service", "group"):
             self._digests_read_at = -math.inf
             self._naming.doubted_at = time.monotonic()
             if (slot := self._slots.get(name)) is not None:
@@ -333,7 +321,7 @@ class Directory:
     async def _look(self, name: str, slot: _Slot) -> None:
         began_at = time.monotonic()
         try:
-            slot.entry = await in_database(read_service, name)
+            slot.entry = await in_database(read_entry, name)
             slot.read_at = began_at
         except DatabaseError as error:
             logger.error("service %s: the database did not answer: %s", name, error)
@@ -347,7 +335,7 @@ class Directory:
             self._names = await in_database(read_names)
             slot.read_at = began_at
         except DatabaseError as error:
-            logger.error("the names of services: the database did not answer: %s", error)
+            logger.error("the names of services and groups: the database did not answer: %s", error)
             put_up_with(slot, error)
         finally:
             slot.look = None

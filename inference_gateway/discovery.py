@@ -11,6 +11,7 @@ import re
 
 from inference_gateway.chat import ChatError
 from inference_gateway.directory import Directory
+from inference_gateway.groups import GroupEntry
 from inference_gateway.http import Scope, find_header
 from inference_gateway.routing import no_service
 from inference_gateway.targets import DISCOVERY
@@ -22,17 +23,22 @@ WEIGHT = 100
 
 
 async def describe_upstreams(directory: Directory, path: str, scope: Scope) -> dict[str, object]:
-    """Where a service's requests are taken: nowhere while no instance is ready. Raises ChatError 404 and 405.
+    """Where requests to a service or group are taken: nowhere while no instance is ready. Raises ChatError 404, 405.
 
     ``internal=true``, which clients inside the cluster add, asks for the address seen from there: this one, too.
     """
     name = path.removeprefix(DISCOVERY)
     if scope["method"] not in ("GET", "HEAD"):
         raise ChatError(405, "method_not_allowed", f"{scope['method']} is not answered here. Use GET or HEAD.")
-    service = await directory.find(name)
-    if service is None:
+    entry = await directory.find_entry(name)
+    if entry is None:
         raise no_service(name)
-    items = [find_address(scope)] if service.routes else []
+    if isinstance(entry, GroupEntry):
+        members = [(member, await directory.find(member.name)) for member in entry.members]
+        is_ready = any(one is not None and entry.share_of(member, len(one.routes)) for member, one in members)
+    else:
+        is_ready = bool(entry.routes)
+    items = [find_address(scope)] if is_ready else []
     return {"endpoints": {"items": items}}
 
 

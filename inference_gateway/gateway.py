@@ -220,7 +220,8 @@ class Gateway:
         else:
             service = await self._require_upstream(service)
             passage = await self.router.passages.find(service.routes[0])
-            model = await describe_model(service, self._models, passage)
+            shown = service if call.group is None else replace(service, name=call.group.name)
+            model = await describe_model(shown, self._models, passage)
             body = render_model(model) if kind is Kind.MODEL else render_list([model])
             await send_body(call.answer, 200, body, JSON_TYPE)
 
@@ -299,7 +300,7 @@ class Gateway:
             headers = ((b"x-slipway-reason", reason[:500]),)
             await send_body(call.answer, error.status, NO_UPSTREAM.encode(), "text/plain; charset=utf-8", headers)
             return
-        base = f"/api/predict/{service.name}"
+        base = f"/api/predict/{call.target.service}"
         description = {
             "service": service.name,
             "status": service.status,
@@ -329,9 +330,7 @@ class Gateway:
             )
         await call.receive()  # websocket.connect
         service = await self._admission.admit(call)
-        has_key = call.principal is not service.principal
-        still_admits = partial(self.keybook.admit, call, service) if has_key else None
-        guard = TokenGuard(self.directory, service, call.receive, call.answer, still_admits)
+        guard = TokenGuard(self.directory, service, call.receive, call.answer, self._admission.watch(call, service))
         if service.traits.engine is not None and call.target.kind in (Kind.ROOT, Kind.CHAT_COMPLETIONS):
             opening = read_opening(call.scope, call.target.kind)
             await self._require_upstream(service)

@@ -18,7 +18,8 @@ _POLICY = 1008
 class TokenGuard:
     """``receive`` and ``send`` of a connection that ``service`` was entered with.
 
-    ``still_admits`` looks again at an API key: it is False, or raises ChatError 401 or 403, where that counts no more.
+    ``still_admits`` looks again at what else let the caller in: it is False, or raises ChatError 401 or 403, where that
+    counts no more.
     """
 
     def __init__(

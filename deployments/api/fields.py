@@ -19,7 +19,7 @@ from deployments.addresses import endpoint_of
 from deployments.api.query import label_text
 from deployments.clusters.base import InstancePhase
 from deployments.encryption import SecretUnreadable, decrypt
-from deployments.models import Desired, Instance, Service
+from deployments.models import Desired, Instance, Service, ServiceGroup
 from deployments.spec import ENGINE_LABEL, LLM_ENGINES
 
 logger = logging.getLogger(__name__)
@@ -49,8 +49,6 @@ class ServiceFieldsUnused(TypedDict):
     RoleAttrs: str
     ResourceAlias: str
     Namespace: str
-    Weight: int
-    TrafficState: str
     SafetyLock: str
     SecondaryInternetEndpoint: str
     SecondaryIntranetEndpoint: str
@@ -69,6 +67,8 @@ class ServiceFields(ServiceFieldsUnused):
     ServiceUid: str
     ServiceName: str
     ServiceGroup: str
+    Weight: int
+    TrafficState: str
     ServiceType: str
     Region: str
     WorkspaceId: str
@@ -169,8 +169,6 @@ SERVICE_UNUSED = ServiceFieldsUnused(
     RoleAttrs="",
     ResourceAlias="",
     Namespace="",
-    Weight=0,
-    TrafficState="standalone",
     SafetyLock="none",
     SecondaryInternetEndpoint="",
     SecondaryIntranetEndpoint="",
@@ -218,12 +216,12 @@ def time_text(instant: datetime | None) -> str:
     return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if instant else ""
 
 
-def token_of(service: Service) -> str:
-    """The service token; "" where it was encrypted with another secret key."""
+def token_of(service: Service | ServiceGroup) -> str:
+    """The token of a service or a group; "" where it was encrypted with another secret key."""
     try:
         return decrypt(service.token_encrypted)
     except SecretUnreadable as error:
-        logger.warning("service %s: %s", service.name, error)
+        logger.warning("%s: %s", service.name, error)
         return ""
 
 
@@ -276,6 +274,8 @@ def service_fields(service: Service, seen: Seen) -> ServiceFields:
         ServiceUid=service.uid,
         ServiceName=service.name,
         ServiceGroup=text_of(metadata.get("group")),
+        Weight=service.weight if service.group_id else 0,
+        TrafficState=str(service.traffic_state),
         ServiceType=service_type(document),
         Region=settings.SLIPWAY_REGION,
         WorkspaceId=service.workspace.slug,

@@ -13,12 +13,17 @@ from deployments.models import Service, Workspace
 from deployments.spec import check_name
 
 
-def get_service(request: Request, cluster: str, name: str) -> Service:
-    """The service a path names. Raises 404 for unknown regions and names, and for strangers."""
+def check_cluster(cluster: str) -> None:
+    """Raise 404 for a region that is not this Slipway's."""
     if cluster != settings.SLIPWAY_REGION:
         raise not_found(
             "ClusterNotFound", f"There is no cluster of that id. This Slipway is {settings.SLIPWAY_REGION}."
         )
+
+
+def get_service(request: Request, cluster: str, name: str) -> Service:
+    """The service a path names. Raises 404 for unknown regions and names, and for strangers."""
+    check_cluster(cluster)
     service = find_visible_service(caller(request), name) if check_name(name) is None else None
     if service is None:
         raise not_found("ServiceNotFound", "There is no service of that name that you may see. List them all.")

@@ -217,17 +217,22 @@ class EndpointsView(APIView):
     def get(self, request: Request, cluster: str, name: str) -> Response:
         """The addresses of a service."""
         service = get_service(request, cluster, name)
-        url = endpoint_of(address_of(request), service.name)
         token = token_of(service) if may_change(caller(request), service.workspace) else ""
-        gateway = Endpoint(
-            EndpointType="DefaultGateway",
-            BackendId="default",
-            InternetEndpoints=[url],
-            IntranetEndpoints=[url],
-            PathType="",
-            Port=port_of(request),
-        )
-        return Response(EndpointsAnswer(Message="", AccessToken=token, Endpoints=[gateway]))
+        endpoints = [endpoint_at(request, service.name)]
+        return Response(EndpointsAnswer(Message="", AccessToken=token, Endpoints=endpoints))
+
+
+def endpoint_at(request: Request, name: str) -> Endpoint:
+    """The gateway's address of a service or a group."""
+    url = endpoint_of(address_of(request), name)
+    return Endpoint(
+        EndpointType="DefaultGateway",
+        BackendId="default",
+        InternetEndpoints=[url],
+        IntranetEndpoints=[url],
+        PathType="",
+        Port=port_of(request),
+    )
 
 
 def port_of(request: Request) -> int:

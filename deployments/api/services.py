@@ -26,6 +26,7 @@ from deployments.api.errors import wrong
 from deployments.api.fields import Seen, ServiceFields, service_fields
 from deployments.api.lookup import find_workspace, workspace_for_create
 from deployments.api.openapi import answers, paging, parameters
+from deployments.group_models import TrafficState
 from deployments.models import Instance, Revision, Service, ServiceQuerySet
 from deployments.spec import ENGINE_LABEL, LLM_ENGINES, ServiceSpec
 from deployments.spec.document import ServiceDocument
@@ -94,7 +95,7 @@ class ServicesView(APIView):
         parameters=[
             *paging(),
             *parameters(OpenApiTypes.STR, "Filter", "Sort", "Order", "ServiceName", "ServiceStatus", "ServiceType"),
-            *parameters(OpenApiTypes.STR, "Label", "WorkspaceId", "ServiceUid", *DOCUMENT_PARAMETERS),
+            *parameters(OpenApiTypes.STR, "Label", "WorkspaceId", "ServiceUid", "TrafficState", *DOCUMENT_PARAMETERS),
         ],
         responses=answers(ServiceList),
     )
@@ -203,6 +204,8 @@ def matching(request: Request, rows: ServiceQuerySet) -> ServiceQuerySet:
     """The rows that the request's parameters let through."""
     if part := query.text(request, "Filter"):
         rows = rows.filter(name__icontains=part)
+    if state := query.choice(request, "TrafficState", TrafficState.values):
+        rows = rows.filter(traffic_state=state)
     if name := query.text(request, "ServiceName"):
         rows = rows.filter(name=name)
     if uid := query.text(request, "ServiceUid") or query.text(request, "ServiceId"):

@@ -7,6 +7,7 @@ from django.urls import path, re_path
 from deployments.api.access_keys import AccessKeysView, AccessKeyView
 from deployments.api.api_keys import ApiKeysView, ApiKeyView, MemberLimitsView, WorkspaceLimitsView
 from deployments.api.clusters import ClustersView, ClusterView
+from deployments.api.groups import GroupEndpointsView, GroupsView, GroupTokenView, GroupView, ReleaseView
 from deployments.api.happenings import EventsView, UsualTimesView
 from deployments.api.instances import InstancesView, InstanceView, LogsView
 from deployments.api.llm import LlmServicesView, ModelsView
@@ -26,6 +27,7 @@ from deployments.api.versions import SwitchVersionView, VersionsView, VersionVie
 from deployments.api.workspaces import MembersView, MemberView, WorkspacesView, WorkspaceView
 
 SERVICE = "services/<str:cluster>/<str:name>"
+GROUP = "groups/<str:cluster>/<str:name>"
 
 urlpatterns = [
     path("services", ServicesView.as_view()),
@@ -37,6 +39,7 @@ urlpatterns = [
     path(f"{SERVICE}/scale", ScaleView.as_view()),
     path(f"{SERVICE}/token", TokenView.as_view()),
     path(f"{SERVICE}/endpoints", EndpointsView.as_view()),
+    path(f"{SERVICE}/release", ReleaseView.as_view()),
     path(f"{SERVICE}/versions", VersionsView.as_view()),
     path(f"{SERVICE}/versions/<str:number>", VersionView.as_view()),
     path(f"{SERVICE}/version", SwitchVersionView.as_view()),
@@ -45,6 +48,10 @@ urlpatterns = [
     path(f"{SERVICE}/logs", LogsView.as_view()),
     path(f"{SERVICE}/events", EventsView.as_view()),
     path(f"{SERVICE}/usual-times", UsualTimesView.as_view()),
+    path("groups", GroupsView.as_view()),
+    path(GROUP, GroupView.as_view()),
+    path(f"{GROUP}/endpoints", GroupEndpointsView.as_view()),
+    path(f"{GROUP}/token", GroupTokenView.as_view()),
     path("clusters", ClustersView.as_view()),
     path("clusters/<str:cluster>", ClusterView.as_view()),
     path("me", MeView.as_view()),

@@ -91,6 +91,10 @@ class Metadata(Part):
     disk: str = Field("", pattern=r"^([1-9][0-9]{0,6}(Mi|Gi|Ti))?$", description=gettext_noop("a size such as 30Gi"))
     scheduling: Scheduling = Field(Scheduling(), description=gettext_noop("an object with spread"))
     workspace_id: str | int | None = Field(None, description=gettext_noop("the name of a workspace"))
+    group: str | None = Field(
+        None, pattern=r"^([a-z0-9_]{3,63})?$",
+        description=gettext_noop("a name of a-z, 0-9 and _, 3 to 63 characters"),
+    )  # fmt: skip
     rolling_strategy: RollingStrategy = Field(RollingStrategy(), description=gettext_noop("an object"))
     rpc: Rpc = Field(Rpc(), description=gettext_noop("an object"))
     termination_grace_period: Whole = Field(

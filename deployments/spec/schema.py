@@ -58,7 +58,6 @@ KEPT = {
     "metadata.enable_grpc": gettext_lazy("gRPC at EAS's gateway"),
     "metadata.enable_webservice": gettext_lazy("EAS's web applications"),
     "metadata.type": gettext_lazy("EAS's kinds of services"),
-    "metadata.group": gettext_lazy("EAS's service groups"),
     "metadata.region": gettext_lazy("an Alibaba Cloud region"),
     "metadata.workload_type": gettext_lazy("EAS's elastic jobs"),
     "metadata.resource_burstable": gettext_lazy("EAS's elastic pool"),

@@ -107,6 +107,11 @@ class ServiceSpec:
         return None if value in (None, "") else str(value)
 
     @property
+    def group(self) -> str:
+        """The service group that it belongs to (eas.md §4.5), "" for none."""
+        return self.parsed.metadata.group or ""
+
+    @property
     def termination_grace_seconds(self) -> int:
         given = self.parsed.runtime.termination_grace_period
         return self.parsed.metadata.termination_grace_period if given is None else given

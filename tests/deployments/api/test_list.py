@@ -46,7 +46,7 @@ FILTERS = [
     ({"Label": '{"team": "a"}'}, {"beta"}),
     ({"Label": '{"0": "zero", "a__gt": "true"}'}, {"gamma"}),
     ({"Label": '{"team": "b"}'}, set()),
-    ({"GroupName": "g"}, {"beta"}),
+    ({"GroupName": "gang"}, {"beta"}),
     ({"ResourceId": "eas-r-1"}, {"beta"}),
     ({"WorkspaceId": "red"}, {"alpha", "beta", "gamma", "delta"}),
     ({"WorkspaceId": "blue"}, set()),
@@ -59,7 +59,7 @@ FILTERS = [
 @pytest.mark.parametrize(("query", "names"), FILTERS)
 def test_the_list_filters(owner: Api, make_service: Make, query: dict[str, str], names: set[str]) -> None:
     make_service("alpha", labels={"ServiceEngineType": "Chat-LLM"})
-    make_service("beta", metadata={"name": "beta", "group": "g", "resource": "eas-r-1"}, labels={"team": "a"})
+    make_service("beta", metadata={"name": "beta", "group": "gang", "resource": "eas-r-1"}, labels={"team": "a"})
     make_service("gamma", labels={"0": "zero", "a__gt": True})
     make_service("delta", metadata={"name": "delta", "type": "RAG"}, labels={"ServiceEngineType": "chat-llm"})
     Service.objects.filter(name="beta").update(status=Status.FAILED)
