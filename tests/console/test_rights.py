@@ -60,6 +60,7 @@ REST: dict[tuple[str, str], tuple[int, int]] = {
     ("PUT", "stop"): (403, 404),
     ("PUT", "restart"): (403, 404),
     ("PUT", "scale"): (403, 404),
+    ("PUT", "release"): (403, 404),
     ("POST", "token"): (403, 404),
     ("GET", "endpoints"): (200, 404),
     ("GET", "versions"): (200, 404),
