@@ -49,9 +49,11 @@ class UpgradeBlindProtocol(StallGuard, HttpToolsProtocol):
     """Answers a request that offers a protocol we do not speak as one without the offer.
 
     A request's scope has a ``wire.Wire`` among its extensions. Heads are bounded (431), and so is the time that a
-    request takes to come (408) and an answer to be read (``patience``).
+    request takes to come (408) and an answer to be read (``patience``). When the server ends, a connection that is
+    kept takes one more request: uvicorn's would close it under one that is on its way.
     """
 
+    linger_seconds = 1
     head_seconds = 20.0
     body_seconds = 20.0
     least_bytes = 1024
@@ -64,6 +66,7 @@ class UpgradeBlindProtocol(StallGuard, HttpToolsProtocol):
     _is_in_head = False
     _is_refused = False
     _is_admitted = False
+    _is_ending = False
     #: Of a head: what has come in pieces, and what the parser has told of.
     _head_bytes = _told_bytes = 0
 
@@ -107,6 +110,20 @@ class UpgradeBlindProtocol(StallGuard, HttpToolsProtocol):
         self._end_pace()
         super().handle_websocket_upgrade()
 
+    def shutdown(self) -> None:
+        """The server ends; called once for each connection. An answer that has not begun says that it is the last."""
+        self._is_ending = True
+        self.timeout_keep_alive = self.linger_seconds
+        cycle = self.cycle
+        if cycle is not None and not cycle.response_complete:
+            cycle.keep_alive = cycle.keep_alive and cycle.response_started
+        elif not self._is_in_request:
+            self._await_next()
+
+    def _await_next(self) -> None:
+        self._unset_keepalive_if_required()
+        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+
     def _refuse_busy(self, data: bytes) -> bool:
         """Under pressure: whether what came was a question, refused without any further work."""
         if self.cycle is not None and not self.cycle.response_complete:
@@ -119,9 +136,8 @@ class UpgradeBlindProtocol(StallGuard, HttpToolsProtocol):
             self._is_admitted = True
             return False
         self._end_pace()
-        self._unset_keepalive_if_required()
         self.transport.write(answer)
-        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+        self._await_next()
         return True
 
     def _begin_pace(self) -> None:
@@ -235,6 +251,8 @@ class UpgradeBlindProtocol(StallGuard, HttpToolsProtocol):
         else:
             super().on_headers_complete()
         cycle = self.cycle
+        if self._is_ending and cycle is not None and cycle is not before:
+            cycle.keep_alive = False
         if cycle is not None and cycle is not before and self.scope["http_version"] == "1.1":
             wire = CycleWire(cycle)
             self._wires = (*(one for one in self._wires if not one.is_done), wire)
