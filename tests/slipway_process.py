@@ -131,6 +131,17 @@ class SlipwayProcess:
                     return row.pid
         return None
 
+    def servers(self) -> set[int]:
+        """The process ids of the parts that answer callers."""
+        assert self.process is not None
+        return {
+            row.pid
+            for row in process_table()
+            if row.parent == self.process.pid
+            and not row.is_zombie
+            and "console.asgi:application" in read_text(f"/proc/{row.pid}/cmdline")
+        }
+
     def processes(self) -> list[int]:
         """Every living process that was started for this data folder, the supervisor too."""
         wanted = f"SLIPWAY_DATA_DIR={self.data_dir}"

@@ -10,7 +10,6 @@ from pathlib import Path
 import httpx
 import pytest
 
-from deployments.clusters.local.processes import process_table, read_text
 from tests.slipway_process import SlipwayProcess, is_gone
 from tests.waiting import wait_until
 
@@ -26,25 +25,14 @@ def slipway(tmp_path: Path) -> Iterator[SlipwayProcess]:
         own.end_everything()
 
 
-def servers_of(slipway: SlipwayProcess) -> set[int]:
-    assert slipway.process is not None
-    return {
-        row.pid
-        for row in process_table()
-        if row.parent == slipway.process.pid
-        and not row.is_zombie
-        and "console.asgi:application" in read_text(f"/proc/{row.pid}/cmdline")
-    }
-
-
 def test_a_killed_server_is_replaced_while_the_other_answers(slipway: SlipwayProcess) -> None:
-    before = servers_of(slipway)
+    before = slipway.servers()
     assert len(before) == 2
     victim = min(before)
     os.kill(victim, signal.SIGKILL)
     wait_until(lambda: is_gone(victim), "it is gone", 5)
     assert [httpx.get(f"{slipway.address}/healthz", timeout=30).status_code for _ in range(20)] == [200] * 20
-    wait_until(lambda: len(servers_of(slipway)) == 2, "another one is started", 10)
-    assert servers_of(slipway) >= before - {victim}
+    wait_until(lambda: len(slipway.servers()) == 2, "another one is started", 10)
+    assert slipway.servers() >= before - {victim}
     assert slipway.stop() == 0
     assert slipway.processes() == []

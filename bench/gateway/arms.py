@@ -19,7 +19,6 @@ from bench.gateway.client import Target, ask, get_json
 from bench.gateway.loads import is_good_stream, run
 from bench.gateway.processes import end, family, pin
 from console.environment import REPOSITORY
-from deployments.clusters.local.processes import process_table, read_text
 from tests.ports import free_port
 from tests.slipway_process import SlipwayProcess
 from tests.static_files import build_static_files
@@ -231,11 +230,10 @@ class Slipway(Arm):
     def start(self) -> None:
         build_static_files(self._data_dir)
         self._slipway.start(120)
-        address = f"{self._slipway.address}/api/v2"
         limit = {"networking": {"gateway_policy": {"concurrency_limit": {"enable": True, "limit": 2 * SLOTS}}}}
-        with httpx.Client(base_url=address, auth=("admin", "correct-horse-battery"), timeout=30) as api:
-            self.target = self._deploy(api, self.service)
-            self.bounded = self._deploy(api, "bench_bounded", f" --slots {SLOTS}", limit)
+        with httpx.Client(base_url=self._slipway.address, auth=("admin", "correct-horse-battery"), timeout=30) as api:
+            self.target = deploy_engine(api, self._slipway.port, self.service)
+            self.bounded = deploy_engine(api, self._slipway.port, "bench_bounded", f" --slots {SLOTS}", limit)
         [(self.engine_port,)] = self._slipway.query(
             "SELECT port FROM deployments_instance JOIN deployments_service ON service_id = deployments_service.id "
             f"WHERE deployments_service.name = '{self.service}'"
@@ -263,35 +261,30 @@ class Slipway(Arm):
         self.validate()
 
     def _servers(self) -> list[int]:
-        """The supervisor's children that answer callers: one, or as many as it is told to start."""
-        assert self._slipway.process is not None
-        parent = self._slipway.process.pid
-        return [
-            row.pid
-            for row in process_table()
-            if row.parent == parent and not row.is_zombie and "console.asgi" in read_text(f"/proc/{row.pid}/cmdline")
-        ]
+        return sorted(self._slipway.servers())
 
-    def _deploy(
-        self, api: httpx.Client, name: str, options: str = "", more: Mapping[str, object] | None = None
-    ) -> Target:
-        document = {
-            "metadata": {"name": name, "instance": 1, "cpu": 1, "memory": 512},
-            "containers": [{"image": "any:1", "script": f"{sys.executable} {ENGINE}{options}", "port": 8000}],
-            "labels": {"ServiceEngineType": "chat-llm"},
-            **(more or {}),
-        }
-        answer = api.post("/services", json=document)
-        if answer.is_error:
-            raise UnavailableError(answer.text)
-        token = wait_until(lambda: find_token(api, name), f"{name} runs", 60)
-        path = f"/api/predict/{name}/v1/chat/completions"
-        return Target(self._slipway.port, path, name, {"Authorization": f"Bearer {token}"})
+
+def deploy_engine(
+    api: httpx.Client, port: int, name: str, options: str = "", more: Mapping[str, object] | None = None
+) -> Target:
+    """A service of the Slipway at ``port`` whose instance is the pretended engine. Raises UnavailableError."""
+    document = {
+        "metadata": {"name": name, "instance": 1, "cpu": 1, "memory": 512},
+        "containers": [{"image": "any:1", "script": f"{sys.executable} {ENGINE}{options}", "port": 8000}],
+        "labels": {"ServiceEngineType": "chat-llm"},
+        **(more or {}),
+    }
+    answer = api.post("/api/v2/services", json=document)
+    if answer.is_error:
+        raise UnavailableError(answer.text)
+    token = wait_until(lambda: find_token(api, name), f"{name} runs", 60)
+    path = f"/api/predict/{name}/v1/chat/completions"
+    return Target(port, path, name, {"Authorization": f"Bearer {token}"})
 
 
 def find_token(api: httpx.Client, name: str) -> str | None:
     """The token of a service that runs. Raises UnavailableError once it has failed."""
-    described = api.get(f"/services/local/{name}").json()
+    described = api.get(f"/api/v2/services/local/{name}").json()
     if described.get("Status") == "Failed":
         raise UnavailableError(f"{name} failed: {described.get('Message')}")
     return str(described["AccessToken"]) if described.get("Status") == "Running" else None

@@ -48,9 +48,12 @@ class Target:
 
 
 class Answer:
-    """One answer as it arrives. ``is_whole`` once nothing more can come by HTTP's own rules."""
+    """One answer as it arrives.
 
-    __slots__ = ("_begins", "_data", "_is_chunked", "_length", "is_whole", "status")
+    ``is_whole`` once nothing more can come by HTTP's own rules; ``is_last``: its connection takes no further question.
+    """
+
+    __slots__ = ("_begins", "_data", "_is_chunked", "_length", "is_last", "is_whole", "status")
 
     def __init__(self) -> None:
         self._data = bytearray()
@@ -59,6 +62,7 @@ class Answer:
         self._is_chunked = False
         self.status = 0
         self.is_whole = False
+        self.is_last = False
 
     def feed(self, data: bytes) -> None:
         self._data += data
@@ -84,6 +88,16 @@ class Answer:
         """The body. Raises ValueError for chunks that are none."""
         return decode_chunks(self.raw) if self._is_chunked else self.raw
 
+    @property
+    def body_so_far(self) -> bytes:
+        """What has come of the body, of an answer that was cut off, too."""
+        return decode_chunks(self.raw, is_cut=True) if self._is_chunked else self.raw
+
+    def find_header(self, name: bytes) -> str | None:
+        """A header's value, in lower case as its name."""
+        found = re.search(rb"\r\n%b: ([^\r]*)" % re.escape(name), bytes(self._data[: self._begins]).lower())
+        return found[1].decode("latin-1") if found else None
+
     def has_tokens(self, count: int) -> bool:
         """Whether it is a stream of exactly the tokens 0 to ``count`` - 1 in order, and its proper end."""
         body = self.body
@@ -98,18 +112,21 @@ class Answer:
         self.status = int(head[9:12])
         self._begins = end + 4
         self._is_chunked = b"\r\ntransfer-encoding: chunked" in head
+        self.is_last = b"\r\nconnection: close" in head
         if (at := head.find(b"\r\ncontent-length:")) >= 0:
             self._length = int(head[at + 17 :].split(b"\r\n", 1)[0])
         return True
 
 
-def decode_chunks(data: bytes) -> bytes:
-    """What HTTP's chunked coding carries. Pure; raises ValueError."""
+def decode_chunks(data: bytes, *, is_cut: bool = False) -> bytes:
+    """What HTTP's chunked coding carries. Pure; raises ValueError, unless data that ``is_cut`` just ends early."""
     parts: list[bytes] = []
     at = 0
     while True:
-        end = data.index(b"\r\n", at)
-        size = int(data[at:end].split(b";", 1)[0], 16)
+        end = data.find(b"\r\n", at)
+        if end < 0 and is_cut:
+            return b"".join(parts)
+        size = int(data[at : data.index(b"\r\n", at)].split(b";", 1)[0], 16)
         if size == 0:
             return b"".join(parts)
         parts.append(data[end + 2 : end + 2 + size])
@@ -184,19 +201,25 @@ async def ask(target: Target, orders: str = "", *, is_stream: bool = False, seco
     return connection.answer
 
 
-async def get_json(port: int, path: str, headers: dict[str, str] | None = None) -> dict[str, object]:
-    """GET on this machine; raises ConnectionError for anything but a 200 with a JSON object."""
+async def get(port: int, path: str, headers: dict[str, str] | None = None, seconds: float = 10.0) -> Answer:
+    """GET on this machine, on a connection of its own."""
     connection = await connect(Target(port))
     ended = asyncio.get_running_loop().create_future()
     told = "".join(f"{name}: {value}\r\n" for name, value in (headers or {}).items())
     connection.ask(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{told}\r\n".encode(), ended.set_result)
     try:
-        await asyncio.wait_for(ended, 10)
+        await asyncio.wait_for(ended, seconds)
     finally:
         connection.on_end = None
         connection.transport.abort()
-    if connection.answer.status != 200 or not connection.answer.is_whole:
-        raise ConnectionError(f"{path} was answered with {connection.answer.status}")
-    value = json.loads(connection.answer.body)
+    return connection.answer
+
+
+async def get_json(port: int, path: str, headers: dict[str, str] | None = None) -> dict[str, object]:
+    """The same; raises ConnectionError for anything but a 200 with a JSON object."""
+    answer = await get(port, path, headers)
+    if answer.status != 200 or not answer.is_whole:
+        raise ConnectionError(f"{path} was answered with {answer.status}")
+    value = json.loads(answer.body)
     assert isinstance(value, dict)
     return value

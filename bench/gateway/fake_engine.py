@@ -13,6 +13,7 @@ Tokens are ``w0 w1 w2 …``, so what arrives shows what was lost, doubled or mov
 ``began + delay + k * gap`` on the clock, however late the ones before it were. With ``--slots`` only so many answers
 that take time are written at once; others wait their turn, as in an engine's own queue. ``/stats`` says how many have
 begun or wait, and when those that their caller gave up were ended (``time.monotonic``, the same in all processes).
+SIGTERM ends it once what it has begun is written.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import asyncio
 import json
 import os
 import re
+import signal
 import socket
 import struct
 import time
@@ -107,6 +109,9 @@ class Stats:
         self.live = 0
         self.answered = 0
         self.cancelled_at: list[float] = []
+        self.connections: set[EngineConnection] = set()
+        self.is_ending = False
+        self.has_lost = asyncio.Event()
 
     def as_json(self) -> dict[str, object]:
         return {
@@ -167,9 +172,12 @@ class EngineConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by its class
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._stats.connections.add(self)
         self._wait_for_more()
 
     def connection_lost(self, error: Exception | None) -> None:
+        self._stats.connections.discard(self)
+        self._stats.has_lost.set()
         for timer in (self._timer, self._idle):
             if timer is not None:
                 timer.cancel()
@@ -183,12 +191,15 @@ class EngineConnection(asyncio.Protocol):
             self._take()
 
     def _wait_for_more(self) -> None:
-        if self._keep_alive_seconds > 0:
+        if self._stats.is_ending:
+            self._transport.close()
+        elif self._keep_alive_seconds > 0:
             if self._idle is not None:
                 self._idle.cancel()
-            self._idle = self._loop.call_later(self._keep_alive_seconds, self._close_idle)
+            self._idle = self._loop.call_later(self._keep_alive_seconds, self.close_idle)
 
-    def _close_idle(self) -> None:
+    def close_idle(self) -> None:
+        """Close it unless an answer is being written."""
         if self._plan is None:
             self._transport.close()
 
@@ -316,8 +327,16 @@ async def serve(port: int, keep_alive_seconds: float, slot_count: int) -> None:
     server = await loop.create_server(
         lambda: EngineConnection(stats, slots, keep_alive_seconds), "127.0.0.1", port, backlog=4096
     )
-    async with server:
-        await server.serve_forever()
+    is_told = asyncio.Event()
+    loop.add_signal_handler(signal.SIGTERM, is_told.set)
+    await is_told.wait()
+    server.close()
+    stats.is_ending = True
+    for connection in list(stats.connections):
+        connection.close_idle()
+    while stats.connections:
+        stats.has_lost.clear()
+        await stats.has_lost.wait()
 
 
 def main() -> None:

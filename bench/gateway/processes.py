@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from deployments.clusters.local.processes import descendants, process_table, read_text
 
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+#: A state in ``/proc/net/tcp``.
+LISTENING = "0A"
 
 
 def parse_cpu_seconds(stat: str, ticks_per_second: int = TICKS_PER_SECOND) -> float:
@@ -53,6 +55,23 @@ def memory_kib(pids: Iterable[int]) -> int:
         parse_memory_kib(read_text(f"/proc/{pid}/smaps_rollup")) or parse_resident_kib(read_text(f"/proc/{pid}/status"))
         for pid in pids
     )
+
+
+def find_holders(port: int, pids: Iterable[int]) -> dict[int, int]:
+    """Which process holds this machine's end at ``port`` of each connection, by the port of the other end."""
+    callers: dict[str, int] = {}
+    for line in read_text("/proc/net/tcp").splitlines()[1:]:
+        fields = line.split()
+        if fields[1].endswith(f":{port:04X}") and fields[3] != LISTENING and fields[9] != "0":
+            callers[f"socket:[{fields[9]}]"] = int(fields[2].rpartition(":")[2], 16)
+    holders: dict[int, int] = {}
+    for pid in pids:
+        with contextlib.suppress(FileNotFoundError):  # it has ended
+            for file in os.listdir(f"/proc/{pid}/fd"):
+                with contextlib.suppress(FileNotFoundError):
+                    if (caller := callers.get(os.readlink(f"/proc/{pid}/fd/{file}"))) is not None:
+                        holders[caller] = pid
+    return holders
 
 
 def pin(pids: Iterable[int], cpus: set[int]) -> None:

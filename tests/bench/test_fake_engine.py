@@ -125,3 +125,17 @@ async def test_an_idle_connection_is_closed_after_its_keep_alive(tmp_path: Path)
             assert idle.recv(1) == b""
     finally:
         short.stop()
+
+
+async def test_told_to_end_it_writes_what_it_has_begun(tmp_path: Path) -> None:
+    ending = Engine(tmp_path)
+    ending.start()
+    target = Target(ending.port)
+    under_way = asyncio.create_task(ask(target, "tokens=10 gap=100", is_stream=True))
+
+    async def has_begun() -> bool:
+        return (await get_json(ending.port, "/stats"))["live"] == 1
+
+    await wait_until_async(has_begun, "the answer is under way", 10)
+    await asyncio.to_thread(ending.stop)
+    assert is_good_stream(await under_way, 10)

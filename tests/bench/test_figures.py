@@ -136,6 +136,20 @@ def test_chunks_are_put_together() -> None:
     assert decode_chunks(b"3\r\nabc\r\n1;x=y\r\nd\r\n0\r\n\r\n") == b"abcd"
 
 
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [(b"", b""), (b"3", b""), (b"3\r\nab", b"ab"), (b"3\r\nabc\r\n", b"abc"), (b"3\r\nabc\r\n2\r\nd", b"abcd")],
+)
+def test_of_chunks_that_were_cut_what_has_come_is_read(data: bytes, expected: bytes) -> None:
+    assert decode_chunks(data, is_cut=True) == expected
+
+
+def test_headers_are_found_in_lower_case() -> None:
+    answer = Answer()
+    answer.feed(b"HTTP/1.1 200 OK\r\nX-Told: Yes\r\nConnection: close\r\nContent-Length: 3\r\n\r\nb: c")
+    assert (answer.find_header(b"x-told"), answer.find_header(b"told"), answer.is_last) == ("yes", None, True)
+
+
 def test_a_client_s_frame_is_masked() -> None:
     assert text_frame("Hello", b"\x37\xfa\x21\x3d") == bytes.fromhex("818537fa213d7f9f4d5158")  # RFC 6455 §5.7
     with pytest.raises(ValueError, match="too long"):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -14,6 +13,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from bench.gateway.processes import find_holders
 from tests.inference_gateway.asking import ASKED, CHAT, SHORT
 from tests.inference_gateway.raw_client import connect, render
 from tests.inference_gateway.rig import EndlessEngine, Server, deploy
@@ -53,21 +53,8 @@ class Pair(Server):
 
     def holder_of(self, connection: socket.socket) -> int | None:
         """The process at the other end of a connection."""
-        wanted = f"socket:[{self._inode(connection.getsockname()[1])}]"
-        for process in self.processes:
-            for fd in os.listdir(f"/proc/{process.pid}/fd") if process.poll() is None else ():
-                with contextlib.suppress(FileNotFoundError):
-                    if os.readlink(f"/proc/{process.pid}/fd/{fd}") == wanted:
-                        return process.pid
-        return None
-
-    def _inode(self, peer_port: int) -> str:
-        with open("/proc/net/tcp") as table:
-            for line in table.readlines()[1:]:
-                fields = line.split()
-                if fields[1].endswith(f":{self.port:04X}") and fields[2].endswith(f":{peer_port:04X}"):
-                    return fields[9]
-        return ""
+        living = [process.pid for process in self.processes if process.poll() is None]
+        return find_holders(self.port, living).get(connection.getsockname()[1])
 
     def kill(self) -> None:
         for process in self.processes:
