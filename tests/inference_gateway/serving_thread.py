@@ -5,7 +5,8 @@ from __future__ import annotations
 import abc
 import asyncio
 import threading
-from typing import Self
+from collections.abc import Coroutine
+from typing import Any, Self
 
 from aiohttp import web
 
@@ -34,6 +35,10 @@ class ServingThread(abc.ABC):
 
     def __exit__(self, *_: object) -> None:
         self.die()
+
+    def run(self, work: Coroutine[Any, Any, None]) -> None:
+        """Have the thread's loop do it, and wait until it is done."""
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
 
     def die(self) -> None:
         """Close every connection and go; twice is fine, also at once."""
