@@ -15,7 +15,7 @@ from django.utils.translation import ngettext
 
 from console.deploy_effect import restart_words
 from deployments.differences import compare
-from deployments.models import Instance, Revision, Service
+from deployments.models import Instance, Revision, Service, ServiceGroup
 from deployments.words import number
 from inference_gateway.models import Caller, Conversation
 
@@ -24,7 +24,7 @@ SHOWN_CALLERS = 5
 
 @dataclass(frozen=True, slots=True)
 class Confirmation:
-    """One dialog. ``field`` names what it asks for beside the yes: "typed_name", "instances" or nothing."""
+    """One dialog. ``field`` names what it asks for beside the yes: "typed_name", "instances", "release" or nothing."""
 
     action: str  # the last part of its address
     title: str
@@ -100,6 +100,19 @@ def confirm_scale(service: Service) -> Confirmation:
         ),
         _("Scale"),
         field="instances",
+    )
+
+
+def confirm_release(service: Service, group: ServiceGroup) -> Confirmation:
+    return Confirmation(
+        "release",
+        _("Requests of the group %(name)s") % {"name": group.name},
+        (
+            _("A change counts within a second. Nothing restarts, and %(name)s keeps its own address.")
+            % {"name": service.name},
+        ),
+        _("Save"),
+        field="release",
     )
 
 

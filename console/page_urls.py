@@ -160,5 +160,6 @@ urlpatterns = [
         name="instance-restart",
     ),
     path("services/<str:name>/scale", service_actions.scale, name="service-scale"),
+    path("services/<str:name>/release", service_actions.release, name="service-release"),
     path("services/<str:name>/delete", service_actions.delete, name="service-delete"),
 ]

@@ -24,6 +24,7 @@ from console.bundled import deploy_bundled, find_bundled
 from console.confirmations import (
     Confirmation,
     confirm_delete,
+    confirm_release,
     confirm_restart,
     confirm_restart_instance,
     confirm_rotate,
@@ -34,9 +35,10 @@ from console.confirmations import (
 )
 from console.service_view import page_of
 from console.views.service_versions import refusal_words
-from deployments import lifecycle
+from deployments import groups, lifecycle
 from deployments.accounts import require_change
 from deployments.clusters.base import ClusterError
+from deployments.group_models import TrafficMode, TrafficState
 from deployments.lifecycle import Conflict
 from deployments.models import Service
 from deployments.restarting import restart_instances
@@ -118,6 +120,33 @@ def scale(request: SignedInRequest, name: str) -> HttpResponse:
         return lifecycle.scale(service, int(text), actor)
 
     return attempt(request, service, confirmation, scale_to, _("%(name)s is scaling."))
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@signed_in
+def release(request: SignedInRequest, name: str) -> HttpResponse:
+    """Whether a service takes requests of its group, with which weight, and how the group shares them out."""
+    service = changeable(request, name)
+    group = service.group
+    if group is None:
+        told = _("%(name)s is in no group. Name one in metadata.group of its document.")
+        return refuse(request, 409, told % {"name": name})
+    confirmation = confirm_release(service, group)
+    if request.method != "POST":
+        return ask(request, service, confirmation)
+    state, mode = request.POST.get("traffic_state", ""), request.POST.get("traffic_mode", "")
+    weight = request.POST.get("weight", "").strip()
+    if not weight.removeprefix("-").isdecimal() or len(weight) > 6:
+        return ask(request, service, confirmation, _("Give a whole number from -1 to 1000."), status=422)
+    if state not in TrafficState.values or mode not in TrafficMode.values:
+        return ask(request, service, confirmation, _("Choose one of what is offered."), status=422)
+
+    def release_it(service: Service, actor: User) -> Service:
+        changed = groups.release(service, actor, weight=int(weight), traffic_state=TrafficState(state))
+        groups.set_traffic_mode(group, TrafficMode(mode), actor)
+        return changed
+
+    return attempt(request, service, confirmation, release_it, _("%(name)s: saved. It counts within a second."))
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

@@ -44,12 +44,13 @@ PAGES: dict[str, tuple[int, int]] = {
     "restart": (403, 404),
     "instances/chat-a-0/restart": (403, 404),
     "scale": (403, 404),
+    "release": (403, 404),
     "delete": (403, 404),
 }
 #: What changes something, by POST.
 POSTS = (
     "edit", "versions/1/switch", "token", "token/rotate", "stop", "start", "restart", "instances/chat-a-0/restart",
-    "scale", "delete",
+    "scale", "release", "delete",
 )  # fmt: skip
 #: Method and status for a viewer and a stranger, for every REST path of a service.
 REST: dict[tuple[str, str], tuple[int, int]] = {
