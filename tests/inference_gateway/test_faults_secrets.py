@@ -1,4 +1,7 @@
-"""Tokens are nowhere but where they belong. Fault 40 of gateway.md §5.3; pages are in tests/browser."""
+"""Tokens are nowhere but where they belong. Fault 40 of gateway.md §5.3; pages are in tests/browser.
+
+What passes between the parts of a whole Slipway, tasks among it, is in ``test_faults_secrets_whole``.
+"""
 
 from __future__ import annotations
 
