@@ -1,4 +1,4 @@
-"""Secrets between the parts of a whole Slipway: in no task, nowhere in Redis, in no log. Fault 40 of gateway.md §5.3."""
+"""A whole Slipway shows its secrets in no task, in no log and not in Redis. Fault 40 of gateway.md §5.3."""
 
 from __future__ import annotations
 
@@ -135,8 +135,6 @@ def test_no_secret_is_in_a_task_in_redis_or_in_a_log(tmp_path: Path) -> None:
     tasks = "\n".join(line for line in heard.splitlines() if "slipway:celery:" in line or '"callbacks"' in line)
     for task in ("deployments.tasks.sweep", "deployments.tasks.look_where_asked"):
         assert task in tasks
-        re.findall(r"[a-z_.]*tasks[a-z_.]*", tasks)
-    )
     assert '"callbacks"' in tasks  # what a message's body decodes to: the arguments were read
     logs = slipway.output + "".join(
         path.read_text(errors="replace") for path in slipway.data_dir.rglob("*.log") if path.is_file()
