@@ -18,7 +18,8 @@ from typing import Any
 import psycopg
 
 from console.environment import CLIENT_VARIABLES, REPOSITORY, SETTINGS
-from deployments.clusters.local.processes import find_process, process_table, read_text
+from console.supervisor.layout import is_server
+from deployments.clusters.local.processes import find_process, is_alive, process_table, read_text
 from tests.ports import free_port
 from tests.shared_backends import drop_postgres, release_redis, take_postgres, take_redis
 from tests.waiting import wait_until
@@ -133,14 +134,8 @@ class SlipwayProcess:
 
     def servers(self) -> set[int]:
         """The process ids of the parts that answer callers."""
-        assert self.process is not None
-        return {
-            row.pid
-            for row in process_table()
-            if row.parent == self.process.pid
-            and not row.is_zombie
-            and "console.asgi:application" in read_text(f"/proc/{row.pid}/cmdline")
-        }
+        recorded = json.loads((self.data_dir / "supervisor.parts").read_text())
+        return {pid for name, (pid, start) in recorded.items() if is_server(name) and is_alive(pid, start)}
 
     def processes(self) -> list[int]:
         """Every living process that was started for this data folder, the supervisor too."""

@@ -15,6 +15,9 @@ WORKER_THREADS = 8
 #: By name: the supervisor itself does without uvicorn.
 HTTP_PROTOCOL = "inference_gateway.server_protocols:UpgradeBlindProtocol"
 WEBSOCKET_PROTOCOL = "inference_gateway.server_protocols:RefusableProtocol"
+#: A server process that is loaded already and waits until another has ended. Where there is but one server it would
+#: double what Slipway takes at rest.
+STANDBY = "standby"
 #: The server ends streams and WebSockets that are still open after this long.
 SERVER_GRACE_SECONDS = 5
 
@@ -58,8 +61,8 @@ def make_part_specs(
     if environment.has_embedded_valkey:
         command = tuple(render_valkey_command(environment.valkey_socket))
         specs.append(PartSpec("valkey", command, variables, log_folder / "valkey.log", grace_seconds=5))
-    server = (
-        *(python, "-m", "uvicorn", "console.asgi:application", "--fd", str(listener)),
+    arguments = (
+        *("console.asgi:application", "--fd", str(listener)),
         *("--loop", "uvloop", "--http", HTTP_PROTOCOL, "--ws", WEBSOCKET_PROTOCOL, "--lifespan", "on"),
         *("--timeout-graceful-shutdown", str(SERVER_GRACE_SECONDS), "--timeout-keep-alive", "65"),
         *("--no-access-log", "--no-server-header", "--log-level", "warning"),
@@ -73,9 +76,19 @@ def make_part_specs(
     beat = (*celery, "beat", "--scheduler", "console.celery:PulsingScheduler", "--pidfile", "", "--loglevel", "INFO")
     servers = ["server", *(f"server-{number}" for number in range(2, environment.server_processes + 1))]
     specs += [
-        PartSpec(name, server, variables, log_folder / f"{name}.log", SERVER_GRACE_SECONDS + 3, (listener,))
+        PartSpec(
+            name,
+            (python, "-m", "uvicorn", *arguments),
+            variables,
+            log_folder / f"{name}.log",
+            SERVER_GRACE_SECONDS + 3,
+            (listener,),
+        )
         for name in servers
     ]
+    if len(servers) > 1:
+        command = (python, "-m", "console.standby", *arguments)
+        specs.append(PartSpec(STANDBY, command, variables, log_folder / "standby.log", 1, (listener,), is_standby=True))
     specs += [
         PartSpec("worker", worker, variables, log_folder / "worker.log", grace_seconds=10),
         PartSpec("beat", beat, variables, log_folder / "beat.log", grace_seconds=5),

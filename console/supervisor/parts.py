@@ -33,6 +33,7 @@ class PartSpec:
     log: Path
     grace_seconds: float  # from SIGTERM to SIGKILL
     inherited: tuple[int, ...] = ()  # file descriptors the part keeps
+    is_standby: bool = False  # waits for ``Part.hand_over``
 
 
 def render_death_pact(parent: int) -> Callable[[], None] | None:
@@ -78,16 +79,38 @@ class Part:
                 self.spec.command,
                 cwd=REPOSITORY,
                 env=self.spec.environment,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE if self.spec.is_standby else subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
                 pass_fds=self.spec.inherited,
                 preexec_fn=render_death_pact(os.getpid()),  # noqa: PLW1509 - the supervisor has one thread
             )
+        return self._note_start(self.process)
+
+    def take_over(self, process: subprocess.Popen[bytes]) -> int:
+        """The same with a process that a standby has handed over."""
+        self.process = process
+        return self._note_start(process)
+
+    def hand_over(self, log: Path) -> subprocess.Popen[bytes] | None:
+        """Tell a standby to begin, with its words in ``log``; its process is this part's no more. None: it died."""
+        process = self.process
+        if process is None or process.poll() is not None:
+            return None
+        assert process.stdin is not None
+        try:
+            process.stdin.write(f"{log}\n".encode())
+            process.stdin.close()
+        except OSError:
+            return None
+        self.process = None
+        return process
+
+    def _note_start(self, process: subprocess.Popen[bytes]) -> int:
         self.started_at = time.monotonic()
         self._terminated_at = None
-        return self.process.pid
+        return process.pid
 
     def reap(self) -> int | None:
         """The exit code of a process that has ended, told once; what is left of its group is killed."""

@@ -24,7 +24,7 @@ from types import FrameType
 from typing import Any
 
 from console.environment import Environment
-from console.supervisor.layout import is_server, make_part_specs, part_environment, prepare_environment
+from console.supervisor.layout import STANDBY, is_server, make_part_specs, part_environment, prepare_environment
 from console.supervisor.leftovers import PartsRecord
 from console.supervisor.parts import Part, rotate
 from console.supervisor.preparation import Preparation, PreparationFailed, PreparationRun, is_prepared
@@ -161,6 +161,8 @@ class Supervisor:
         self._is_up = True
         for part in self._parts.values():
             part.failures = 0
+        if STANDBY in self._parts:
+            self._start_part(STANDBY)
         seconds = time.monotonic() - self._began_at
         ready = render_ready(
             self._environment, prepared.new_password, is_first_start=prepared.created_admin, seconds=seconds
@@ -198,7 +200,13 @@ class Supervisor:
         return [part for name, part in self._parts.items() if is_server(name)]
 
     def _start_part(self, name: str) -> None:
-        self._record.add(name, self._parts[name].start())
+        part, standby = self._parts[name], self._parts.get(STANDBY)
+        loaded = standby.hand_over(part.spec.log) if standby is not None and is_server(name) else None
+        if loaded is None:
+            self._record.add(name, part.start())
+        else:
+            self._record.add(name, part.take_over(loaded))
+            self._start_part(STANDBY)
 
     # -- watch
 
@@ -251,7 +259,8 @@ class Supervisor:
         now = time.monotonic()
         worker, beat, servers = self._parts["worker"], self._parts["beat"], self._servers
         age = self._readiness.heartbeat_age_seconds
-        since = max(part.started_at for name, part in self._parts.items() if name != "watcher" and not is_server(name))
+        others = ("watcher", STANDBY)
+        since = max(part.started_at for name, part in self._parts.items() if name not in others and not is_server(name))
         if age is not None and age > OLDEST_HEARTBEAT_SECONDS and now - since > OLDEST_HEARTBEAT_SECONDS:
             self._journal.note(f"no task was done for {age:.0f} s: worker and beat are killed")
             # Both: a beat that hangs publishes nothing, and the worker's heart beats by what beat publishes.
@@ -273,7 +282,7 @@ class Supervisor:
     def _stop(self) -> None:
         """Take everything down in order. A second signal hurries every step that is left."""
         self._probe.close()
-        self._stop_parts("beat", "worker", "watcher")
+        self._stop_parts("beat", "worker", "watcher", STANDBY)
         self._stop_instances()
         self._stop_parts(*(server.name for server in self._servers))
         self._listener.close()
