@@ -12,6 +12,9 @@ import httpx
 import pytest
 
 import tests.sdks
+from deployments.encryption import encrypt, new_service_token
+from deployments.group_models import TrafficState
+from deployments.models import Service, ServiceGroup
 from tests.inference_gateway.rig import Deployed, Server, deploy
 from tests.sdks.environment import install_sdks
 
@@ -21,9 +24,9 @@ DISCOVERY = "/api/v1/servicediscovery/upstreams"
 PROGRAM = Path(tests.sdks.__file__).with_name("predict_path.py")
 
 
-def run_client(service: Deployed, server: Server, tmp_path: Path) -> dict[str, Any]:
+def run_client(name: str, token: str, server: Server, tmp_path: Path) -> dict[str, Any]:
     """What the program printed last. It knows nothing of this machine but the address."""
-    command = [str(install_sdks()), str(PROGRAM), server.url, service.row.name, service.token]
+    command = [str(install_sdks()), str(PROGRAM), server.url, name, token]
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
     done = subprocess.run(
         command, check=False, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=240
@@ -33,10 +36,22 @@ def run_client(service: Deployed, server: Server, tmp_path: Path) -> dict[str, A
     return seen
 
 
+def form_group(service: Deployed) -> tuple[str, str]:
+    """A group with this one member: its name and token."""
+    token = new_service_token()
+    name = f"of_{service.row.name}"
+    row = ServiceGroup.objects.create(name=name, workspace=service.row.workspace, token_encrypted=encrypt(token))
+    Service.objects.filter(pk=service.row.pk).update(group=row, traffic_state=TrafficState.GROUPING)
+    return name, token
+
+
+@pytest.mark.parametrize("is_group", [False, True], ids=["service", "group"])
 def test_every_mode_is_answered_and_who_has_no_token_is_refused(
-    server: Server, runtime_port: int, tmp_path: Path
+    server: Server, runtime_port: int, tmp_path: Path, *, is_group: bool
 ) -> None:
-    seen = run_client(deploy(server, runtime_port), server, tmp_path)
+    service = deploy(server, runtime_port)
+    name, token = form_group(service) if is_group else (service.row.name, service.token)
+    seen = run_client(name, token, server, tmp_path)
     for mode in ("default", "direct", "direct, without a scheme", "custom"):
         answer = json.loads(seen[f"{mode}: chat"])
         assert answer["response"], mode

@@ -15,9 +15,10 @@ from typing import Any
 
 from alibabacloud_eas20210701 import models
 from alibabacloud_eas20210701.client import Client
-from alibabacloud_tea_openapi.models import Config
+from alibabacloud_tea_openapi.models import Config, OpenApiRequest, Params
+from alibabacloud_tea_util.models import RuntimeOptions
 
-CLUSTER, NAME = "local", "sdk_openapi"
+CLUSTER, NAME, GROUP = "local", "sdk_openapi", "sdk_group"
 document, seen = json.loads(sys.argv[1]), {}
 
 
@@ -56,6 +57,16 @@ def refusal(call: Callable[[], Any]) -> str:
     return ""
 
 
+def update_group(mode: str) -> str:
+    """UpdateGroup, which the SDK knows how to call and has no method for."""
+    parts = Params(
+        action="UpdateGroup", version="2021-07-01", protocol="HTTP", method="PUT", auth_type="AK", style="ROA",
+        pathname=f"/api/v2/groups/{CLUSTER}/{GROUP}", req_body_type="json", body_type="json",
+    )  # fmt: skip
+    asked = OpenApiRequest(body={"TrafficMode": mode})
+    return str(client.call_api(parts, asked, RuntimeOptions())["body"]["Message"])
+
+
 request = models.CreateServiceRequest(body=json.dumps(document), labels={"team": "a b*ü"})
 seen["create"] = client.create_service(request).body.to_map()
 seen["running"] = wait_for("Running")
@@ -83,6 +94,18 @@ seen["stop"] = client.stop_service(CLUSTER, NAME).body.message
 wait_for("Stopped")
 seen["start"] = client.start_service(CLUSTER, NAME).body.message
 wait_for("Running")
+joining = models.UpdateServiceRequest(body=json.dumps({"metadata": {"group": GROUP}}))
+client.update_service(CLUSTER, NAME, joining)
+wait_for("Running")
+seen["groups"] = client.list_groups(models.ListGroupsRequest(filter="sdk_gro", page_size="5")).body.to_map()
+seen["group before"] = client.describe_group(CLUSTER, GROUP).body.to_map()
+seen["group update"] = update_group("customized")
+released = models.ReleaseServiceRequest(traffic_state="grouping", weight=40)
+seen["release"] = client.release_service(CLUSTER, NAME, released).body.message
+seen["group after"] = client.describe_group(CLUSTER, GROUP).body.to_map()
+seen["group endpoints"] = client.describe_group_endpoints(CLUSTER, GROUP).body.to_map()
+seen["member"] = describe()
+seen["unknown group"] = refusal(lambda: client.describe_group(CLUSTER, "nothing_here"))
 seen["logs"] = client.describe_service_log(CLUSTER, NAME, models.DescribeServiceLogRequest()).body.to_map()
 seen["events"] = client.describe_service_event(CLUSTER, NAME, models.DescribeServiceEventRequest()).body.to_map()
 seen["encoded"] = refusal(lambda: client.describe_service(CLUSTER, "a b/ü*"))
@@ -95,4 +118,5 @@ while not (code := refusal(describe)):
     assert time.monotonic() < deadline
     time.sleep(0.2)
 seen["gone"] = code
+seen["groups at last"] = client.list_groups(models.ListGroupsRequest()).body.total_count
 print(json.dumps(seen))

@@ -111,6 +111,24 @@ def test_a_service_s_life_through_the_openapi_sdk(openapi: dict[str, Any]) -> No
     assert {"Created", "Updating", "Stopped"} <= {event["Reason"] for event in seen["events"]["Events"]}
 
 
+def test_a_group_s_life_through_the_openapi_sdk(openapi: dict[str, Any], slipway: SlipwayProcess) -> None:
+    seen = openapi
+    assert [one["Name"] for one in seen["groups"]["Groups"]] == ["sdk_group"]
+    assert (seen["groups"]["TotalCount"], seen["groups"]["PageSize"]) == (1, 5)
+    before, after, endpoints = seen["group before"], seen["group after"], seen["group endpoints"]
+    assert (before["TrafficMode"], before["ClusterId"]) == ("auto", "local")
+    assert after["TrafficMode"] == "customized"
+    assert after["UpdateTime"] >= before["UpdateTime"] >= before["CreateTime"]
+    assert seen["group update"].startswith("Updating group [sdk_group]")
+    assert seen["release"].startswith("Releasing service [sdk_openapi] in region [local] with weight [40]")
+    member = seen["member"]
+    assert (member["ServiceGroup"], member["Weight"], member["TrafficState"]) == ("sdk_group", 40, "grouping")
+    assert endpoints["AccessToken"] == before["AccessToken"] != member["AccessToken"]
+    address = f"http://127.0.0.1:{slipway.port}/api/predict/sdk_group"
+    assert endpoints["Endpoints"][0]["InternetEndpoints"] == [address] == [after["InternetEndpoint"]]
+    assert (seen["unknown group"], seen["groups at last"]) == ("GroupNotFound", 0)
+
+
 def test_the_openapi_sdk_raises_the_codes_of_refusals(openapi: dict[str, Any]) -> None:
     seen = openapi
     assert seen["encoded"] == "NotFound"  # the signature of an encoded path is right; there is no such path
