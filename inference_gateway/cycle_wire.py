@@ -33,6 +33,10 @@ class CycleWire:
         if self._is_gone and listener is not None:
             listener()
 
+    def leave(self) -> None:
+        """The answer is done: leave the scope, else they would hold each other until somebody looks for cycles."""
+        self._cycle.scope.pop("extensions", None)
+
     def tell_gone(self) -> None:
         self._is_gone = True
         if self._listener is not None:
@@ -56,6 +60,13 @@ class CycleWire:
         self._cycle.transport.write(piece + b"0\r\n\r\n" if is_last else piece)
         if is_last:
             self._finish()
+
+    def pass_chunk(self, chunk: bytes) -> bool:
+        cycle = self._cycle
+        if cycle.disconnected:
+            return False
+        cycle.transport.write(chunk)
+        return cycle.flow.write_paused
 
     def _render_head(self, status: int, headers: Headers, framing: bytes) -> bytes:
         cycle = self._cycle

@@ -234,6 +234,10 @@ class Directory:
 
         Raises ChatError 503 where there is no database and nothing is remembered.
         """
+        slot = self._slots.get(name)
+        if slot is not None and slot.read_at >= max(time.monotonic() - max_age_seconds, slot.doubted_at):
+            self._slots.move_to_end(name)
+            return slot.entry
         if not NAME_PATTERN.fullmatch(name):
             return None
         if name not in self._slots and name not in self._names:

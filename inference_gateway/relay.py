@@ -267,7 +267,7 @@ class _Pouring:
     async def run(self) -> None:
         self._wire.on_room = self._answer.resume
         try:
-            await self._answer.pour(self._take)
+            await self._answer.pour(self._take, self._take_chunk)
             if not self._is_over:
                 self._send(end_of(self._stream), is_last=True)
         finally:
@@ -280,6 +280,14 @@ class _Pouring:
             self._send(out, is_last=self._is_over)
         if self._wire.is_full:
             self._answer.pause()
+
+    def _take_chunk(self, chunk: bytes, start: int) -> bool:
+        """The usual piece, one whole event in a chunk of its own, goes on as it is."""
+        if not self._call.has_begun or not self._stream.passes(chunk, start):
+            return False
+        if self._wire.pass_chunk(chunk):
+            self._answer.pause()
+        return True
 
     def _send(self, data: bytes, *, is_last: bool) -> None:
         if is_last:

@@ -149,6 +149,8 @@ class Router:
 
     def _check_rate(self, service: ServiceEntry) -> None:
         traits = service.traits
+        if traits.policy.requests_per_second is None and not traits.instance_rate:
+            return
         limits = (traits.policy.requests_per_second, traits.instance_rate * len(service.routes))
         per_second = min((limit for limit in limits if limit), default=None)
         if per_second is not None and not self._rates.take(service.uid, per_second):

@@ -255,7 +255,7 @@ class UpgradeBlindProtocol(StallGuard, HttpToolsProtocol):
             cycle.keep_alive = False
         if cycle is not None and cycle is not before and self.scope["http_version"] == "1.1":
             wire = CycleWire(cycle)
-            self._wires = (*(one for one in self._wires if not one.is_done), wire)
+            self._wires = (*self._wires, wire)
             # uvicorn's own type has dictionaries only.
             self.scope["extensions"] = {WIRE: wire}  # type: ignore[dict-item]
 
@@ -270,6 +270,17 @@ class UpgradeBlindProtocol(StallGuard, HttpToolsProtocol):
             super().on_headers_complete()
         finally:
             self.app = served
+
+    def on_response_complete(self) -> None:
+        if self._wires:
+            left = []
+            for wire in self._wires:
+                if wire.is_done:
+                    wire.leave()
+                else:
+                    left.append(wire)
+            self._wires = tuple(left)
+        super().on_response_complete()
 
     def on_message_complete(self) -> None:
         if not self.parser.should_upgrade() or self._should_upgrade():

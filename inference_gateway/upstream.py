@@ -26,6 +26,10 @@ MOST_HEADER_BYTES = 64 * 1024
 
 Headers = list[tuple[bytes, bytes]]
 Address = tuple[str, int]
+#: Is given a chunk with its framing, and where in it the data begin; whether it has taken it.
+TakeChunk = Callable[[bytes, int], bool]
+#: How long the line before a chunk's data may be for a look at it: chunks of 1 MiB and more are no tokens.
+MOST_SIZE_LINE = 7
 
 
 class UpstreamError(Exception):
@@ -130,15 +134,15 @@ class Answer:
         """
         return b"" if self._connection is None else await self._connection.read()
 
-    def pour(self, sink: Callable[[bytes], None]) -> asyncio.Future[None]:
+    def pour(self, sink: Callable[[bytes], None], take_chunk: TakeChunk | None = None) -> asyncio.Future[None]:
         """From now on give to ``sink`` what comes, at once and in the order it came; the future is done at the end.
 
-        ``sink`` is called from the event loop and must not fail. The future has an UpstreamError where the answer
-        breaks off.
+        What comes as just one chunk of chunked coding is offered to ``take_chunk`` first, as it is. Both are called
+        from the event loop and must not fail. The future has an UpstreamError where the answer breaks off.
         """
         connection = self._connection
         assert connection is not None
-        return connection.pour(sink)
+        return connection.pour(sink, take_chunk)
 
     def pause(self) -> None:
         """Take no more of it for now: the engine waits."""
@@ -180,6 +184,8 @@ class _Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._sink: Callable[[bytes], None] | None = None
+        self._take_chunk: TakeChunk | None = None
+        self._is_between_chunks = False
         self._poured: asyncio.Future[None] | None = None
         self._pieces: list[bytes] = []
         self._unread = 0
@@ -202,7 +208,7 @@ class _Connection(asyncio.Protocol):
         """Send it and wait for the head."""
         assert self._transport is not None
         self._status, self._headers, self._header_bytes = 0, [], 0
-        self.is_complete = self._has_bytes = self._has_length = False
+        self.is_complete = self._has_bytes = self._has_length = self._is_between_chunks = False
         self._is_busy = True
         self._transport.write(request)
         try:
@@ -229,8 +235,8 @@ class _Connection(asyncio.Protocol):
                 raise UpstreamError(self._lost)
             await self._wait()
 
-    def pour(self, sink: Callable[[bytes], None]) -> asyncio.Future[None]:
-        self._sink = sink
+    def pour(self, sink: Callable[[bytes], None], take_chunk: TakeChunk | None = None) -> asyncio.Future[None]:
+        self._sink, self._take_chunk = sink, take_chunk
         self._poured = self._loop.create_future()
         self.resume()  # much may have come with the head; the sink pauses again where it must
         self._spill()
@@ -248,7 +254,7 @@ class _Connection(asyncio.Protocol):
                 cast(asyncio.Transport, self._transport).resume_reading()
 
     def release(self) -> None:
-        self._sink = self._poured = None
+        self._sink = self._poured = self._take_chunk = None
         if self.is_complete and not self._pieces and self.is_usable and self._may_keep:
             self._is_busy = False
             self._is_kept = True
@@ -306,6 +312,17 @@ class _Connection(asyncio.Protocol):
         self._pool._all.add(self)
 
     def data_received(self, data: bytes) -> None:
+        if self._is_between_chunks and self._take_chunk is not None:
+            # The parser stands between two chunks: it misses nothing by not seeing a whole one.
+            end = data.find(b"\r\n", 0, MOST_SIZE_LINE)
+            size = len(data) - end - 4  # of an empty one, which is the last, the parser must know
+            if (
+                end > 0 < size
+                and data[:end] == b"%x" % size
+                and data.endswith(b"\r\n")
+                and self._take_chunk(data, end + 2)
+            ):
+                return
         if not self._is_busy:
             self._fail("it spoke without being asked")
             return
@@ -315,6 +332,8 @@ class _Connection(asyncio.Protocol):
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._fail("what it sent is no HTTP")
             return
+        if not data.endswith(b"\r\n"):
+            self._is_between_chunks = False  # a part of the next one's first line may have come
         self._wake()
         if self._unread > MOST_UNREAD_BYTES:
             self.pause()
@@ -348,12 +367,19 @@ class _Connection(asyncio.Protocol):
         else:  # 100 and its like come before the answer
             self._headers, self._header_bytes, self._has_length = [], 0, False
 
+    def on_chunk_header(self) -> None:
+        self._is_between_chunks = False
+
+    def on_chunk_complete(self) -> None:
+        self._is_between_chunks = True
+
     def on_body(self, body: bytes) -> None:
         self._pieces.append(body)
         self._unread += len(body)
 
     def on_message_complete(self) -> None:
         self.is_complete = self._status != 0
+        self._is_between_chunks = False
 
 
 def render_request(

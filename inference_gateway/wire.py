@@ -38,6 +38,9 @@ class Wire(Protocol):
     def write(self, data: bytes, *, is_last: bool = False) -> None:
         """The next piece of an answer begun."""
 
+    def pass_chunk(self, chunk: bytes) -> bool:
+        """The same for one whole chunk of chunked coding, with its framing. Whether the connection is full now."""
+
 
 def find_wire(scope: MutableMapping[str, Any]) -> Wire | None:
     """The request's wire, where the server is ours."""

@@ -222,6 +222,24 @@ class Stream:
                 self.is_over = True
         return piece
 
+    def passes(self, chunk: bytes, start: int) -> bool:
+        """Whether what a chunk of chunked coding holds from ``start`` on is just what ``feed`` would give back; then
+        it is taken note of. Never where an event counts tokens or is the last.
+        """
+        if (
+            self._held
+            or self._is_long
+            or not chunk.startswith(b"data:", start)
+            or not chunk.endswith(b"\n\n\r\n")
+            or chunk.count(b"\r") != 2  # those of the chunk itself
+            or b'"usage":' in chunk
+            or DONE in chunk
+        ):
+            return False
+        self.pieces += chunk.count(b"\n\n")
+        self._before, self._last = self._last, chunk
+        return True
+
     def end(self) -> bytes:
         """What is left when the engine has closed: an event without the blank line behind it."""
         rest, self._held = self._held, b""

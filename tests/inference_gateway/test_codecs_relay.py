@@ -131,6 +131,22 @@ def test_only_whole_events_are_passed_on() -> None:
     assert stream.feed(LAST[20:]) == LAST
 
 
+def test_a_chunk_passes_only_where_it_would_be_fed_back_as_it_is() -> None:
+    stream = Stream(hides_usage=True)
+    usual = b"%x\r\n%b\r\n" % (len(FIRST), FIRST)
+    assert stream.passes(usual, usual.index(b"\n") + 1)
+    for data in (FIRST[:-1], b"\n\n" + FIRST, FIRST.replace(b"\n", b"\r\n"), COUNT, END, b": ping\n\n", FIRST + END):
+        chunk = b"%x\r\n%b\r\n" % (len(data), data)
+        assert not stream.passes(chunk, chunk.index(b"\n") + 1)
+    assert stream.feed(LAST[:20]) == b""
+    assert not stream.passes(usual, usual.index(b"\n") + 1)  # the rest of the one before comes first
+    assert stream.feed(LAST[20:]) == LAST
+    last = b"%x\r\n%b\r\n" % (len(LAST), LAST)
+    assert stream.passes(last, last.index(b"\n") + 1)
+    assert stream.is_complete
+    assert stream.pieces == 3
+
+
 def test_a_count_beside_choices_stays() -> None:
     both = b'data: {"choices":[{"index":0,"delta":{"content":"a"}}],"usage":{"completion_tokens":1}}\n\n'
     nothing = b'data: {"choices":[{"index":0,"delta":{"content":"a"}}],"usage":null}\n\n'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncIterator
 
 import pytest
@@ -223,3 +224,51 @@ async def test_much_that_comes_with_the_head_is_poured_to_its_end(upstream: Upst
             await answer.pour(poured.extend)
         answer.close()
     assert len(poured) == 400 * 16_384
+
+
+def chunk_of(data: bytes, form: int) -> bytes:
+    """One chunk: as engines write it, and in other ways that HTTP allows."""
+    size = (b"%x", b"%x", b"%x", b"%X", b"00%x", b"%x;name=value")[form] % len(data)
+    return b"%b\r\n%b\r\n" % (size, data)
+
+
+@pytest.mark.parametrize("seed", range(40))
+async def test_whole_chunks_pass_as_they_are_wherever_the_stream_is_cut(upstream: Upstream, seed: int) -> None:
+    dice = random.Random(seed)
+    sizes = (1, 2, 15, 16, 255, 256, 5000)
+    data = [dice.randbytes(dice.choice(sizes)) + dice.choice((b"", b"\r\n")) for _ in range(60)]
+    chunks = [chunk_of(one, dice.randrange(6)) for one in data]
+    cuts = []
+    for chunk in (*chunks, b"0\r\n\r\n"):
+        at = dice.randrange(len(chunk)) if dice.random() < 0.3 else 0
+        cuts += [chunk[:at], chunk[at:]]
+    if seed % 2:  # some arrive together
+        cuts = [b"".join(cuts[at : at + 3]) for at in range(0, len(cuts), 3)]
+
+    async def script(turn: Turn) -> None:
+        await turn.send(HEAD)
+        await turn.send(chunk_of(b"first", 0))
+        for cut in filter(None, cuts):
+            await turn.send(cut)
+            await asyncio.sleep(0.001)
+
+    came: list[bytes] = []
+    whole: list[bytes] = []
+
+    def take_chunk(chunk: bytes, start: int) -> bool:
+        if dice.random() < 0.2:
+            return False
+        whole.append(chunk)
+        came.append(chunk[start:-2])
+        return True
+
+    with RawEngine(script) as engine:
+        answer = await ask(upstream, engine)
+        async with asyncio.timeout(30):
+            await answer.pour(came.append, take_chunk)
+        answer.close()
+        assert b"".join(came) == b"".join((b"first", *data))
+        assert set(whole) <= {chunk_of(one, 0) for one in data}
+        assert seed % 2 or whole
+        (await ask(upstream, engine)).close()
+        assert engine.connections == 1  # it ended as it should, so it was kept
