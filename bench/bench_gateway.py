@@ -34,6 +34,7 @@ from bench.gateway.measures import (
     Figures,
     Scale,
     measure_dialogues,
+    measure_idle,
     measure_memory,
     measure_round,
     measure_throughput,
@@ -87,7 +88,7 @@ class Bench:
         print(f"{arm.name} starts", flush=True)
         arm.start()
         arm.validate()
-        return measure_memory(arm, scale) | measure_dialogues(arm, scale)
+        return measure_memory(arm, scale) | measure_dialogues(arm, scale) | measure_idle(arm, scale)
 
     def _round(self, number: int) -> None:
         begun: Figures = {}
@@ -132,6 +133,11 @@ def allow_files(held: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(count for count in held if 2 * count + 500 <= soft)
 
 
+def files_to_spare() -> int:
+    """How many connections a process may hold beside what it needs itself."""
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 500
+
+
 def write_results(bench: Bench, out: Path, began: float, load_before: float) -> str:
     """Both files, named for the instant that the run began; the page."""
     stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(began))
@@ -174,6 +180,7 @@ def main() -> None:
     if options.rounds is not None:
         scale = dataclasses.replace(scale, rounds=options.rounds)
     scale = dataclasses.replace(scale, held=allow_files(scale.held))
+    scale = dataclasses.replace(scale, idle_websockets=min(scale.idle_websockets, files_to_spare()))
     names = options.arms.split(",") if options.arms else list(OWN_ARMS if options.quick else ARMS)
     if unknown := set(names) - set(ARMS):
         parser.error(f"no such arm: {', '.join(sorted(unknown))}")

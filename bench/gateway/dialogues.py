@@ -6,7 +6,7 @@ import asyncio
 import base64
 import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from bench.gateway.client import Connection, Target, connect_many
 from bench.gateway.loads import Probe, hang_up
@@ -64,8 +64,8 @@ class Watch:
             await asyncio.wait_for(self._have_heard.wait(), seconds)
 
 
-async def hold_dialogues(target: Target, path: str, count: int, memory: Probe) -> tuple[int, float, float]:
-    """Open ``count`` WebSockets, then let each ask one question: how many were answered, and ``memory`` after both."""
+async def open_many(target: Target, path: str, count: int) -> tuple[list[Connection], int]:
+    """``count`` WebSockets, and how many of them were let in."""
     opened = Watch(b"HTTP/1.1 101", count)
     connections: list[Connection] = []
     while len(connections) < count:
@@ -75,17 +75,41 @@ async def hold_dialogues(target: Target, path: str, count: int, memory: Probe) -
             connection.ask(handshake(target, path), lambda _: None)
         connections += some
     await opened.wait(10 + count / 50)
-    await asyncio.sleep(1)
-    memory_opened = memory()
-    answered = Watch(END_OF_ROUND, count)
+    return connections, opened.heard
+
+
+async def ask_each(connections: Sequence[Connection]) -> int:
+    """One question on each, a thousand a second: how many were answered."""
+    answered = Watch(END_OF_ROUND, len(connections))
     question = text_frame("Go. tokens=8", os.urandom(4))
     for number, connection in enumerate(connections):
         connection.on_read = answered.listen(connection)
         connection.transport.write(question)
         if number % 20 == 19:
             await asyncio.sleep(0.02)
-    await answered.wait(10 + count / 50)
+    await answered.wait(10 + len(connections) / 50)
+    return answered.heard
+
+
+async def hold_dialogues(target: Target, path: str, count: int, memory: Probe) -> tuple[int, float, float]:
+    """Open ``count`` WebSockets, then let each ask one question: how many were answered, and ``memory`` after both."""
+    connections, _ = await open_many(target, path, count)
+    await asyncio.sleep(1)
+    memory_opened = memory()
+    answered = await ask_each(connections)
     await asyncio.sleep(1)
     memory_asked = memory()
     hang_up(connections)
-    return answered.heard, memory_opened, memory_asked
+    return answered, memory_opened, memory_asked
+
+
+async def hold_idle(target: Target, path: str, count: int, asked: int, memory: Probe) -> tuple[int, int, float]:
+    """Open ``count`` and let ``asked`` of them, from all over, ask: how many were let in and answered, and ``memory``
+    while all were idle.
+    """
+    connections, let_in = await open_many(target, path, count)
+    await asyncio.sleep(1)
+    memory_idle = memory()
+    answered = await ask_each(connections[:: max(1, count // asked)][:asked])
+    hang_up(connections)
+    return let_in, answered, memory_idle

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from bench.gateway import loads
 from bench.gateway.arms import SLOTS, Arm, InvalidError, engine_stats
 from bench.gateway.client import connect, get_json
-from bench.gateway.dialogues import hold_dialogues
+from bench.gateway.dialogues import hold_dialogues, hold_idle
 from bench.gateway.figures import percentile
 from bench.gateway.open_loop import Offered, OpenLoop
 from bench.gateway.processes import cpu_seconds, memory_kib
@@ -24,6 +24,8 @@ DEADLINE_SECONDS = 1.0
 MOST_OFFERED = 12_000
 #: The share of questions that may leave the generator late.
 MOST_SENT_LATE = 0.02
+#: Of WebSockets that are held idle, how many ask something at the end.
+ASKED_OF_IDLE = 100
 #: What the engine with a bound takes for an answer.
 BOUNDED_MS = 50
 
@@ -41,6 +43,7 @@ class Scale:
     rate: int = 50
     held: tuple[int, ...] = (1000, 5000)
     websockets: int = 1000
+    idle_websockets: int = 10_000
     cancels: int = 20
 
 
@@ -53,6 +56,7 @@ QUICK = Scale(
     streams=50,
     held=(100,),
     websockets=100,
+    idle_websockets=500,
     cancels=3,
 )
 
@@ -194,6 +198,22 @@ def measure_dialogues(arm: Arm, scale: Scale) -> Figures:
     if answered < count:
         raise InvalidError(f"only {answered} of {count} WebSockets were answered")
     return {"websocket_kib": (opened - before) / count, "websocket_asked_kib": (asked - before) / count}
+
+
+def measure_idle(arm: Arm, scale: Scale) -> Figures:
+    """What one of very many idle WebSockets costs, all of which were let in and some of which are asked after."""
+    if not arm.websocket_path:
+        return {}
+    arm.renew()
+    pids = arm.pids()
+    loads.alone(arm.target, 100)
+    before, count = memory_kib(pids), scale.idle_websockets
+    let_in, answered, idle = loads.run(
+        hold_idle(arm.target, arm.websocket_path, count, ASKED_OF_IDLE, lambda: memory_kib(pids))
+    )
+    if let_in < count or answered < min(count, ASKED_OF_IDLE):
+        raise InvalidError(f"{let_in} of {count} idle WebSockets were let in, and {answered} answered after")
+    return {"websocket_idle_count": count, "websocket_idle_kib": (idle - before) / count}
 
 
 def measure_overload(arm: Arm, scale: Scale, peak: float) -> Figures:

@@ -1,9 +1,12 @@
-"""WebSockets that a session signs in are opened by our own pages alone. Fault 30 of gateway.md §5.3.
+"""WebSockets that a session signs in are opened by our own pages alone, and many idle ones cost nobody an answer.
 
-The rest of it, of the sockets that a token opens, is in ``test_gateway_chat_socket``.
+Fault 30 of gateway.md §5.3. The rest of it, of the sockets that a token opens, is in ``test_gateway_chat_socket``; what
+each of 10,000 costs is measured by ``bench/bench_gateway.py``.
 """
 
 from __future__ import annotations
+
+import asyncio
 
 import pytest
 from django.conf import settings
@@ -11,11 +14,17 @@ from websockets import Origin
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
+from bench.gateway.client import Target
+from bench.gateway.dialogues import ask_each, open_many
+from bench.gateway.loads import hang_up
 from deployments.models import Role
-from tests.inference_gateway.rig import Deployed, Server
+from tests.inference_gateway.rig import Deployed, EndlessEngine, Server, deploy, resident_kib
 from tests.inference_gateway.webchat_client import make_person, session_of
 
 pytestmark = pytest.mark.timeout(120)
+IDLE = 400
+#: In the bench it is a fifth of it.
+MOST_KIB = 200
 
 
 def is_welcome(server: Server, path: str, session: str, origin: str | None) -> bool:
@@ -45,3 +54,23 @@ def test_a_page_of_another_origin_opens_none_with_its_visitor_s_session(
     for path in (f"/ws/chat/{words.row.name}", "/ws/live"):
         assert is_welcome(server, path, session, server.url)
         assert not is_welcome(server, path, session, origin)
+
+
+def test_hundreds_of_idle_sockets_take_little_memory_and_are_all_answered_after(
+    server: Server, endless: EndlessEngine
+) -> None:
+    endless.ends_after = 1
+    service = deploy(server, endless.port)
+    target = Target(server.port, headers=service.auth)
+
+    async def hold() -> tuple[int, float, int]:
+        connections, let_in = await open_many(target, service.path, IDLE)
+        memory = resident_kib(server)
+        answered = await ask_each(connections)
+        hang_up(connections)
+        return let_in, memory, answered
+
+    before = resident_kib(server)
+    let_in, memory, answered = asyncio.run(hold())
+    assert (let_in, answered, len(endless.asked)) == (IDLE, IDLE, IDLE)
+    assert (memory - before) / IDLE < MOST_KIB
