@@ -17,8 +17,8 @@ from inference_gateway.directory import ServiceEntry
 from inference_gateway.http import run_until_disconnect
 from inference_gateway.principals import Principal
 from inference_gateway.resuming.framing import Dialect
-from inference_gateway.resuming.resumable import State, ending_of
-from inference_gateway.resuming.streams import Streams, not_found, unavailable
+from inference_gateway.resuming.resumable import State, Title, ending_of
+from inference_gateway.resuming.streams import Streams, not_found, owner_of, unavailable
 from inference_gateway.websocket import Answering, Put
 
 _LENGTH_BYTES = 4
@@ -60,6 +60,10 @@ class Rounds:
     read_past: Callable[[], Awaitable[Past]]
 
     @property
+    def owner(self) -> str:
+        return owner_of(self.principal, self.service.uid)
+
+    @property
     def is_keeping(self) -> bool:
         return self.service.traits.policy.resume_seconds > 0
 
@@ -72,7 +76,7 @@ class Rounds:
 
         Raises ChatError for a round that was stopped from elsewhere.
         """
-        one = self.streams.keep_apart(generation, self.principal, self.service, Dialect.SOCKET)
+        one = self.streams.keep_apart(Title(generation, self.owner, Dialect.SOCKET), self.service)
         if one is None:
             await answering(tell)
             return
@@ -95,7 +99,7 @@ class Rounds:
 
     async def resume(self, generation: str, offset: int) -> AsyncGenerator[list[str], None]:
         """The messages of a round behind the first ``offset``. Raises ChatError: 404, 410, 503, and for its ending."""
-        reading = await self.streams.find(generation, self.principal, self.service, 0)
+        reading = await self.streams.find(generation, self.owner, 0)
         if reading.title.dialect is not Dialect.SOCKET:
             raise not_found()
         unpacking, passed = Unpacking(), 0
@@ -113,4 +117,4 @@ class Rounds:
 
     async def stop(self, generation: str) -> None:
         """End a round that is being resumed."""
-        await self.streams.stop(generation, self.principal, self.service)
+        await self.streams.stop(generation, self.owner)

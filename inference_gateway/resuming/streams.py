@@ -76,7 +76,8 @@ class Streams:
             await answering()
             return
         dialect = dialect_of(call.target.kind, service)
-        one = self.keep_apart(generation, call.principal, service, dialect, has_ids=wants_ids(call, dialect))
+        title = Title(generation, find_owner(call, service), dialect)
+        one = self.keep_apart(title, service, has_ids=wants_ids(call, dialect))
         if one is None:
             await answering()
             return
@@ -94,21 +95,12 @@ class Streams:
         """For what has several answers."""
         return self._names.choose()
 
-    def keep_apart(
-        self,
-        generation: str,
-        principal: Principal | None,
-        service: ServiceEntry,
-        dialect: Dialect,
-        *,
-        has_ids: bool = False,
-    ) -> Resumable | None:
+    def keep_apart(self, title: Title, service: ServiceEntry, *, has_ids: bool = False) -> Resumable | None:
         """A place for an answer apart from its connection, to be given to ``start``; None where there is none."""
         grace = service.traits.policy.resume_seconds
         if not grace or len(self._kept) >= MOST_RUNNING:
             return None
-        title = Title(generation, owner_of(principal, service), dialect)
-        one = self._kept[generation] = Resumable(title, grace, self._budget, has_ids=has_ids)
+        one = self._kept[title.id] = Resumable(title, grace, self._budget, has_ids=has_ids)
         return one
 
     def start(self, one: Resumable, answering: Coroutine[object, object, object]) -> None:
@@ -146,7 +138,7 @@ class Streams:
             await self._resume(call, service, match[1], find_offset(call, match[1]))
             return
         if call.method == "DELETE":
-            await self.stop(match[1], call.principal, service)
+            await self.stop(match[1], find_owner(call, service))
             await self._drop(match[1])
         else:
             call.headers += ((b"allow", b"GET, DELETE, OPTIONS"),)
@@ -157,16 +149,16 @@ class Streams:
 
     async def _resume(self, call: Call, service: ServiceEntry, generation: str, offset: int) -> None:
         """Send the bytes of a generation from ``offset`` on, as they come."""
-        reading = await self.find(generation, call.principal, service, offset)
+        reading = await self.find(generation, find_owner(call, service), offset)
         if reading.title.dialect is Dialect.SOCKET:
             raise not_found()
         await run_until_disconnect(pass_reading(call, reading), call.receive)
 
-    async def find(self, generation: str, principal: Principal | None, service: ServiceEntry, offset: int) -> Reading:
-        """A generation from an offset on. Raises ChatError: 404, 410, 416, 503."""
+    async def find(self, generation: str, owner: str, offset: int) -> Reading:
+        """A generation of this owner's from an offset on. Raises ChatError: 404, 410, 416, 503."""
         one = self._kept.get(generation)
         if one is not None and one.is_kept:
-            if one.title.owner != owner_of(principal, service):
+            if one.title.owner != owner:
                 raise not_found()
             return HereReading(one, offset)
         try:
@@ -177,7 +169,7 @@ class Streams:
         except RedisError as error:
             logger.warning("generation %s could not be looked for: %s", generation, type(error).__name__)
             raise unavailable() from error
-        if stored is None or stored.title.owner != owner_of(principal, service):
+        if stored is None or stored.title.owner != owner:
             raise not_found()
         if stored.has_gap:
             raise gone()
@@ -185,9 +177,9 @@ class Streams:
             raise past_end(stored.end)
         return ElsewhereReading(self._store, stored, offset)
 
-    async def stop(self, generation: str, principal: Principal | None, service: ServiceEntry) -> None:
+    async def stop(self, generation: str, owner: str) -> None:
         """End it, on whichever process it runs, and wait until that has ended it. Raises as ``find``."""
-        await self.find(generation, principal, service, 0)
+        await self.find(generation, owner, 0)
         one = self._kept.get(generation)
         if one is not None:
             await one.stop()
@@ -315,10 +307,16 @@ async def pass_reading(call: Call, reading: Reading) -> None:
     await call.send({"type": "http.response.body", "body": told})
 
 
-def owner_of(principal: Principal | None, service: ServiceEntry) -> str:
-    """Who may ask for a generation: whoever asked its question, of the same service."""
-    assert principal is not None  # nobody was let in without
-    return f"{service.uid}:{principal.proof}:{principal.key_id}:{principal.person_id}"
+def find_owner(call: Call, service: ServiceEntry) -> str:
+    """Who may ask for the generation of a call. What was asked of a group is its, whichever member answers now."""
+    assert call.principal is not None  # nobody was let in without
+    group = call.group
+    return owner_of(call.principal, service.uid if group is None else f"group {group.workspace_id} {group.name}")
+
+
+def owner_of(principal: Principal, asked: str) -> str:
+    """Whoever asked the question, of the same service or group."""
+    return f"{asked}:{principal.proof}:{principal.key_id}:{principal.person_id}"
 
 
 def wants_ids(call: Call, dialect: Dialect) -> bool:

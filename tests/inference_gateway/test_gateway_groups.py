@@ -24,6 +24,8 @@ from inference_gateway.groups import GroupEntry, Member, choose, point_of
 from inference_gateway.models import UsageEvent
 from tests.deployments.driving import tiny_document
 from tests.inference_gateway.asking import ASKED, CHAT, code_of
+from tests.inference_gateway.raw_engine import RawEngine
+from tests.inference_gateway.resuming_rig import QUESTION, WHOLE, Slow, policy
 from tests.inference_gateway.rig import Deployed, EndlessEngine, Server, deploy
 from tests.ports import free_port
 from tests.waiting import wait_until
@@ -116,6 +118,10 @@ def engines() -> Iterator[tuple[EndlessEngine, EndlessEngine]]:
 @pytest.fixture
 def team(server: Server, engines: tuple[EndlessEngine, EndlessEngine]) -> Team:
     blue, green = (deploy(server, one.port, engine="vllm", script=VLLM) for one in engines)
+    return form_team(server, blue, green)
+
+
+def form_team(server: Server, blue: Deployed, green: Deployed) -> Team:
     name = f"team_{uuid.uuid4().hex[:8]}"
     group = ServiceGroup.objects.create(
         name=name, workspace=blue.row.workspace, token_encrypted=encrypt(new_service_token())
@@ -283,6 +289,30 @@ def test_a_group_is_found_as_soon_as_it_is_made_and_gone_with_its_last_member(se
     document["metadata"]["group"] = ""
     lifecycle.update(service, ServiceSpec.parse(document), person())
     wait_until(lambda: httpx.get(url, headers={"Authorization": "x"}).status_code == 404, "the group is gone", 5)
+
+
+def test_an_answer_is_resumed_under_the_group_s_name_whichever_member_takes_requests_now(server: Server) -> None:
+    scripts = Slow(20), Slow(20)
+    with RawEngine(scripts[0]) as blue, RawEngine(scripts[1]) as green:
+        members = [deploy(server, one.port, **policy(30)) for one in (blue, green)]
+        team = form_team(server, *members)
+        with httpx.stream("POST", team.url + CHAT, json=QUESTION, headers=team.auth, timeout=30) as response:
+            generation, got = response.headers["x-slipway-generation"], next(response.iter_raw())
+        asked = members[0 if blue.turns else 1]
+        release(asked, state=TrafficState.STANDALONE)
+        other = {one.row.name for one in members} - {asked.row.name}
+        wait_until(
+            lambda: {httpx.get(team.url, headers=team.auth).json()["service"] for _ in range(8)} == other,
+            "the other member takes all requests",
+            5,
+        )
+        for script in scripts:
+            script.go.set()
+        rest = f"/.slipway/generations/{generation}?offset={len(got)}"
+        resumed = httpx.get(team.url + rest, headers=team.auth, timeout=30)
+        assert (resumed.status_code, got + resumed.content) == (200, WHOLE)
+        assert httpx.get(asked.url + rest, headers=asked.auth).status_code == 404
+        assert len(blue.turns) + len(green.turns) == 1
 
 
 def test_discovery_knows_a_group_while_somebody_answers_for_it(server: Server, team: Team) -> None:
