@@ -19,6 +19,7 @@ import signal
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -29,13 +30,13 @@ from bench.gateway.loads import run
 from console.environment import REPOSITORY
 
 PROCESSES = 3
-QUICK = Size(streams=20, rate=50.0)
+QUICK = Size(streams=20, rate=50.0, calm_seconds=0.5)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="the short way, to see that it runs")
-    parser.add_argument("--faults", default=",".join(FAULTS), help=f"some of {','.join(FAULTS)}")
+    parser.add_argument("--faults", default=",".join(FAULTS), help=f"some of {','.join(FAULTS)}, as often as you like")
     parser.add_argument("--rate", type=float, help="short questions a second (500)")
     parser.add_argument("--streams", type=int, help="streams side by side (200)")
     parser.add_argument("--processes", type=int, default=PROCESSES, help=f"server processes ({PROCESSES})")
@@ -45,9 +46,9 @@ def main() -> None:
     if unknown := set(names) - set(FAULTS):
         parser.error(f"no such fault: {', '.join(sorted(unknown))}")
     base = QUICK if options.quick else Size()
-    size = Size(options.streams or base.streams, rate=options.rate or base.rate)
+    size = replace(base, streams=options.streams or base.streams, rate=options.rate or base.rate)
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # so that what was started is ended
-    began, loads = time.time(), {"before": os.getloadavg()[0]}
+    began, loads = time.time(), [os.getloadavg()[0]]
     outcomes: list[Outcome] = []
     with tempfile.TemporaryDirectory(prefix="slipway-bench-") as folder:
         site = Site(Path(folder), options.processes)
@@ -56,7 +57,7 @@ def main() -> None:
             for name in names:
                 print(f"{name}:", flush=True)
                 outcomes.append(run(FAULTS[name](site, size)))
-                loads[name] = os.getloadavg()[0]
+                loads.append(os.getloadavg()[0])
                 print(render(outcomes[-1]), flush=True)
         finally:
             site.stop()
@@ -64,7 +65,7 @@ def main() -> None:
         "began": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(began)),
         "seconds": round(time.time() - began),
         "machine": f"{os.cpu_count()} cores, {platform.platform()}, Python {platform.python_version()}",
-        "load_averages": loads,
+        "load_averages": loads,  # before, and after each fault
         "processes": options.processes,
         "faults": [outcome.as_json() for outcome in outcomes],
     }

@@ -33,7 +33,7 @@ class Size:
     """How many ask what. ``rate`` is of short questions, a second.
 
     ``most_waiting`` bounds how many short questions are under way: the rate is then what a slow machine can keep.
-    0: they come at the rate whatever happens.
+    0: they come at the rate whatever happens. Before and after a fault so much is answered as ``calm_seconds`` ask for.
     """
 
     streams: int = 200
@@ -41,6 +41,7 @@ class Size:
     gap_ms: int = 80
     rate: float = 500.0
     most_waiting: int = 0
+    calm_seconds: float = 5.0
 
 
 @dataclass(slots=True)
@@ -98,10 +99,10 @@ class Crowd:
 
     async def start(self) -> None:
         """Open the connections and ask, spread over about the time that an answer takes."""
-        self.began_at = time.monotonic()
         self._idle = await connect_many(self._short[0], FIRST_CONNECTIONS)
         opened = await connect_many(self._short[0], self.size.streams)
         self.connections |= {*self._idle, *opened}
+        self.began_at = time.monotonic()
         self._pacing = asyncio.create_task(self._pace())
         step = self.size.stream_tokens * self.size.gap_ms / 1000 / max(1, self.size.streams)
         for number, connection in enumerate(opened):

@@ -127,6 +127,7 @@ class Outcome:
             "streams_of_each_process": self.shares,
             "streams_at_that_time": self.live_streams,
             "offered_per_second": crowd.size.rate,
+            "seconds": round(crowd.ended_at - crowd.began_at, 1),
             "asked_per_second": round(short / (crowd.ended_at - crowd.began_at), 1),
             "short_answers": crowd.short_whole,
             "short_p50_ms": round(percentile(took, 0.5) * 1000, 1),
@@ -211,8 +212,8 @@ async def _wait(probe: Callable[[], bool], what: str, seconds: float) -> None:
 
 
 async def _answer_more(crowd: Crowd) -> None:
-    """Until everybody has been at it for a while: half a second's short answers, and half of the streams."""
-    short = crowd.short_whole + round(crowd.size.rate / 2)
+    """Until everybody has been at it for a while: some seconds' short answers, and half of the streams."""
+    short = crowd.short_whole + round(crowd.size.rate * crowd.size.calm_seconds)
     streams = crowd.streams_whole + crowd.size.streams // 2
 
     async def have() -> bool:

@@ -16,7 +16,7 @@ from bench.gateway.loads import run
 pytestmark = [pytest.mark.supervisor, pytest.mark.timeout(400)]
 PROCESSES = 3
 #: Short questions wait for each other, so that a slow machine has fewer of them and none is refused.
-SIZE = Size(streams=200, stream_tokens=12, gap_ms=150, rate=100, most_waiting=16)
+SIZE = Size(streams=200, stream_tokens=12, gap_ms=150, rate=100, most_waiting=16, calm_seconds=0.5)
 
 
 @pytest.fixture(scope="module")
