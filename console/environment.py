@@ -32,6 +32,7 @@ from console.setting_values import (
     parse_instance_types,
     parse_local_commands,
     parse_metrics_token,
+    parse_otlp_endpoint,
     parse_path,
     parse_port,
     parse_processes,
@@ -172,6 +173,13 @@ SETTINGS: tuple[Setting, ...] = (
         parse_switch,
     ),
     Setting(
+        "SLIPWAY_OTLP_ENDPOINT",
+        "`OTEL_EXPORTER_OTLP_ENDPOINT`, or none",
+        "Where the gateway sends its traces by OTLP over HTTP, such as `http://collector:4318`. It takes the extra "
+        "`tracing` (docs/observability.md).",
+        parse_otlp_endpoint,
+    ),
+    Setting(
         "SLIPWAY_TRANSFORMERS_PYTHON",
         "Slipway's own",
         "A Python of Slipway's version that has `torch` and `transformers`: what serves Hugging Face folders on the "
@@ -225,6 +233,7 @@ class Environment:
     local_commands: str  # "recipes" | "any"
     hmac_sha1: bool  # REST takes that signature
     access_log: bool
+    otlp_endpoint: str | None
     instance_types: str  # a file, or ""
     boot_at: datetime | None
     admin_password: str | None = field(repr=False)
@@ -268,6 +277,7 @@ class Environment:
             local_commands=values.get("SLIPWAY_LOCAL_COMMANDS", "any" if _is_loopback(host) else "recipes"),
             hmac_sha1=values.get("SLIPWAY_HMAC_SHA1", True),
             access_log=values.get("SLIPWAY_ACCESS_LOG", False),
+            otlp_endpoint=values.get("SLIPWAY_OTLP_ENDPOINT"),
             instance_types=values.get("SLIPWAY_INSTANCE_TYPES", ""),
             boot_at=values.get("SLIPWAY_BOOT_AT"),
             admin_password=values.get("SLIPWAY_ADMIN_PASSWORD"),

@@ -234,6 +234,13 @@ def parse_public_url(value: str) -> str:
     return f"{parts.scheme}://{parts.netloc.lower()}"
 
 
+def parse_otlp_endpoint(value: str) -> str:
+    _, parts = split_url(value, {"http": "http://collector:4318", "https": "https://otlp.example.com"})
+    if not parts.hostname or parts.query or parts.fragment or "@" in parts.netloc:
+        raise Wrong("is no OTLP endpoint. Use the address of a collector, such as http://collector:4318.")
+    return value.rstrip("/")
+
+
 def parse_local_commands(value: str) -> str:
     if value not in ("recipes", "any"):
         raise Wrong("is unknown. Use recipes (only the catalog's own commands run) or any.")

@@ -31,6 +31,7 @@ SLIPWAY_ADDRESS: str = SLIPWAY.address
 SLIPWAY_LOCAL_COMMANDS: str = SLIPWAY.local_commands
 SLIPWAY_HMAC_SHA1: bool = SLIPWAY.hmac_sha1
 SLIPWAY_ACCESS_LOG: bool = SLIPWAY.access_log
+SLIPWAY_OTLP_ENDPOINT: str | None = SLIPWAY.otlp_endpoint or os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") or None
 SLIPWAY_METRICS_TOKEN: str | None = SLIPWAY.metrics_token
 SLIPWAY_REDIS_URL: str = SLIPWAY.redis_url
 SLIPWAY_BOOT_AT = SLIPWAY.boot_at

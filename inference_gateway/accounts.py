@@ -14,7 +14,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 from inference_gateway.chat import ChatError, ChatEvent, ChatRequest, Done, Reasoning, Text, ToolCalls, Usage
 from inference_gateway.directory import ServiceEntry
@@ -75,6 +75,8 @@ class Account:
     status: int = 200
     error_code: str = ""
     ending: Ending | None = None
+    #: Whoever follows requests from program to program keeps its mark here (``monitoring.tracing``).
+    span: Any = None
 
     def count(self, usage: Usage) -> None:
         self.prompt_tokens, self.completion_tokens = usage.prompt_tokens, usage.completion_tokens

@@ -9,6 +9,7 @@ from multidict import CIMultiDict
 from deployments.clusters.passage import Passage
 from inference_gateway.chat import ChatError
 from inference_gateway.http import Scope, find_header
+from inference_gateway.trace_context import outgoing
 
 HOP_BY_HOP = frozenset(
     (
@@ -69,6 +70,7 @@ def render_request_headers(scope: Scope, prefix: str, request_id: str) -> CIMult
     headers["X-Forwarded-Host"] = find_header(scope, b"host") or ""
     headers["X-Forwarded-Prefix"] = prefix
     headers["X-Request-Id"] = request_id
+    headers.update(outgoing.get())
     return headers
 
 

@@ -146,6 +146,7 @@ class Gateway:
         raw_path = bytes(scope["raw_path"])
         call = Call(scope, receive, send, choose_request_id(scope), Target(None, raw_path.decode("latin-1")))
         request_id.set(call.request_id)
+        self._observers.begin(call)
         try:
             call.target = parse_target(raw_path)
             if is_from_anthropic(call):

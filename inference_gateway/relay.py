@@ -23,6 +23,7 @@ from inference_gateway.engines.refusals import broken, read_refusal, unreachable
 from inference_gateway.http import UNBUFFERED, run_watched, send_body
 from inference_gateway.routing import NOT_BEGUN, Lease, ModelNames, Router, choose_told, took_too_long
 from inference_gateway.targets import Kind
+from inference_gateway.trace_context import outgoing
 from inference_gateway.upstream import Answer, UnreachableError, Upstream, UpstreamError, render_request
 from inference_gateway.wire import Wire, find_wire
 
@@ -93,7 +94,7 @@ class Relay:
         body = question.render(model)
         try:
             answer = await self._upstream.ask(
-                address, render_request(path, address, body, (("x-request-id", request_id),))
+                address, render_request(path, address, body, (("x-request-id", request_id), *outgoing.get().items()))
             )
         except UnreachableError as error:
             raise unreachable() from error

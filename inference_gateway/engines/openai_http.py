@@ -30,6 +30,7 @@ from inference_gateway.chat import (
     Usage,
 )
 from inference_gateway.engines.refusals import broken, lost_error, read_engine_error, read_refusal, unreachable
+from inference_gateway.trace_context import outgoing
 
 #: A line that long is no event of any engine; without an end memory would fill.
 MAX_LINE_BYTES = 16 * 1024 * 1024
@@ -156,6 +157,7 @@ class OpenAiEngine:
                     headers={
                         "Content-Type": "application/json",
                         "Accept": "text/event-stream",
+                        **outgoing.get(),
                         **self._passage.headers,
                     },
                     timeout=self._timeout,

@@ -12,6 +12,7 @@ from inference_gateway.accounts import Accounts
 from inference_gateway.calls import Call
 from inference_gateway.chat import ChatError
 from inference_gateway.monitoring.recording import Recorder
+from inference_gateway.monitoring.tracing import open_tracing
 from inference_gateway.monitoring.traffic import Traffic
 
 
@@ -22,7 +23,10 @@ class Observers:
         self.traffic = Traffic()
         self._recorder = Recorder(self.traffic, queued)
         self._access_log = AccessLog() if settings.SLIPWAY_ACCESS_LOG else None
+        self._tracing = open_tracing(settings.SLIPWAY_OTLP_ENDPOINT)
         accounts.listeners.append(self.traffic)
+        if self._tracing is not None:
+            accounts.listeners.append(self._tracing)
         if self._access_log is not None:
             accounts.listeners.append(self._access_log)
 
@@ -38,6 +42,13 @@ class Observers:
         if self._access_log is not None:
             self._access_log.write()
         await self._recorder.end()
+        if self._tracing is not None:
+            await self._tracing.end()
+
+    def begin(self, call: Call) -> None:
+        """A request has come."""
+        if self._tracing is not None:
+            self._tracing.begin(call)
 
     def refused(self, call: Call, error: ChatError) -> None:
         """A request is refused. One that came to an account was counted with it."""
