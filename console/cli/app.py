@@ -66,6 +66,7 @@ for command in (
     verbs.stop,
     verbs.start,
     verbs.restart,
+    verbs.release,
     verbs.delete,
     verbs.version,
     looking.logs,

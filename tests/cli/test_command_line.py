@@ -18,8 +18,8 @@ from console.environment import CLIENT_VARIABLES, REPOSITORY, SETTINGS, Environm
 from tests.ports import free_port
 
 VERBS = (
-    "create", "modify", "ls", "desc", "stop", "start", "restart", "delete", "logs", "events", "version", "chat",
-    "invoke", "w",
+    "create", "modify", "ls", "desc", "stop", "start", "restart", "release", "delete", "logs", "events", "version",
+    "chat", "invoke", "w",
 )  # fmt: skip
 
 
@@ -52,6 +52,9 @@ def options_of(command: click.Command) -> list[click.Option]:
         (["create"], 2),
         (["create", "/nowhere.json"], 2),
         (["modify", "chat"], 2),
+        (["release", "chat"], 2),
+        (["release", "chat", "--weight", "1001"], 2),
+        (["release", "chat", "--state", "on"], 2),
         (["ls"], 2),
         (["ls", "-o", "xml"], 2),
         (["--profile", "none", "ls"], 2),

@@ -194,6 +194,22 @@ def test_a_service_is_stopped_and_started(person: Person) -> None:
     assert person.run("start", "chat").stdout.endswith("[OK] Service is running\n")
 
 
+def test_a_service_is_released_into_its_group(person: Person, tmp_path: Path) -> None:
+    document = tmp_path / "member.json"
+    metadata = {"name": "member", "instance": 0, "group": "team"}
+    document.write_text(json.dumps({"metadata": metadata, "containers": [{"image": "any:1", "script": "true"}]}))
+    person.run("create", str(document), "--no-wait")
+    said = person.run("release", "member", "--state", "grouping", "--weight", "40").stdout
+    assert "with weight [40]" in said
+    found = person.json("desc", "member")
+    assert (found["ServiceGroup"], found["TrafficState"], found["Weight"]) == ("team", "grouping", 40)
+    assert re.search(r"TrafficState +\| grouping", person.run("desc", "member").stdout)
+    person.json("release", "member", "--weight", "-1")
+    assert person.json("desc", "member")["Weight"] == -1
+    assert "(no_group)" in person.run("release", "chat", "--weight", "1", code=1).stderr
+    person.run("delete", "member", "-y")
+
+
 def test_a_service_that_fails_is_told_with_cause_and_cure(person: Person, tmp_path: Path) -> None:
     document = {
         "metadata": {"name": "bad", "instance": 1, "cpu": 1, "memory": 256},

@@ -211,8 +211,9 @@ def describe(session: Session, service: str, output: str) -> None:
         return
     versions = session.client.service_list(service, "Versions")
     names = ("Status", "ServiceName", "ServiceId", "Region", "WorkspaceId", "Author", "AccessToken")
-    counts = ("TotalInstance", "RunningInstance", "PendingInstance", "Cpu", "Gpu", "Memory", "Image", "Weight")
-    rows: list[tuple[str, object]] = [(name, found[name]) for name in names + counts]
+    counts = ("TotalInstance", "RunningInstance", "PendingInstance", "Cpu", "Gpu", "Memory", "Image")
+    group = ("ServiceGroup", "TrafficState", "Weight")
+    rows: list[tuple[str, object]] = [(name, found[name]) for name in names + counts + group]
     rows += [
         ("LatestVersion", found["LatestVersion"]),
         ("CurrentVersion", found["CurrentVersion"]),

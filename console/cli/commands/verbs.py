@@ -1,11 +1,11 @@
-"""``stop``, ``start``, ``restart``, ``delete`` and ``version``: what a service is asked to do."""
+"""``stop``, ``start``, ``restart``, ``release``, ``delete`` and ``version``: what a service is asked to do."""
 
 from __future__ import annotations
 
 import click
 
 from console.cli.commands.services import settle
-from console.cli.errors import CliError, ExitCode
+from console.cli.errors import CliError, ExitCode, usage
 from console.cli.options import complete_version, output_option, patience_of, service_argument, waiting_options
 from console.cli.output import local_time, print_json, print_list
 from console.cli.session import Session, pass_session
@@ -48,6 +48,27 @@ def ask(session: Session, service: str, verb: str, *, wait: bool, timeout: float
     """One verb, and how it went."""
     answer = session.client.service("PUT", service, f"/{verb}")
     settle(session.client, service, verb, answer, patience_of(wait=wait, timeout=timeout, output=output))
+
+
+@click.command()
+@service_argument
+@click.option("--state", type=click.Choice(["grouping", "standalone"]), help="Take requests of its group, or none.")
+@click.option("--weight", type=click.IntRange(-1, 1000), help="Its share beside the others'; -1: by its instances.")
+@output_option
+@pass_session
+def release(session: Session, service: str, state: str | None, weight: int | None, output: str) -> None:
+    """Let a service take requests of its group.
+
+    Nothing restarts, and a change counts within a second.
+    """
+    body = {"TrafficState": state, "Weight": weight}
+    if state is None and weight is None:
+        raise usage("Say what to change: --state grouping, --weight 40, or both.")
+    answer = session.client.service("PUT", service, "/release", body={k: v for k, v in body.items() if v is not None})
+    if output == "json":
+        print_json(answer)
+    else:
+        click.echo(answer["Message"])
 
 
 @click.command()
