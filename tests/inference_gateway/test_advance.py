@@ -284,6 +284,41 @@ async def test_a_minute_that_turns_lets_as_many_in_as_the_first(
     assert (await asyncio.gather(*asked)).count("ok") == 100
 
 
+async def test_what_was_given_in_one_minute_does_not_count_for_the_next(
+    keepers: list[LimitKeeper], valkey: redis.Redis
+) -> None:
+    limits, minute = Limits(requests_per_minute=100), f"slipway:limits:{KEY}:minute"
+    assert len(await ask(keepers[0], limits, 1)) == 1
+    valkey.pexpire(minute, 600)
+    first = now = valkey.hget(minute, "s")
+    while now == first:
+        assert len(await ask(keepers[0], limits, 1)) == 1
+        await asyncio.sleep(0.01)
+        now = valkey.hget(minute, "s")
+    begun = int(now is not None)  # the last one may have begun the next minute
+    assert len(await ask(keepers[0], limits, 40)) == 40
+    asked = (outcome(keeper, request(limits)) for _ in range(50) for keeper in keepers)
+    assert (await asyncio.gather(*asked)).count("ok") == 60 - begun
+
+
+async def test_nothing_is_given_in_advance_while_somebody_is_refused(
+    keepers: list[LimitKeeper], valkey: redis.Redis
+) -> None:
+    limits, tight = Limits(tokens_per_day=100_000), f"slipway:limits:{KEY}:tight"
+    assert len(await ask(keepers[0], limits, 1)) == 1
+    assert await outcome(keepers[1], request(limits, most=99_990)) == "insufficient_quota"
+    assert 0 < int(valkey.pttl(tight)) <= 1000
+    valkey.set(tight, 1)  # it lasts as long as this test needs
+    assert len(await ask(keepers[0], limits, 50)) == len(await ask(keepers[2], limits, 50)) == 50
+    assert held(valkey, "ua") == 0
+    valkey.delete(tight)
+
+    async def is_ahead() -> bool:
+        return bool(await ask(keepers[2], limits, 3)) and held(valkey, "u") > 0
+
+    await wait_until_async(is_ahead, "there are advances again", 10)
+
+
 async def test_subjects_that_callers_share_count_for_all_of_them(
     keepers: list[LimitKeeper], valkey: redis.Redis
 ) -> None:
