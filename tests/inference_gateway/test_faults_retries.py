@@ -127,6 +127,18 @@ def test_where_nobody_listens_it_is_503_and_quick(server: Server, way: str) -> N
     assert time.monotonic() - began < 5
 
 
+@pytest.mark.parametrize("way", WAYS)
+def test_a_connection_that_the_engine_closed_while_it_was_idle_costs_nothing(server: Server, way: str) -> None:
+    async def script(turn: Turn) -> None:
+        await answer(turn)
+        turn.end()
+
+    with served(server, way, script) as (service, engine):
+        for number in range(3):
+            assert ask(service, way).status_code == 200
+            assert (len(engine.turns), engine.connections) == (number + 1, number + 1)
+
+
 @pytest.mark.parametrize("lost", [1, 2])
 @pytest.mark.parametrize("way", TRANSLATED)
 def test_a_kept_connection_that_was_dropped_is_followed_by_one_fresh_one(server: Server, way: str, lost: int) -> None:
@@ -173,6 +185,23 @@ def test_a_websocket_that_is_dropped_in_its_handshake_is_not_opened_elsewhere(se
             websocket.create_connection(service.url.replace("http", "ws", 1), header=service.auth, timeout=60)
         assert refused.value.status_code == 502
         assert one.connections + other.connections == 1
+
+
+def test_a_websocket_that_is_refused_for_now_says_until_when(server: Server) -> None:
+    class Busy(RawEngine):
+        async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            turn = Turn(b"", reader, writer, 0)
+            await turn.send_json({}, "503 Service Unavailable", "retry-after: 9\r\nconnection: close\r\n")
+            turn.end()
+
+    with Busy(answer) as engine:
+        service = deploy(server, engine.port, engine=None)
+        with pytest.raises(websocket.WebSocketBadStatusException) as refused:
+            websocket.create_connection(service.url.replace("http", "ws", 1), header=service.auth, timeout=60)
+    assert refused.value.status_code == 503
+    assert refused.value.resp_headers is not None
+    assert refused.value.resp_headers["retry-after"] == "9"
 
 
 @pytest.mark.parametrize("way", TRANSLATED)
