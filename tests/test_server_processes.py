@@ -7,7 +7,6 @@ import os
 import signal
 import socket
 from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import pytest
@@ -20,9 +19,10 @@ from tests.waiting import wait_until
 pytestmark = [pytest.mark.supervisor, pytest.mark.timeout(300)]
 
 
-@pytest.fixture
-def slipway(tmp_path: Path) -> Iterator[SlipwayProcess]:
-    own = SlipwayProcess(tmp_path / "data", is_embedded=True, SLIPWAY_SERVER_PROCESSES="2")
+@pytest.fixture(scope="module")
+def slipway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlipwayProcess]:
+    """For all tests here: the last one ends it."""
+    own = SlipwayProcess(tmp_path_factory.mktemp("servers") / "data", is_embedded=True, SLIPWAY_SERVER_PROCESSES="2")
     try:
         yield own.start()
     finally:
@@ -36,17 +36,12 @@ def standby_of(slipway: SlipwayProcess) -> int | None:
     return pid if pid not in slipway.servers() and is_alive(pid, start) else None
 
 
-def test_a_killed_server_is_replaced_while_the_other_answers(slipway: SlipwayProcess) -> None:
+def test_a_server_that_waits_and_is_killed_is_replaced_and_misses_nobody(slipway: SlipwayProcess) -> None:
+    waiting = wait_until(lambda: standby_of(slipway), "one waits", 20)
     before = slipway.servers()
-    assert len(before) == 2
-    victim = min(before)
-    os.kill(victim, signal.SIGKILL)
-    wait_until(lambda: is_gone(victim), "it is gone", 5)
-    assert [httpx.get(f"{slipway.address}/healthz", timeout=30).status_code for _ in range(20)] == [200] * 20
-    wait_until(lambda: len(slipway.servers()) == 2, "another one is started", 10)
-    assert slipway.servers() >= before - {victim}
-    assert slipway.stop() == 0
-    assert slipway.processes() == []
+    os.kill(waiting, signal.SIGKILL)
+    wait_until(lambda: (pid := standby_of(slipway)) is not None and pid != waiting, "another one waits", 20)
+    assert slipway.servers() == before
 
 
 def test_a_server_that_waits_takes_the_place_of_one_that_is_killed_and_another_one_waits(
@@ -66,13 +61,16 @@ def test_a_server_that_waits_takes_the_place_of_one_that_is_killed_and_another_o
 
     wait_until(answers, "it answers", 40)
     wait_until(lambda: standby_of(slipway), "another one waits", 20)
+
+
+def test_a_killed_server_is_replaced_while_the_other_answers_and_all_end_together(slipway: SlipwayProcess) -> None:
+    before = slipway.servers()
+    assert len(before) == 2
+    victim = min(before)
+    os.kill(victim, signal.SIGKILL)
+    wait_until(lambda: is_gone(victim), "it is gone", 5)
+    assert [httpx.get(f"{slipway.address}/healthz", timeout=30).status_code for _ in range(20)] == [200] * 20
+    wait_until(lambda: len(slipway.servers()) == 2, "another one is started", 10)
+    assert slipway.servers() >= before - {victim}
     assert slipway.stop() == 0
     assert slipway.processes() == []
-
-
-def test_a_server_that_waits_and_is_killed_is_replaced_and_misses_nobody(slipway: SlipwayProcess) -> None:
-    waiting = wait_until(lambda: standby_of(slipway), "one waits", 20)
-    before = slipway.servers()
-    os.kill(waiting, signal.SIGKILL)
-    wait_until(lambda: (pid := standby_of(slipway)) is not None and pid != waiting, "another one waits", 20)
-    assert slipway.servers() == before
