@@ -248,15 +248,14 @@ class Gateway:
 
     async def _generate(self, call: Call, service: ServiceEntry, kind: Kind) -> None:
         conversation_id = find_conversation_id(call.scope)
-        body = await call.read()
         is_flat = call.target.service is None
         if conversation_id is None and kind in RELAYED and not any(route.base_url for route in service.routes):
-            question = read_question(body, is_chat=kind is Kind.CHAT_COMPLETIONS)
+            question = read_question(await call.read(), is_chat=kind is Kind.CHAT_COMPLETIONS)
             if question is not None and not needs_codec(question, is_flat):
                 relaying = partial(self._relay.answer, call, service, kind, question)
                 await (self._streams.answer(call, service, relaying) if question.is_stream else relaying())
                 return
-        exchange = decode(body, kind, call.scope, service)
+        exchange = decode(await call.read(), kind, call.scope, service)
         if is_flat and isinstance(exchange, openai.OpenAiExchange):
             exchange = replace(exchange, gathers_tool_calls=True)
         if conversation_id is None:

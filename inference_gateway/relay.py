@@ -182,6 +182,8 @@ class _Reply:
                 return
             if not (answer.find(b"content-type") or b"").startswith(EVENT_STREAM):
                 raise UpstreamError("what it sent is no stream of events")
+            self._question.forget()
+            self._call.body = b""
             wire = find_wire(self._call.scope)
             pouring = self._pass_stream(answer) if wire is None else _Pouring(self._call, wire, answer, self._tab).run()
             await pouring

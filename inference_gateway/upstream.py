@@ -174,6 +174,12 @@ class _SurplusError(Exception):
 class _Connection(asyncio.Protocol):
     """One connection, with at most one answer under way."""
 
+    __slots__ = (
+        "_has_bytes", "_has_length", "_header_bytes", "_headers", "_is_between_chunks", "_is_busy", "_is_kept",
+        "_is_paused", "_loop", "_lost", "_may_keep", "_parser", "_pieces", "_pool", "_poured", "_sink",
+        "_status", "_take_chunk", "_transport", "_unread", "_waiter", "address", "idle_since", "is_complete",
+    )  # fmt: skip
+
     def __init__(self, pool: Upstream, address: Address) -> None:
         self.address = address
         self.idle_since = 0.0
@@ -316,12 +322,8 @@ class _Connection(asyncio.Protocol):
             # The parser stands between two chunks: it misses nothing by not seeing a whole one.
             end = data.find(b"\r\n", 0, MOST_SIZE_LINE)
             size = len(data) - end - 4  # of an empty one, which is the last, the parser must know
-            if (
-                end > 0 < size
-                and data[:end] == b"%x" % size
-                and data.endswith(b"\r\n")
-                and self._take_chunk(data, end + 2)
-            ):
+            is_whole = end > 0 < size and data[:end] == b"%x" % size and data.endswith(b"\r\n")
+            if is_whole and self._take_chunk(data, end + 2):
                 return
         if not self._is_busy:
             self._fail("it spoke without being asked")

@@ -74,7 +74,7 @@ class _Question(msgspec.Struct):
 _read_question = msgspec.json.Decoder(_Question).decode
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Question:
     """One question for the relay. ``fields`` are its top level, each value as it came."""
 
@@ -86,9 +86,17 @@ class Question:
     choices: int
     messages: list[_Message] | None = None
     prompt: str | None = None
+    _size: tuple[int, int] | None = None
+
+    def forget(self) -> None:
+        """An instance answers: what was asked need not lie here as long as the answer takes. Its size stays known."""
+        self._size = self.measure()
+        self.fields, self.messages, self.prompt = {}, None, None
 
     def measure(self) -> tuple[int, int]:
         """Characters of the prompt, and messages."""
+        if self._size is not None:
+            return self._size
         if self.messages is None:
             return len(self.prompt or ""), 1
         return sum(len(one.text) for one in self.messages), len(self.messages)
