@@ -66,14 +66,14 @@ def rotate_group_token(group: ServiceGroup, actor: User) -> ServiceGroup:
 def changing_group(group: ServiceGroup) -> Iterator[ServiceGroup]:
     """The locked row, to be changed and saved by the body."""
     with transaction.atomic():
-        row = ServiceGroup.objects.select_for_update(of=("self",)).filter(pk=group.pk)
-        found = row.select_related("workspace").first()
-        if found is None:
+        rows = ServiceGroup.objects.select_for_update(of=("self",)).select_related("workspace")
+        row = rows.filter(pk=group.pk).first()
+        if row is None:
             told = _("The group %(name)s is gone: its last member left. Name it in a service's metadata.group.")
             raise Conflict("gone", told % {"name": group.name})
-        found.updated_at = timezone.now()
-        yield found
-        hint_group(found.name)
+        row.updated_at = timezone.now()
+        yield row
+        hint_group(row.name)
 
 
 def release(
@@ -90,10 +90,11 @@ def release(
         }  # fmt: skip
         raise SpecInvalid([FieldError("Weight", "out_of_range", message)])
     with transaction.atomic():
-        row = Service.objects.select_for_update(of=("self",)).select_related("group", "workspace", "wanted_revision")
-        found = row.filter(pk=service.pk).first()
+        rows = Service.objects.select_for_update(of=("self",)).select_related("group", "workspace", "wanted_revision")
+        found = rows.filter(pk=service.pk).first()
         if found is None or found.desired == Desired.DELETED:
-            raise Conflict("deleting", _("%(name)s is being deleted, or gone.") % {"name": service.name})
+            told = _("%(name)s is being deleted. Wait until it is gone, then create it anew.")
+            raise Conflict("deleting", told % {"name": service.name})
         if found.group is None:
             told = _("%(name)s is in no group. Name one in metadata.group of its document.")
             raise Conflict("no_group", told % {"name": found.name})
