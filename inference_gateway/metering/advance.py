@@ -8,10 +8,10 @@ used up, what was used is told together, and what nobody uses is given back afte
   what a script run has just counted, or what is in its advance. So no order of events adds up to more.
 - Nobody is refused for what another one holds in advance. An advance is at most an eighth of what is left when it is
   given. Where a script would refuse although somebody holds an advance, it calls that in first, and gives none for a
-  second; holders look for such calls every 50 ms, and the request waits for them, a second at most.
+  second; holders look for such calls every 100 ms, and the request waits for them, a second at most.
 - An advance is good for a second after Valkey was heard of last, and for the minute in which it was given. So it ends
   before a silent process counts as dead, which is after ten seconds, and nobody is let in for long without Valkey.
-- What a process that was killed held is free again. What it had used and not told, 50 ms of it, is forgotten.
+- What a process that was killed held is free again. What it had used and not told, 100 ms of it, is forgotten.
 - After a failure nothing is in advance, and the process tells Valkey what it holds as a whole, not by how much more.
 
 Nothing here waits or speaks to anybody: ``exchange`` does.

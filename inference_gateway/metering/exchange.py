@@ -36,7 +36,7 @@ RECALL_KEY = "slipway:limits:recall:%s"
 #: So long after Valkey was heard of an advance is good.
 GOOD_SECONDS = 1.0
 #: So long what was used waits for company on its way, with an advance and without one; and until Valkey is tried again.
-REPORT_SECONDS, SETTLE_SECONDS, AGAIN_SECONDS = 0.05, 0.01, 1.0
+REPORT_SECONDS, SETTLE_SECONDS, AGAIN_SECONDS = 0.1, 0.01, 1.0
 #: Nobody waits for a Valkey that did not answer so lately.
 AWAY_SECONDS = 0.25
 #: Whoever was called in asks for nothing in advance for so long.

@@ -8,7 +8,9 @@ import signal
 import socket
 import subprocess
 import threading
+from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
@@ -17,6 +19,7 @@ from bench.gateway.processes import find_holders
 from tests.inference_gateway.asking import ASKED, CHAT, SHORT
 from tests.inference_gateway.raw_client import connect, render
 from tests.inference_gateway.rig import EndlessEngine, Server, deploy
+from tests.inference_gateway.test_gateway_keys import bearer, issue
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(180)
@@ -122,3 +125,16 @@ def test_a_process_that_is_killed_takes_only_its_own_streams_along(pair: Pair, e
     assert len(failed) <= 1, failed
     endless.ends_after = 1
     assert httpx.post(service.url, json=SHORT, headers=service.auth).status_code == 200
+
+
+def test_a_key_s_limit_is_exact_over_both_processes(pair: Pair, endless: EndlessEngine) -> None:
+    endless.ends_after = 1
+    service = deploy(pair, endless.port)
+    _, secret = issue(service.row.workspace, limits={"requests_per_minute": 80})
+
+    def ask(_: int) -> tuple[int, str]:
+        answer = httpx.post(service.url + CHAT, json=ASKED, headers=bearer(secret), timeout=60)
+        return answer.status_code, answer.headers.get("x-ratelimit-limit-requests", "")
+
+    with ThreadPoolExecutor(8) as pool:
+        assert Counter(pool.map(ask, range(110))) == {(200, "80"): 80, (429, "80"): 30}
