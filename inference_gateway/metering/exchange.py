@@ -213,9 +213,9 @@ class Exchange:
                     asks, self._asks = asks + self._asks, []  # they have waited for as long
                 for ask in asks:
                     self._try_again(ask, error, MOST_TRIES if isinstance(error, ConnectionLostError) else 0)
-            except asyncio.CancelledError as error:
+            except BaseException as error:  # nobody waits for ever, whatever went wrong
                 for ask in asks:
-                    if ask.told is not None:
+                    if ask.told is not None and isinstance(error, asyncio.CancelledError):
                         ask.told.cancel()
                     self._end(ask, error)
                 raise

@@ -18,7 +18,7 @@ from deployments.words import say
 from inference_gateway.accounts import Account
 from inference_gateway.chat import ChatError
 from inference_gateway.metering.advance import Advance, Size
-from inference_gateway.metering.exchange import UNREACHABLE, Exchange
+from inference_gateway.metering.exchange import ASK_SECONDS, UNREACHABLE, Exchange
 from inference_gateway.metering.refusals import Reached, render_refusal
 from inference_gateway.principals import Subject
 
@@ -120,7 +120,7 @@ class LimitKeeper:
             return False
         advance.waiting += 1
         try:
-            await asyncio.wait({advance.coming})
+            await asyncio.wait({advance.coming}, timeout=ASK_SECONDS)
         finally:
             advance.waiting -= 1
         now = time.monotonic()
