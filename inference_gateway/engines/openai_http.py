@@ -17,6 +17,7 @@ from typing import Any
 import aiohttp
 
 from deployments.clusters.passage import DIRECT, Passage
+from deployments.request_ids import request_id
 from deployments.words import say
 from inference_gateway.chat import (
     Carried,
@@ -148,6 +149,7 @@ class OpenAiEngine:
     async def _post(self, request: ChatRequest) -> aiohttp.ClientResponse:
         path = "/v1/chat/completions" if request.prompt is None else "/v1/completions"
         body = json.dumps(render_body(request, self._model), allow_nan=False).encode("ascii")
+        asked_by = request_id.get()
         for attempt in (1, 2):
             connection = _Connection()
             try:
@@ -157,6 +159,7 @@ class OpenAiEngine:
                     headers={
                         "Content-Type": "application/json",
                         "Accept": "text/event-stream",
+                        **({"X-Request-ID": asked_by} if asked_by else {}),
                         **outgoing.get(),
                         **self._passage.headers,
                     },
@@ -229,7 +232,8 @@ class _Stream:
     """
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._held: list[bytes] = []  # of a line whose end has not come
+        self._held_bytes = 0
         self._open: set[int] = set()
         self._has_choice = False
         self.is_over = False
@@ -242,10 +246,15 @@ class _Stream:
 
     def feed(self, piece: bytes) -> Iterator[ChatEvent]:
         """The events that this piece completes. Raises ChatError for an engine's error or for nonsense."""
-        lines = (self._rest + piece).split(b"\n") if self._rest else piece.split(b"\n")
-        self._rest = lines.pop()
-        if len(self._rest) > MAX_LINE_BYTES:
-            raise broken("it sent a line without an end")
+        self._held.append(piece)
+        self._held_bytes += len(piece)
+        if b"\n" not in piece:
+            if self._held_bytes > MAX_LINE_BYTES:
+                raise broken("it sent a line without an end")
+            return
+        lines = b"".join(self._held).split(b"\n")
+        rest = lines.pop()
+        self._held, self._held_bytes = [rest] if rest else [], len(rest)
         for line in lines:
             name, _, value = line.rstrip(b"\r").partition(b":")
             if name not in (b"data", b"error"):  # Comments, event names, blank lines.
@@ -260,10 +269,10 @@ class _Stream:
     def _read_chunk(self, value: bytes, is_error: bool) -> Iterator[ChatEvent]:
         try:
             chunk = json.loads(value)
-        except (ValueError, RecursionError) as error:
-            raise broken("it sent something that is no JSON") from error
+        except (ValueError, RecursionError):
+            chunk = None  # not raised from here: the error holds all that was read
         if not isinstance(chunk, dict):
-            raise broken("it sent something that is no object")
+            raise broken("it sent something that is no JSON object")
         if is_error or chunk.get("error"):
             raise read_engine_error(502, chunk)
         for event in parse_chunk(chunk):

@@ -20,6 +20,7 @@ class Turn:
 
     def __init__(self, body: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int) -> None:
         self.body = body
+        self.head = b""
         self.number = number
         self._reader = reader
         self._writer = writer
@@ -92,6 +93,7 @@ class RawEngine(ServingThread):
                     continue
                 length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
                 turn = Turn(await reader.readexactly(length), reader, writer, len(self.turns))
+                turn.head = head
                 self.turns.append(turn)
                 await self.script(turn)
         except (asyncio.IncompleteReadError, asyncio.CancelledError, ConnectionError):

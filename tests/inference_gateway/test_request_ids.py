@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 
 import httpx
+import pytest
 from django.test import Client
 
 from console.log_lines import LineFormatter
@@ -32,6 +34,18 @@ def test_the_line_about_a_broken_answer_has_the_id_of_its_request(server: Server
     wait_until(lambda: "broke off" in server.log, "the line is there", 10)
     lines = [line for line in server.log.splitlines() if "broke off" in line]
     assert " request=told-in-the-log-1 " in lines[-1]
+
+
+@pytest.mark.parametrize("path", ["", "/v1/chat/completions", "/v1/messages", "/anything"])
+def test_an_engine_is_told_the_id_whatever_the_dialect(server: Server, path: str) -> None:
+    with RawEngine(break_off) as engine:
+        chat = deploy(server, engine.port, engine=None if path == "/anything" else "chat-llm")
+        headers = chat.auth | {"X-Request-Id": "told-to-the-engine-1"}
+        asked = ASKED | {"max_tokens": 5, "prompt": "x"}
+        with contextlib.suppress(httpx.RemoteProtocolError):  # it breaks off, as it should
+            httpx.post(f"{chat.url}{path}", json=asked, headers=headers, timeout=30)
+        heads = [turn.head for turn in engine.turns]
+    assert [head.lower().count(b"x-request-id: told-to-the-engine-1\r\n") for head in heads] == [1]
 
 
 def test_each_request_has_an_id_of_its_own_also_in_a_thread_that_works_for_another() -> None:
