@@ -78,8 +78,8 @@ async def open_many(target: Target, path: str, count: int) -> tuple[list[Connect
     return connections, opened.heard
 
 
-async def ask_each(connections: Sequence[Connection]) -> int:
-    """One question on each, a thousand a second: how many were answered."""
+async def ask_each(connections: Sequence[Connection], seconds: float | None = None) -> int:
+    """One question on each, a thousand a second: how many were answered, within ``seconds`` or what should do."""
     answered = Watch(END_OF_ROUND, len(connections))
     question = text_frame("Go. tokens=8", os.urandom(4))
     for number, connection in enumerate(connections):
@@ -87,7 +87,7 @@ async def ask_each(connections: Sequence[Connection]) -> int:
         connection.transport.write(question)
         if number % 20 == 19:
             await asyncio.sleep(0.02)
-    await answered.wait(10 + len(connections) / 50)
+    await answered.wait(10 + len(connections) / 50 if seconds is None else seconds)
     return answered.heard
 
 

@@ -27,8 +27,9 @@ from inference_gateway.principals import Subject
 
 logger = logging.getLogger(__name__)
 
-#: A batch fails after the one, whoever asks after the other: there may be a batch ahead.
-ANSWER_SECONDS, ASK_SECONDS = 1.0, 1.5
+#: A batch fails after the one, whoever asks after the other: there may be a batch ahead. They are no shorter: a process
+#: or a machine that stands still for a second is no Valkey that is away.
+ANSWER_SECONDS, ASK_SECONDS = 2.0, 2.5
 #: A process that is not heard of for ten seconds has died, and what it held is free again.
 ALIVE_SECONDS = 10
 ALIVE_KEY = "slipway:limits:alive:%s"

@@ -13,9 +13,17 @@ from django.utils import timezone
 
 from deployments.encryption import encrypt
 from deployments.models import Instance, Membership, Revision, Role, Service, Status, Workspace
+from inference_gateway.models import Sample, UsageEvent, UsageHour
 
 TOKEN = "NDJkMzU2YjJhYzE3ZTZhNzY2ZTA5Zjk4YmYyNzUxNTc="
 ServiceMaker = Callable[..., Service]
+
+
+@pytest.fixture
+def nothing_counted(db: None) -> None:
+    """What servers of other files have written behind their last test is gone."""
+    for model in (UsageHour, UsageEvent, Sample):
+        model.objects.all().delete()
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from inference_gateway.monitoring.measures import Measures
 from inference_gateway.monitoring.samples import MINUTE, Row, floor, write
 from tests.console.conftest import ServiceMaker
 
+pytestmark = pytest.mark.usefixtures("nothing_counted")
 ADDRESS = "/services/chat_a/monitoring"
 MOST_QUERIES = 10
 

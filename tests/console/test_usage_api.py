@@ -14,6 +14,8 @@ from deployments.api_keys import KeyTerms, issue_api_key
 from deployments.models import ApiKey, Workspace
 from tests.console.test_usage_page import use
 
+pytestmark = pytest.mark.usefixtures("nothing_counted")
+
 
 @pytest.fixture
 def key(viewer: Client, workspace: Workspace) -> ApiKey:

@@ -20,6 +20,7 @@ from deployments.api_keys import KeyTerms, issue_api_key
 from deployments.models import ApiKey, Workspace
 from inference_gateway.models import UsageHour
 
+pytestmark = pytest.mark.usefixtures("nothing_counted")
 NOON = datetime(2026, 3, 5, 12, 34, tzinfo=UTC)
 
 

@@ -346,7 +346,7 @@ async def test_without_valkey_an_advance_lasts_a_second(own_valkey: OwnValkey) -
         return await outcome(keeper, request(limits)) == "limits_unavailable"
 
     try:
-        await wait_until_async(is_closed, "nobody is let in", 4)
+        await wait_until_async(is_closed, "nobody is let in", 6)
         assert await outcome(keeper, request(limits)) == "limits_unavailable"
     finally:
         own_valkey.process.send_signal(signal.SIGCONT)

@@ -20,6 +20,7 @@ from bench.gateway.loads import hang_up
 from deployments.models import Role
 from tests.inference_gateway.rig import Deployed, EndlessEngine, Server, deploy, resident_kib
 from tests.inference_gateway.webchat_client import make_person, session_of
+from tests.waiting import stretch
 
 pytestmark = pytest.mark.timeout(120)
 IDLE = 400
@@ -66,7 +67,7 @@ def test_hundreds_of_idle_sockets_take_little_memory_and_are_all_answered_after(
     async def hold() -> tuple[int, float, int]:
         connections, let_in = await open_many(target, service.path, IDLE)
         memory = resident_kib(server)
-        answered = await ask_each(connections)
+        answered = await ask_each(connections, 10 * stretch())
         hang_up(connections)
         return let_in, memory, answered
 

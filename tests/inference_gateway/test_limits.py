@@ -15,6 +15,7 @@ from django.conf import settings
 from inference_gateway.accounts import Account, Accounts, Ending, LimitReachedError
 from inference_gateway.chat import ChatError, Usage
 from inference_gateway.directory import ServiceEntry
+from inference_gateway.metering.exchange import ANSWER_SECONDS
 from inference_gateway.metering.limits import USUAL_COMPLETION_TOKENS, LimitKeeper
 from inference_gateway.metering.refusals import Reached, render_refusal
 from inference_gateway.principals import Limits, Principal, Proof, Subject
@@ -205,9 +206,9 @@ async def test_what_valkey_forgot_or_missed_is_put_right_by_what_is_held(
     limits = Limits(parallel_requests=2)
     first = request(limits)
     assert await outcome(process, first) == "ok"
-    valkey.execute_command("CLIENT", "PAUSE", 1500, "ALL")
+    valkey.execute_command("CLIENT", "PAUSE", int(1500 * ANSWER_SECONDS), "ALL")
     assert await outcome(process, request(limits)) == "limits_unavailable"
-    await asyncio.sleep(0.7)
+    await asyncio.to_thread(valkey.ping)  # once it goes on
     # Whether or not the one that nobody waited for was counted: one is under way.
     assert await outcome(process, request(limits)) == "ok"
     assert await outcome(process, request(limits)) == "rate_limit_exceeded"
