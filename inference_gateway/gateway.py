@@ -251,7 +251,7 @@ class Gateway:
         is_flat = call.target.service is None
         if conversation_id is None and kind in RELAYED and not any(route.base_url for route in service.routes):
             question = read_question(await call.read(), is_chat=kind is Kind.CHAT_COMPLETIONS)
-            if question is not None and not needs_codec(question, is_flat):
+            if question is not None and not needs_codec(question.fields, is_flat_stream=is_flat and question.is_stream):
                 relaying = partial(self._relay.answer, call, service, kind, question)
                 await (self._streams.answer(call, service, relaying) if question.is_stream else relaying())
                 return

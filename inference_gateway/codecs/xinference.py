@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from inference_gateway.codecs.fields import refuse
-from inference_gateway.codecs.openai_relay import Question
 
 #: Fields that mean something only once they are read here.
 ODD_FIELDS = frozenset(("enable_thinking", "thinking", "extra_body", "functions"))
@@ -197,8 +196,8 @@ def _dump(value: Any) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
-def needs_codec(question: Question, is_flat: bool) -> bool:
-    """Whether a question that could pass as it is must be read all the same: for Xinference's clients, whose address
-    is the flat one, fields of theirs are translated and the calls of tools come whole.
+def needs_codec(fields: Mapping[str, Any], *, is_flat_stream: bool) -> bool:
+    """Whether a chat body that could pass as it is must be read all the same, by its top level: for Xinference's
+    clients, whose address is the flat one, fields of theirs are translated and the calls of tools come whole.
     """
-    return is_odd(question.fields) or (is_flat and question.is_stream and "tools" in question.fields)
+    return is_odd(fields) or (is_flat_stream and "tools" in fields)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -123,6 +125,36 @@ def test_the_runtime_s_packages_are_slipway_s_in_the_same_versions() -> None:
     runtime = locked_versions("requirements-runtime.lock")
     assert {"aiohttp", "xllamacpp"} <= runtime.keys()
     assert runtime.items() <= locked_versions("requirements.lock").items()
+
+
+#: Imports of the runtime, with every package away that its image does not have.
+LOADS = """
+import importlib.machinery, importlib.metadata, sys
+allowed = set(sys.argv[1].split(","))
+away = {
+    module
+    for module, packages in importlib.metadata.packages_distributions().items()
+    if not {package.lower().replace("_", "-") for package in packages} & allowed
+}
+away -= {"inference_gateway", "deployments", "console"}
+
+finder = importlib.machinery.PathFinder
+
+class Installed:
+    def find_spec(self, name, path=None, target=None):
+        return None if name.partition(".")[0] in away else finder.find_spec(name, path, target)
+
+sys.meta_path = [Installed() if one is finder else one for one in sys.meta_path]
+import inference_gateway.runtime.llamacpp, inference_gateway.runtime.server
+assert "aiohttp" in sys.modules
+"""
+
+
+def test_the_runtime_imports_nothing_that_its_image_does_not_have() -> None:
+    locked = ",".join(locked_versions("requirements-runtime.lock"))
+    command = [sys.executable, "-c", LOADS, locked]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_without_a_test_cluster_the_dockerfiles_are_named(
