@@ -191,6 +191,10 @@ class _Slot:
         self._again_left = REFUSALS_AT_ONCE
         self._again_at = time.monotonic()
 
+    def counts(self, oldest: float) -> bool:
+        """Whether the last look was not before ``oldest``, nor before somebody doubted it."""
+        return self.read_at >= max(oldest, self.doubted_at)
+
     def take_again(self) -> bool:
         """Whether one more refusal may ask for a look."""
         now = time.monotonic()
@@ -235,7 +239,7 @@ class Directory:
         Raises ChatError 503 where there is no database and nothing is remembered.
         """
         slot = self._slots.get(name)
-        if slot is not None and slot.read_at >= max(time.monotonic() - max_age_seconds, slot.doubted_at):
+        if slot is not None and slot.counts(time.monotonic() - max_age_seconds):
             self._slots.move_to_end(name)
             return slot.entry
         if not NAME_PATTERN.fullmatch(name):
@@ -280,7 +284,7 @@ class Directory:
         self, slot: _Slot, look: Callable[[], Coroutine[None, None, None]], max_age_seconds: float
     ) -> None:
         oldest = time.monotonic() - max_age_seconds
-        while slot.read_at < max(oldest, slot.doubted_at):
+        while not slot.counts(oldest):
             if slot.look is None:
                 slot.look = asyncio.create_task(look())
             await asyncio.shield(slot.look)  # others may be waiting for the same look
