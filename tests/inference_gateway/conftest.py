@@ -13,7 +13,7 @@ import redis
 
 from tests.inference_gateway.raw_engine import RawEngine
 from tests.inference_gateway.resuming_rig import Slow
-from tests.inference_gateway.rig import MODEL, Deployed, EndlessEngine, Server, deploy, running_runtime
+from tests.inference_gateway.rig import MODEL, Deployed, EndlessEngine, Server, deploy, running_runtime, serving_file
 
 
 @pytest.fixture(scope="session")
@@ -25,13 +25,8 @@ def runtime_port() -> Iterator[int]:
 
 @pytest.fixture(scope="module")
 def shared_server(django_db_setup: None, django_db_blocker: Any, valkey: redis.Redis) -> Iterator[Server]:
-    server = Server()
-    with django_db_blocker.unblock():
-        server.start()
-    try:
+    with serving_file(Server(), django_db_blocker) as server:
         yield server
-    finally:
-        server.kill()
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
@@ -103,6 +103,20 @@ class Server:
         with contextlib.suppress(httpx.TransportError):
             return httpx.get(f"{self.url}/v1/nothing", timeout=5).status_code == 404
         return False
+
+
+OneServer = TypeVar("OneServer", bound=Server)
+
+
+@contextlib.contextmanager
+def serving_file(server: OneServer, blocker: Any) -> Iterator[OneServer]:
+    """The server for the tests of a file; ``blocker`` is pytest-django's, which keeps longer fixtures off databases."""
+    with blocker.unblock():
+        server.start()
+    try:
+        yield server
+    finally:
+        server.kill()
 
 
 @contextlib.contextmanager

@@ -21,7 +21,7 @@ import websocket
 
 from tests.inference_gateway.raw_client import connect, render
 from tests.inference_gateway.raw_engine import HEAD, RawEngine, Turn
-from tests.inference_gateway.rig import Deployed, Server
+from tests.inference_gateway.rig import Deployed, Server, serving_file
 from tests.inference_gateway.test_faults_engines import RESTS, WAYS, body_of, event, served
 from tests.inference_gateway.watched import TASKS, WatchedServer, application
 from tests.waiting import stretch, wait_until
@@ -34,13 +34,8 @@ MANNERS = ("resets", "closes", "half-closes")
 
 @pytest.fixture(scope="module")
 def watched_server(shared_server: Server, django_db_blocker: Any) -> Iterator[WatchedServer]:
-    server = WatchedServer()
-    with django_db_blocker.unblock():
-        server.start()
-    try:
+    with serving_file(WatchedServer(), django_db_blocker) as server:
         yield server
-    finally:
-        server.kill()
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ import yaml
 from deployments.clusters.kubernetes.reaching import proxy_url, way_to
 from tests.inference_gateway import pod_program
 from tests.inference_gateway.pods import CANARY, Pods, add_pod, on_pods, running_pods, server_for
-from tests.inference_gateway.rig import Deployed, Server
+from tests.inference_gateway.rig import Deployed, Server, serving_file
 from tests.kube import KubeCluster
 from tests.waiting import wait_until
 
@@ -39,11 +39,8 @@ def pods(kube: KubeCluster) -> Iterator[Pods]:
 
 @pytest.fixture(scope="module")
 def proxying(pods: Pods, django_db_setup: None, django_db_blocker: Any, valkey: object) -> Iterator[Server]:
-    server = server_for(pods, pods.kube.kubeconfig)
-    with django_db_blocker.unblock():
-        server.start()
-    yield server
-    server.kill()
+    with serving_file(server_for(pods, pods.kube.kubeconfig), django_db_blocker) as server:
+        yield server
 
 
 @pytest.fixture

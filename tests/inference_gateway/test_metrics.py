@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from deployments.accounts import issue_personal_token
 from inference_gateway.monitoring.models import Sample
-from tests.inference_gateway.rig import Deployed, EndlessEngine, Server, deploy
+from tests.inference_gateway.rig import Deployed, EndlessEngine, Server, deploy, serving_file
 from tests.ports import free_port
 from tests.waiting import wait_until
 
@@ -28,13 +28,8 @@ Numbers = dict[str, float]
 @pytest.fixture(scope="module")
 def observed(django_db_setup: None, django_db_blocker: pytest.FixtureRequest, valkey: redis.Redis) -> Iterator[Server]:
     """A server with a token for metrics and with an access log."""
-    server = Server(SLIPWAY_METRICS_TOKEN=TOKEN, SLIPWAY_ACCESS_LOG="on")
-    with django_db_blocker.unblock():  # type: ignore[attr-defined]
-        server.start()
-    try:
+    with serving_file(Server(SLIPWAY_METRICS_TOKEN=TOKEN, SLIPWAY_ACCESS_LOG="on"), django_db_blocker) as server:
         yield server
-    finally:
-        server.kill()
 
 
 @pytest.fixture

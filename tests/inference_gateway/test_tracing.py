@@ -19,7 +19,7 @@ from aiohttp import web
 
 from inference_gateway.monitoring.tracing import LAST_SECONDS
 from tests.inference_gateway.asking import CHAT
-from tests.inference_gateway.rig import Deployed, EndlessEngine, Server, deploy
+from tests.inference_gateway.rig import Deployed, EndlessEngine, Server, deploy, serving_file
 from tests.inference_gateway.serving_thread import AppThread
 from tests.ports import free_port
 from tests.waiting import stretch, wait_until
@@ -106,12 +106,8 @@ def collector() -> Iterator[Collector]:
 def tracing_server(collector: Collector, shared_server: Server, django_db_blocker: Any) -> Iterator[Server]:
     variables = {"OTEL_BSP_SCHEDULE_DELAY": "100", "PYTHONPATH": os.environ.get("PYTHONPATH", "")}
     server = Server(SLIPWAY_OTLP_ENDPOINT=f"http://127.0.0.1:{collector.port}", **variables)
-    with django_db_blocker.unblock():
-        server.start()
-    try:
+    with serving_file(server, django_db_blocker):
         yield server
-    finally:
-        server.kill()
 
 
 @pytest.fixture
