@@ -32,6 +32,7 @@ class Confirmation:
     button: str
     field: str = ""
     is_danger: bool = False
+    typed_name: str = ""  # what "typed_name" asks for where it is not the name that the page is about
 
 
 def instances_words(count: int) -> str:
@@ -150,6 +151,24 @@ def confirm_rotate(service: Service) -> Confirmation:
         _("Rotate"),
         field="typed_name",
         is_danger=True,
+    )
+
+
+def confirm_rotate_group(group: ServiceGroup) -> Confirmation:
+    """Who called is not kept for groups, so nobody is named."""
+    breaks = _("A new token is made. Every program that calls %(path)s with the present one gets 401 from then on.")
+    return Confirmation(
+        "group/token/rotate",
+        _("Rotate the token of the group %(name)s?") % {"name": group.name},
+        (
+            breaks % {"path": f"/api/predict/{group.name}"},
+            _("Tokens of its members and API keys go on working."),
+            _("The present token cannot be brought back."),
+        ),
+        _("Rotate"),
+        field="typed_name",
+        is_danger=True,
+        typed_name=group.name,
     )
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.models import User
-from django.http import HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
@@ -28,6 +28,7 @@ from console.confirmations import (
     confirm_restart,
     confirm_restart_instance,
     confirm_rotate,
+    confirm_rotate_group,
     confirm_scale,
     confirm_start,
     confirm_stop,
@@ -157,8 +158,8 @@ def delete(request: SignedInRequest, name: str) -> HttpResponse:
     confirmation = confirm_delete(service)
     if request.method != "POST":
         return ask(request, service, confirmation)
-    if not typed_name(request, service):
-        return ask(request, service, confirmation, name_wrong(service), status=422)
+    if not typed_name(request, name):
+        return ask(request, service, confirmation, name_wrong(name), status=422)
     return attempt(request, service, confirmation, lifecycle.delete, _("%(name)s is being deleted."), "/")
 
 
@@ -170,11 +171,33 @@ def rotate_token(request: SignedInRequest, name: str) -> HttpResponse:
     confirmation = confirm_rotate(service)
     if request.method != "POST":
         return ask(request, service, confirmation)
-    if not typed_name(request, service):
-        return ask(request, service, confirmation, name_wrong(service), status=422)
+    if not typed_name(request, name):
+        return ask(request, service, confirmation, name_wrong(name), status=422)
     said = _("The token of %(name)s is new. The old one no longer works.")
     there = f"/services/{name}/invocation"
     return attempt(request, service, confirmation, lifecycle.rotate_token, said, there)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@signed_in
+def rotate_group_token(request: SignedInRequest, name: str) -> HttpResponse:
+    """The same for the service's group, whose name is typed."""
+    service = changeable(request, name)
+    group = service.group
+    if group is None:
+        raise Http404(f"{name} is in no group")
+    confirmation = confirm_rotate_group(group)
+    if request.method != "POST":
+        return ask(request, service, confirmation)
+    if not typed_name(request, group.name):
+        return ask(request, service, confirmation, name_wrong(group.name), status=422)
+
+    def rotate(service: Service, actor: User) -> Service:
+        groups.rotate_group_token(group, actor)
+        return service
+
+    said = _("The token of the group %(group)s is new. The old one no longer works.") % {"group": group.name}
+    return attempt(request, service, confirmation, rotate, said, f"/services/{name}/group")
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -210,12 +233,12 @@ def deploy_first(request: SignedInRequest) -> HttpResponse:
     return HttpResponseRedirect(f"/services/{service.name}")
 
 
-def typed_name(request: SignedInRequest, service: Service) -> bool:
-    return request.POST.get("typed_name", "").strip() == service.name
+def typed_name(request: SignedInRequest, name: str) -> bool:
+    return request.POST.get("typed_name", "").strip() == name
 
 
-def name_wrong(service: Service) -> str:
-    return _("Type %(name)s, exactly as it is written here, or cancel.") % {"name": service.name}
+def name_wrong(name: str) -> str:
+    return _("Type %(name)s, exactly as it is written here, or cancel.") % {"name": name}
 
 
 def attempt(

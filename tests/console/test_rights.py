@@ -11,7 +11,8 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from deployments.models import Service, ServiceEvent
+from deployments.encryption import encrypt
+from deployments.models import Service, ServiceEvent, ServiceGroup
 from tests.console.conftest import TOKEN, ServiceMaker
 
 #: Status of GET for a viewer of the service and for a stranger, for every address below ``/services/<name>``.
@@ -35,6 +36,9 @@ PAGES: dict[str, tuple[int, int]] = {
     "invocation": (200, 404),
     "token": (405, 405),
     "token/rotate": (403, 404),
+    "group": (200, 404),
+    "group/token": (405, 405),
+    "group/token/rotate": (403, 404),
     "chat": (200, 404),
     "chat/list": (200, 404),
     "chat/import": (200, 404),
@@ -50,7 +54,7 @@ PAGES: dict[str, tuple[int, int]] = {
 #: What changes something, by POST.
 POSTS = (
     "edit", "versions/1/switch", "token", "token/rotate", "stop", "start", "restart", "instances/chat-a-0/restart",
-    "scale", "release", "delete",
+    "scale", "release", "delete", "group/token", "group/token/rotate",
 )  # fmt: skip
 #: Method and status for a viewer and a stranger, for every REST path of a service.
 REST: dict[tuple[str, str], tuple[int, int]] = {
@@ -74,12 +78,15 @@ REST: dict[tuple[str, str], tuple[int, int]] = {
     ("GET", "events"): (200, 404),
     ("GET", "usual-times"): (200, 404),
 }
-SECRETS = (TOKEN, "pesto-genovese", "line-of-the-log")
+GROUP_TOKEN = "group-token-abcdefghijkl"
+SECRETS = (TOKEN, GROUP_TOKEN, "pesto-genovese", "line-of-the-log")
 
 
 @pytest.fixture
 def service(make_service: ServiceMaker) -> Service:
     row = make_service("chat_a")
+    group = ServiceGroup.objects.create(name="team", workspace=row.workspace, token_encrypted=encrypt(GROUP_TOKEN))
+    Service.objects.filter(pk=row.pk).update(group=group)
     ServiceEvent.objects.create(
         service=row, code="Ended", message="It ended.", log_tail="line-of-the-log", type="Warning"
     )
@@ -128,12 +135,22 @@ def test_a_page_answers_a_viewer_and_a_stranger_as_it_should(
 def test_nobody_but_operators_and_owners_changes_a_service(
     page: str, service: Service, owner: Client, viewer: Client, stranger: Client
 ) -> None:
-    given = {"typed_name": "chat_a", "instances": "3"}
+    def shown() -> tuple[object, ...]:
+        row = Service.objects.select_related("group").get(pk=service.pk)
+        assert row.group is not None
+        return row.generation, row.desired, row.token_encrypted, row.group.token_encrypted, row.traffic_state
+
+    before = shown()
+    given = {
+        "typed_name": "team" if page.startswith("group") else "chat_a",
+        "instances": "3",
+        "traffic_state": "grouping",
+        "traffic_mode": "auto",
+        "weight": "1",
+    }
     statuses = [client.post(f"/services/chat_a/{page}", given).status_code for client in (viewer, stranger)]
     assert statuses == [403, 404]
-    before = (service.generation, service.desired, service.token_encrypted)
-    service.refresh_from_db()
-    assert (service.generation, service.desired, service.token_encrypted) == before
+    assert shown() == before
 
 
 @pytest.mark.parametrize(("method", "path"), REST)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import Any
 
 import pytest
@@ -13,9 +12,9 @@ from pytest_django.fixtures import DjangoAssertNumQueries
 
 from console.snippets import TOKEN_MARK
 from deployments.clusters import get_cluster
-from deployments.encryption import decrypt, encrypt
+from deployments.encryption import decrypt
 from deployments.llm_form import LlmRequest, render_document
-from deployments.models import AuditEntry, Desired, Revision, Service, ServiceEvent, ServiceGroup, Status
+from deployments.models import AuditEntry, Desired, Revision, Service, ServiceEvent, Status
 from deployments.spec.text import read_text
 from tests.console.conftest import TOKEN, ServiceMaker, document
 
@@ -346,36 +345,3 @@ def test_a_running_service_is_converted_from_its_menu(operator: Client, make_ser
     page = operator.get("/services/chat_a/edit?form=custom").content.decode()
     assert 'id="part-program"' in page
     assert "Open in the LLM form" in page
-
-
-def test_a_service_s_group_is_shown_and_its_part_in_it_changed(
-    operator: Client, viewer: Client, make_service: ServiceMaker
-) -> None:
-    service = make_service("chat_a")
-    assert "release" not in operator.get("/services/chat_a").content.decode()
-    assert operator.get("/services/chat_a/release").status_code == 409
-    group = ServiceGroup.objects.create(name="chat", workspace=service.workspace, token_encrypted=encrypt("x"))
-    Service.objects.update(group=group)
-    page = operator.get("/services/chat_a").content.decode()
-    assert "/api/predict/chat<" in page
-    assert "takes none of its requests" in page
-    assert "/services/chat_a/release" not in viewer.get("/services/chat_a").content.decode()
-    form = operator.get("/services/chat_a/release").content.decode()
-    assert re.search(
-        r'value="standalone" selected.*value="auto" selected.*name="weight"[^>]* value="-1"', form, re.DOTALL
-    )
-    given = {"traffic_state": "grouping", "traffic_mode": "customized", "weight": "40"}
-    assert operator.post("/services/chat_a/release", given).status_code == 302
-    service.refresh_from_db()
-    group.refresh_from_db()
-    assert (service.weight, service.traffic_state, group.traffic_mode) == (40, "grouping", "customized")
-    page = operator.get("/services/chat_a").content.decode()
-    assert "takes requests of the group" in page
-    assert "weight 40" in page
-    wrong = ({"weight": "1001"}, {"weight": "-2"}, {"weight": "x"}, {"weight": "9" * 40}, {"traffic_state": "on"})
-    for change in (*wrong, {"traffic_mode": ""}):
-        answer = operator.post("/services/chat_a/release", given | change)
-        assert answer.status_code == 422
-        assert 'role="alert"' in answer.content.decode()
-    service.refresh_from_db()
-    assert service.weight == 40
