@@ -10,6 +10,7 @@ from typing import Protocol
 from django.db.models import Q
 
 from deployments.api_keys import LIMIT_FIELDS, services_to_name
+from deployments.group_models import TrafficState
 from deployments.models import ApiKey, Limited, Membership, Workspace
 from inference_gateway.principals import Limits, Principal, Proof, Subject
 
@@ -117,11 +118,13 @@ def read_session_principal(user_id: int, workspace_id: int) -> Principal:
 
 
 def read_callable(entry: KeyEntry) -> list[str]:
-    """Names of the services that a key may call, sorted."""
+    """Names of the services that a key may call, and of the groups whose requests one of them takes, sorted."""
     rows = services_to_name(Workspace(pk=entry.principal.workspace_id))
     if entry.service_uids:
         rows = rows.filter(uid__in=entry.service_uids)
-    return list(rows.values_list("name", flat=True))
+    found = list(rows.values_list("name", "group__name", "traffic_state"))
+    groups = {group for _, group, state in found if group is not None and state == TrafficState.GROUPING}
+    return sorted({name for name, _, _ in found} | groups)
 
 
 def write_uses(used: dict[int, float]) -> None:

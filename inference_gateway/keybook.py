@@ -12,6 +12,7 @@ import logging
 import math
 import time
 from collections import OrderedDict
+from dataclasses import replace
 
 from django.db import DatabaseError
 
@@ -26,6 +27,7 @@ from inference_gateway.codecs.xinference import render_list
 from inference_gateway.database import in_database
 from inference_gateway.descriptions import describe_briefly
 from inference_gateway.directory import Directory, ServiceEntry
+from inference_gateway.groups import GroupEntry
 from inference_gateway.http import send_body
 from inference_gateway.key_rights import check_counts, check_scope, may_call, scope_needed
 from inference_gateway.key_rows import KeyEntry, read_callable, read_keys, read_session_principal, write_uses
@@ -122,13 +124,27 @@ class Keybook:
         return True
 
     async def answer_list(self, call: Call, entry: KeyEntry) -> None:
-        """``GET /v1/models``: every service that the key may call."""
+        """``GET /v1/models``: every service and every group that the key may call."""
         described = []
         for name in await in_database(read_callable, entry):
-            service = await self._directory.find(name)
-            if service is not None and may_call(entry, service):
+            service = await self._find_callable(name, entry)
+            if service is not None:
                 described.append(describe_briefly(service, service.traits.facts.context_tokens))
         await send_body(call.answer, 200, render_list(described), JSON_TYPE)
+
+    async def _find_callable(self, name: str, entry: KeyEntry) -> ServiceEntry | None:
+        """The service of that name; of a group the member that has the most instances, under the group's name.
+
+        None where the key is for no such service, or no such member of the group takes its requests.
+        """
+        found = await self._directory.find_entry(name)
+        if not isinstance(found, GroupEntry):
+            return found if found is not None and may_call(entry, found) else None
+        members = [await self._directory.find(member.name) for member in found.members]
+        allowed = [one for one in members if one is not None and may_call(entry, one)]
+        if not allowed or found.workspace_id != entry.principal.workspace_id:
+            return None
+        return replace(max(allowed, key=lambda one: len(one.routes)), name=found.name)
 
     async def refuse_nameless(self, call: Call) -> None:
         """Raise ChatError 400 or 405 for a key where a service's own token would have named the service."""

@@ -232,6 +232,41 @@ def test_a_key_reaches_the_members_that_it_is_for(
     assert (refused.status_code, code_of(refused)) == (403, "service_not_allowed")
 
 
+def test_openai_s_client_lists_the_groups_that_a_key_may_call_and_describes_them(server: Server, team: Team) -> None:
+    workspace, name = team.blue.row.workspace, team.group.name
+    other = deploy(server, free_port())
+
+    def client(*services: Deployed, scopes: tuple[str, ...] = ("chat",)) -> openai.OpenAI:
+        terms = KeyTerms("laptop", scopes, tuple(one.row.uid for one in services))
+        _, secret = api_keys.issue_api_key(person(), workspace, terms)
+        return openai.OpenAI(base_url=f"{server.url}/v1", api_key=secret, max_retries=0)
+
+    def listed(by: openai.OpenAI) -> list[str]:
+        return [one.id for one in by.models.list()]
+
+    blue, green = team.blue.row.name, team.green.row.name
+    everything, for_green, for_other = client(), client(team.green), client(other)
+    assert listed(everything) == sorted((blue, green, name, other.row.name))
+    assert listed(for_green) == sorted((green, name))
+    assert listed(for_other) == [other.row.name]
+    told = openai.OpenAI(base_url=f"{server.url}/v1", api_key=team.auth["Authorization"], max_retries=0)
+    plain = told.models.retrieve(name).to_dict() | {"created": 0}
+    for by in (everything, for_green, client(team.green, scopes=("embeddings",))):
+        assert by.models.retrieve(name).to_dict() | {"created": 0} == plain
+        found = next(one for one in by.models.list() if one.id == name)
+        assert found.to_dict() | {"created": 0} == plain
+    with pytest.raises(openai.PermissionDeniedError):
+        for_other.models.retrieve(name)
+    release(team.green, state=TrafficState.STANDALONE)
+    wait_until(lambda: listed(for_green) == [green], "the member that the key is for takes none of its requests", 5)
+    assert listed(everything) == sorted((blue, green, name, other.row.name))
+    with pytest.raises(openai.PermissionDeniedError):
+        for_green.models.retrieve(name)
+    elsewhere = Workspace.objects.create(slug="elsewhere", name="Elsewhere")
+    _, secret = api_keys.issue_api_key(person(), elsewhere, KeyTerms("laptop"))
+    assert listed(openai.OpenAI(base_url=f"{server.url}/v1", api_key=secret, max_retries=0)) == []
+
+
 def test_a_conversation_stays_with_its_member_and_is_remembered(
     team: Team, engines: tuple[EndlessEngine, EndlessEngine]
 ) -> None:
