@@ -129,7 +129,7 @@ CHANNEL_LAYERS = {
     "default": {
         # Not the layer with queues: it loses a message that arrives in the moment in which a tab of the same server
         # closes, and a form's post is such a moment (9 of 200 in tests/console/test_hints.py).
-        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        "BACKEND": "console.channel_layer.WaitingLayer",
         "CONFIG": {
             "hosts": [{"address": SLIPWAY.redis_url, "socket_timeout": 5, "socket_connect_timeout": 2}],
             # What is published crosses the databases of one Redis; two Slipways have a database each.

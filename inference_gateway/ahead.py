@@ -42,10 +42,12 @@ class Ahead:
         """Until cancelled: store what is new of the answers under way."""
         try:
             while True:
+                await self._history.has_ahead.wait()
                 await asyncio.sleep(WRITE_EVERY_SECONDS)
                 recorders = [one for one in self._history.under_way if one.is_ahead]
                 if not recorders:
                     self._written.clear()
+                    self._history.has_ahead.clear()
                     continue
                 try:
                     await self._write(recorders)

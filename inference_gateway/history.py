@@ -280,6 +280,8 @@ class History:
     def __init__(self) -> None:
         self._open: dict[int, TurnRecorder] = {}
         self._closing: dict[asyncio.Task[None], uuid.UUID] = {}
+        #: Set with each turn whose text is to lie elsewhere, too; whoever stores them clears it.
+        self.has_ahead = asyncio.Event()
         self.find_texts: TextFinder = no_texts
 
     @property
@@ -299,6 +301,8 @@ class History:
         recorder = TurnRecorder(self, opened)
         recorder.is_ahead = is_ahead
         self._open[opened.id] = recorder
+        if is_ahead:
+            self.has_ahead.set()
         return recorder
 
     async def close(self, recorder: TurnRecorder, columns: Mapping[str, Any]) -> None:

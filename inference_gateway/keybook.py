@@ -174,6 +174,8 @@ class Keybook:
     async def write(self) -> None:
         """Write it now; what could not be written is tried again with the next."""
         used, self._used = self._used, {}
+        if not used:
+            return
         try:
             await in_database(write_uses, used)
         except Exception:  # an edge: the database may be away for a moment

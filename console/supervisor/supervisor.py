@@ -44,6 +44,8 @@ LONGEST_STANDSTILL_SECONDS = 60.0
 INSTANCE_GRACE_SECONDS = 30.0
 ROTATION_SECONDS = 60.0
 PROBE_TIMEOUT_SECONDS = 5.0
+#: An answer takes a server some milliseconds of work.
+READY_LOOK_SECONDS, UNREADY_LOOK_SECONDS = 5.0, 2.0
 BEAT_DELAY_SECONDS = 4.0
 
 
@@ -213,7 +215,7 @@ class Supervisor:
     def _watch(self) -> None:
         self._heed_stop()
         self._tend_parts()
-        if self._step_probe(pause_seconds=2.0):
+        if self._step_probe(READY_LOOK_SECONDS if self._readiness.is_ready else UNREADY_LOOK_SECONDS):
             self._judge()
         now = time.monotonic()
         if now >= self._next_rotation_at:

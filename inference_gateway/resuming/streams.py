@@ -58,6 +58,7 @@ class Streams:
         self._store = store
         self._names = Names()
         self._kept: dict[str, Resumable] = {}
+        self._has_kept = asyncio.Event()
         self._ended_at: dict[str, float] = {}
         self._budget = Budget()
         self._is_store_away = False
@@ -101,6 +102,7 @@ class Streams:
         if not grace or len(self._kept) >= MOST_RUNNING:
             return None
         one = self._kept[title.id] = Resumable(title, grace, self._budget, has_ids=has_ids)
+        self._has_kept.set()
         return one
 
     def start(self, one: Resumable, answering: Coroutine[object, object, object]) -> None:
@@ -211,8 +213,13 @@ class Streams:
     # The store
 
     async def keep(self) -> None:
-        """Until cancelled: store what is new, ten times a second, and hear what readers elsewhere want."""
+        """Until cancelled: while there are any, store what is new, ten times a second, and hear what readers
+        elsewhere want.
+        """
         while True:
+            if not self._kept:
+                self._has_kept.clear()
+            await self._has_kept.wait()
             await asyncio.sleep(WRITE_EVERY_SECONDS if not self._is_store_away else 1.0)
             if self._kept:
                 async with self._writing:
