@@ -33,11 +33,11 @@ class Record(msgspec.Struct, array_like=True):
 
 
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(Record).decode
+_decoder = msgspec.json.Decoder(Record)
 
 
 def render_line(account: Account) -> bytes:
-    """The line of a closed account."""
+    """The line of a closed account, without its end."""
     service, principal = account.service, account.principal
     prompt, completion = account.settle()
     first = account.first_token_at
@@ -59,12 +59,17 @@ def render_line(account: Account) -> bytes:
         prompt,
         completion,
         account.is_counted,
-        None if first is None else round((first - account.began_at) * 1000),
-        round((account.ended_at - account.began_at) * 1000),
+        None if first is None else int((first - account.began_at) * 1000 + 0.5),
+        int((account.ended_at - account.began_at) * 1000 + 0.5),
     )
-    return _encode(record) + b"\n"
+    return _encode(record)
 
 
 def read_line(line: bytes) -> Record:
     """Raises msgspec.MsgspecError."""
-    return _decode(line)
+    return _decoder.decode(line)
+
+
+def read_lines(lines: bytes) -> list[Record]:
+    """All of them, or msgspec.MsgspecError."""
+    return _decoder.decode_lines(lines)

@@ -1,8 +1,9 @@
-"""Usage on its way to the database: a file of lines, written as requests end, taken into the tables behind them.
+"""Usage on its way to the database: files of lines, added as requests end, taken into the tables behind them.
 
-A line is in the file before the caller has the last of the answer, so a process that is killed loses none; a machine
-that loses power may lose the last second. While the database is away the file grows. Each process has a file of its
-own and keeps it locked; a file that nobody has locked was left by one that died, and whoever finds it takes it.
+A line is in a file before the caller has the last of the answer, so a process that is killed loses none; a machine
+that loses power may lose the last second. While the database is away there are more and longer files. Each process has
+files of its own and keeps them locked; a file that nobody has locked was left by one that died, and whoever finds it
+takes it.
 """
 
 from __future__ import annotations
@@ -10,8 +11,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import logging
-import os
-import uuid
+from collections import deque
 from pathlib import Path
 
 from django.db import DatabaseError
@@ -19,6 +19,7 @@ from django.db import DatabaseError
 from inference_gateway.accounts import Account
 from inference_gateway.database import in_database
 from inference_gateway.metering.records import render_line
+from inference_gateway.metering.segment import END, SUFFIX, Segment
 from inference_gateway.metering.taking import find_taken, forget, forget_old_events, take
 
 logger = logging.getLogger(__name__)
@@ -28,39 +29,36 @@ LOOK_FOR_LEFT_SECONDS = 15.0
 FORGET_EVERY_SECONDS = 60.0
 #: So much of a file is taken in one transaction.
 MOST_TAKEN_BYTES = 256 * 1024
-#: A file that is taken whole and is longer gives way to a new one.
-LONG_BYTES = 16 * 1024 * 1024
-SUFFIX = ".usage"
+#: Of one file. The more of them wait to be taken, the longer is the next, up to the second.
+SEGMENT_BYTES, LONGEST_SEGMENT_BYTES = 1024 * 1024, 16 * 1024 * 1024
 
 
 class Spool:
-    """The file of one process. Listens to accounts (``accounts.Listener``)."""
+    """The files of one process, the oldest first. Listens to accounts (``accounts.Listener``)."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self._lock = asyncio.Lock()
-        self._taken = 0
-        self._written = 0
-        self._open()
-
-    def _open(self) -> None:
-        name = uuid.uuid4().hex
-        hidden = self._folder / f".{name}"
-        self._file = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        fcntl.flock(self._file, fcntl.LOCK_EX)
-        self.path = hidden.rename(self._folder / f"{name}{SUFFIX}")  # locked before anybody can find it
+        self._full: deque[Segment] = deque()
+        self._segment = Segment(folder, SEGMENT_BYTES)
 
     def opened(self, account: Account) -> None:
         """Nothing is used yet."""
 
     def closed(self, account: Account) -> None:
-        """Write the line now. Raises OSError where the disk takes none."""
+        """Add the line now. Raises OSError where the disk takes none."""
         line = render_line(account)
-        at = 0
-        while at < len(line):
-            at += os.write(self._file, line[at:])
-        self._written += len(line)
+        segment = self._segment
+        if not segment.has_room(line):
+            segment = self._begin()
+        segment.add(line)
+
+    def _begin(self) -> Segment:
+        size = min(SEGMENT_BYTES << len(self._full), LONGEST_SEGMENT_BYTES)
+        full, self._segment = self._segment, Segment(self._folder, size)
+        self._full.append(full)
+        return self._segment
 
     async def keep(self) -> None:
         """Take what was written, by this process and by those that died, until cancelled."""
@@ -82,32 +80,43 @@ class Spool:
     async def take(self) -> None:
         """Take all that is written by now. Raises DatabaseError and OSError; nothing is lost then."""
         async with self._lock:
-            upto = self._written
-            while self._taken < upto:
-                self._taken = await in_database(take_some, self.path, self._taken)
-            if self._taken == self._written > LONG_BYTES:
-                old_file, old_path = self._file, self.path
-                self._open()
-                self._taken = self._written = 0
-                await in_database(drop, old_path)
-                os.close(old_file)
+            newest, end = self._segment, self._segment.written
+            for _ in range(len(self._full)):
+                await self._finish(self._full[0])
+                self._full.popleft()
+            await take_until(newest, end)
+
+    async def _finish(self, segment: Segment) -> None:
+        """Take the rest of a file to which nothing is added any more, and drop it."""
+        await take_until(segment, segment.written)
+        await in_database(drop, segment.path)
+        segment.close()
 
     async def close(self) -> None:
-        """Take the rest; where that fails the file stays, for who comes next."""
+        """Take the rest; where that fails files stay, for who comes next."""
         try:
             await self.take()
-            await in_database(drop, self.path)
+            await self._finish(self._segment)
         except (DatabaseError, OSError) as error:
             logger.warning("usage stays on disk: %s", error)
-        os.close(self._file)
+            for segment in (*self._full, self._segment):
+                segment.close()
 
 
-def take_some(path: Path, start: int) -> int:
-    """Take whole lines from byte ``start`` on, not too many at once; how far the file is taken now."""
+async def take_until(segment: Segment, end: int) -> None:
+    while segment.taken < end:
+        segment.taken = await in_database(take_some, segment.path, segment.taken, end)
+
+
+def take_some(path: Path, start: int, end: int | None = None) -> int:
+    """Take whole lines from byte ``start`` on, before ``end`` and not too many at once; how far the file is taken now.
+
+    Whoever takes from a file that is being added to says where the last line ends that it knows of.
+    """
     with path.open("rb") as file:
         file.seek(start)
-        data = file.read(MOST_TAKEN_BYTES)
-    whole = data[: data.rfind(b"\n") + 1]
+        data = file.read(MOST_TAKEN_BYTES if end is None else min(MOST_TAKEN_BYTES, end - start))
+    whole = data[: data.rfind(END) + 1]
     return take(path.stem, start, whole) if whole else start
 
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
-from django.db import IntegrityError, connection, transaction
-from django.db.models import F, Q, QuerySet, Sum
+from django.db import connection, transaction
+from django.db.models import F, Model, Q, QuerySet, Sum
 from django.utils import timezone
 
-from inference_gateway.metering.records import Record, read_line
+from inference_gateway.metering.records import Record, read_line, read_lines
 from inference_gateway.usage_models import UsageEvent, UsageHour, UsageSpool
 
 logger = logging.getLogger(__name__)
@@ -33,9 +33,9 @@ class Sums(NamedTuple):
 
 
 class HourKey(NamedTuple):
-    """``usage_hours_once``."""
+    """``usage_hours_once``. ``hour`` is Unix time in seconds."""
 
-    hour: datetime
+    hour: float
     service_uid: str
     service_name: str
     workspace_id: int
@@ -55,15 +55,14 @@ def take(spool: str, start: int, data: bytes) -> int:
 
     Where another process took them first, nothing happens but that its number is returned.
     """
-    records = [record for line in data.splitlines() if (record := _read(line)) is not None]
+    records = _read(data)
     with transaction.atomic():
         if start == 0:
             UsageSpool.objects.get_or_create(name=spool)
         if not UsageSpool.objects.filter(name=spool, taken=start).update(taken=start + len(data)):
             return find_taken(spool)
-        _insert(records)
-        for key, sums in _sum_up(records).items():
-            _add(key, sums)
+        _add_events(records)
+        _add_to_hours(_sum_up(records))
     return start + len(data)
 
 
@@ -98,7 +97,15 @@ def _sum_tokens(rows: QuerySet[UsageHour]) -> int:
     return int(summed["tokens"] or 0)
 
 
-def _read(line: bytes) -> Record | None:
+def _read(data: bytes) -> list[Record]:
+    """All that can be read."""
+    try:
+        return read_lines(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return [record for line in data.splitlines() if (record := _read_line(line)) is not None]
+
+
+def _read_line(line: bytes) -> Record | None:
     try:
         return read_line(line)
     except (msgspec.MsgspecError, UnicodeDecodeError):
@@ -106,24 +113,39 @@ def _read(line: bytes) -> Record | None:
         return None
 
 
-def _insert(records: Sequence[Record]) -> None:
+def _add_events(records: Sequence[Record]) -> None:
+    rows = [(_adapt(record.at), *msgspec.structs.astuple(record)[1:]) for record in records]
+    _insert(UsageEvent, Record.__struct_fields__, rows)
+
+
+def _add_to_hours(hours: Mapping[HourKey, Sums]) -> None:
+    """Add to the sums that are there, in one statement: other processes add to the same hours."""
+    table = UsageHour._meta.db_table
+    sums = ", ".join(f"{name} = {table}.{name} + EXCLUDED.{name}" for name in Sums._fields)
+    rows = [(_adapt(key.hour), *key[1:], *added) for key, added in hours.items()]
+    end = f"ON CONFLICT ({', '.join(HourKey._fields)}) DO UPDATE SET {sums}"
+    _insert(UsageHour, HourKey._fields + Sums._fields, rows, end)
+
+
+def _insert(model: type[Model], columns: Sequence[str], rows: list[tuple[Any, ...]], end: str = "") -> None:
     """By the columns' names alone: a model's object for each event would cost more than the request that it is of."""
-    table = connection.ops.quote_name(UsageEvent._meta.db_table)
-    columns = ", ".join(map(connection.ops.quote_name, Record.__struct_fields__))
-    adapt = connection.ops.adapt_datetimefield_value
-    rows = [(adapt(datetime.fromtimestamp(record.at, UTC)), *msgspec.structs.astuple(record)[1:]) for record in records]
+    names, values = ", ".join(columns), ", ".join(["%s"] * len(columns))
     with connection.cursor() as cursor:
-        cursor.executemany(
-            f"INSERT INTO {table} ({columns}) VALUES ({', '.join(['%s'] * len(Record.__struct_fields__))})",  # noqa: S608
-            rows,
-        )
+        cursor.executemany(f"INSERT INTO {model._meta.db_table} ({names}) VALUES ({values}) {end}", rows)  # noqa: S608
 
 
-def _sum_up(records: Sequence[Record]) -> dict[HourKey, Sums]:
-    found: dict[tuple[float, str, str, int, int, int, str, str], list[int]] = {}
+def _adapt(at: float) -> datetime | str:
+    """An instant as the database's driver takes it."""
+    instant = datetime.fromtimestamp(at, UTC)
+    # As Django writes it, in half the time.
+    return instant.isoformat(" ").removesuffix("+00:00") if connection.vendor == "sqlite" else instant
+
+
+def _sum_up(records: Iterable[Record]) -> dict[HourKey, Sums]:
+    found: dict[HourKey, list[int]] = {}
     for one in records:
-        key = (
-            one.at // 3600,
+        key = HourKey(
+            one.at // 3600 * 3600,
             one.service_uid,
             one.service_name,
             one.workspace_id,
@@ -137,18 +159,5 @@ def _sum_up(records: Sequence[Record]) -> dict[HourKey, Sums]:
         sums[1] += one.status >= 400
         sums[2] += one.prompt_tokens
         sums[3] += one.completion_tokens
-    hours = {HourKey(datetime.fromtimestamp(key[0] * 3600, UTC), *key[1:]): Sums(*sums) for key, sums in found.items()}
     # In one order everywhere: two processes that add to the same hours do not wait for each other in a circle.
-    return dict(sorted(hours.items()))
-
-
-def _add(key: HourKey, sums: Sums) -> None:
-    rows = UsageHour.objects.filter(**key._asdict())
-    added = {name: F(name) + value for name, value in sums._asdict().items()}
-    if rows.update(**added):
-        return
-    try:
-        with transaction.atomic():
-            UsageHour.objects.create(**key._asdict(), **sums._asdict())
-    except IntegrityError:  # another process was first
-        rows.update(**added)
+    return {key: Sums(*found[key]) for key in sorted(found)}

@@ -21,7 +21,8 @@ from inference_gateway.chat import Usage
 from inference_gateway.database import in_database
 from inference_gateway.directory import UNREADABLE, ServiceEntry
 from inference_gateway.metering import taking
-from inference_gateway.metering.spool import SUFFIX, Spool, take_left, take_some
+from inference_gateway.metering.segment import SUFFIX
+from inference_gateway.metering.spool import Spool, take_left, take_some
 from inference_gateway.metering.taking import read_used
 from inference_gateway.models import UsageEvent, UsageHour, UsageSpool
 from inference_gateway.principals import Principal, Proof
@@ -53,8 +54,14 @@ def closed(number: int = 1, status: int = 200, key: int = 7) -> Account:
     return account
 
 
+def file_in(folder: Path) -> Path:
+    (path,) = folder.glob(f"*{SUFFIX}")
+    return path
+
+
 def size_of(path: Path) -> int:
-    return path.stat().st_size
+    """Of its lines: behind them a file has zeros."""
+    return len(path.read_bytes().rstrip(b"\0"))
 
 
 def totals() -> tuple[int, int, int]:
@@ -72,6 +79,8 @@ class TestSpool:
             spool.closed(closed(number, status=200 if number else 502))
         await spool.take()
         await spool.take()
+        name = file_in(tmp_path).stem
+        assert await in_database(UsageSpool.objects.filter(name=name).exists)
         spool.closed(closed(6))
         await spool.close()
         assert await in_database(totals) == (6, 6, 30)
@@ -81,13 +90,13 @@ class TestSpool:
         event = await in_database(UsageEvent.objects.get, request_id="request-6")
         assert (event.duration_ms, event.is_counted, event.ending) == (250, True, "finished")
         assert os.listdir(tmp_path) == []
-        assert not await in_database(UsageSpool.objects.filter(name=spool.path.stem).exists)
+        assert not await in_database(UsageSpool.objects.filter(name=name).exists)
 
     async def test_what_a_dead_process_left_is_taken_once_by_whoever_comes(self, tmp_path: Path) -> None:
         spool = Spool(tmp_path)
         for number in range(100):
             spool.closed(closed(number))
-        path = spool.path
+        path = file_in(tmp_path)
         await in_database(take_left, tmp_path)
         assert await in_database(totals) == (0, 0, 0)  # its process lives
         # A part was taken, the last line was being written, and then it died: the lock is gone with it.
@@ -95,8 +104,10 @@ class TestSpool:
         assert taken == size_of(path)
         for number in range(100, 150):
             spool.closed(closed(number))
-        os.write(spool._file, b'[1700000000,"half')
-        os.close(spool._file)
+        with path.open("r+b") as file:
+            file.seek(size_of(path))
+            file.write(b'[1700000000,"half')
+        spool._segment.close()
         with ThreadPoolExecutor(4) as threads:
             list(threads.map(lambda _: _close_after(lambda: take_left(tmp_path)), range(4)))
         assert await in_database(totals) == (150, 150, 750)
@@ -106,7 +117,7 @@ class TestSpool:
         spool = Spool(tmp_path)
         for number in range(200):
             spool.closed(closed(number, key=number % 5))
-        path = spool.path
+        path = file_in(tmp_path)
         with ThreadPoolExecutor(4) as threads:
             took = list(threads.map(lambda _: _close_after(lambda: _try(lambda: take_some(path, 0))), range(4)))
         assert size_of(path) in took
