@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from functools import partial
-
 from deployments.words import say
 from inference_gateway.authentication import check_token, find_authorization, find_bearer, is_signature
 from inference_gateway.callers import Callers
 from inference_gateway.calls import Call
 from inference_gateway.chat import ChatError
 from inference_gateway.codecs import openai
-from inference_gateway.directory import Directory, ServiceEntry
+from inference_gateway.directory import Directory, Entry, ServiceEntry
 from inference_gateway.flat import read_carried_name
 from inference_gateway.groups import GroupEntry, choose, point_of
 from inference_gateway.handshake import find_conversation_id
 from inference_gateway.key_rights import may_call
 from inference_gateway.key_rows import KeyEntry
 from inference_gateway.keybook import Keybook
+from inference_gateway.principals import Principal, Proof
 from inference_gateway.routing import NO_UPSTREAM, no_service
 from inference_gateway.targets import Kind, no_route
 
@@ -98,15 +96,22 @@ class Admission:
         call.service, call.group = service, group
         return service
 
-    def watch(self, call: Call, service: ServiceEntry) -> Callable[[], Awaitable[bool]] | None:
-        """Whether the caller of a WebSocket would still be let in; None where that is by the service's own token."""
-        if call.principal is not service.principal:
-            return partial(self._keybook.admit, call, service)
-        return None if call.group is None else partial(self._has_still, call.group)
+    async def look_again(self, call: Call, service: ServiceEntry) -> Principal:
+        """Who asks over a WebSocket that ``service`` was entered with, and with which limits, by now.
 
-    async def _has_still(self, group: GroupEntry) -> bool:
-        now = await self._directory.find_entry(group.name)
-        return isinstance(now, GroupEntry) and now.token == group.token
+        Raises ChatError 401, 403, 404 where the caller would not be let in any more, and 503 as ``Directory.find``.
+        """
+        now = await self._directory.find(service.name)
+        if now is None or now.uid != service.uid:
+            raise no_service(service.name)
+        if call.principal is not None and call.principal.proof is Proof.API_KEY:
+            if await self._keybook.admit(call, now):
+                return call.principal
+        else:
+            entered: Entry | None = now if call.group is None else await self._directory.find_entry(call.group.name)
+            if entered is not None and entered.token == (call.group or service).token:
+                return now.principal
+        raise ChatError(401, "Unauthorized", "The token counts no more. Connect with another.")
 
     async def _find_flat_name(self, call: Call, bearer: str | None) -> str:
         """The service or group that a request under ``/v1`` is for: its ``model``, or for the list its token's own."""

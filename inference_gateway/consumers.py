@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from inference_gateway.accounts import Payer
 from inference_gateway.chat import ChatEvent, ChatRequest
@@ -19,9 +19,10 @@ from inference_gateway.codecs.dialogue import Past, SocketDialect
 from inference_gateway.codecs.websocket import EasDialect
 from inference_gateway.database import in_database
 from inference_gateway.directory import ServiceEntry
+from inference_gateway.guard import TokenGuard
 from inference_gateway.handshake import CONVERSATION_HEADER, Opening
 from inference_gateway.history import History, NewTurn, RecordedEngine, TurnRecorder, read_past
-from inference_gateway.http import Receive, Scope, Send
+from inference_gateway.http import Scope
 from inference_gateway.models import Conversation, Turn
 from inference_gateway.recall import parameters_of, question_of, system_prompt_of
 from inference_gateway.resuming.naming import GENERATION_HEADER
@@ -43,23 +44,22 @@ class DialogueEngine:
         make_engine: EngineMaker,
         history: History,
         service: ServiceEntry,
-        payer: Payer,
+        find_payer: Callable[[], Awaitable[Payer]],
         conversation_id: uuid.UUID,
         restarting: asyncio.Event,
     ) -> None:
         self._make_engine = make_engine
         self._history = history
         self._service = service
-        self._payer = payer
+        self._find_payer = find_payer
         self._conversation_id = conversation_id
         self._restarting = restarting
 
     async def generate(self, request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:
-        """See ``Engine``."""
+        """See ``Engine``; and ChatError 401, 403 and 404 for who is let in no more."""
+        payer = await self._find_payer()
         recorder = await self._open(request)
-        engine = RecordedEngine(
-            self._make_engine(self._service, self._payer, recorder.note_route), recorder, self._cut_off
-        )
+        engine = RecordedEngine(self._make_engine(self._service, payer, recorder.note_route), recorder, self._cut_off)
         async with aclosing(engine.generate(request)) as events:
             async for event in events:
                 yield event
@@ -89,10 +89,11 @@ class Dialogues:
     streams: Streams
 
     async def hold(
-        self, service: ServiceEntry, payer: Payer, opening: Opening, scope: Scope, receive: Receive, send: Send
+        self, service: ServiceEntry, payer: Payer, opening: Opening, scope: Scope, guard: TokenGuard
     ) -> None:
         """Answer a connection whose token was checked and whose connect message was received, until it ends.
 
+        Each question is on ``payer``'s account with the limits of then, which ``guard`` knows.
         ``opening`` may name an earlier conversation to go on with; without one the connection begins its own, with
         its first question. When the server ends, the caller learns the conversation with 1012, and goes on with it
         over a new connection. Raises ChatError 409 before anything is sent.
@@ -101,6 +102,9 @@ class Dialogues:
 
         async def look_back() -> Past:
             return Past(*await in_database(read_past, conversation_id, service))
+
+        async def find_payer() -> Payer:
+            return replace(payer, principal=await guard.find_principal())
 
         past = Past() if opening.conversation_id is None else await look_back()
         rounds = Rounds(self.streams, service, payer.principal, self.streams.choose_name(), look_back)
@@ -115,9 +119,9 @@ class Dialogues:
             drain_seconds=DRAIN_SECONDS,
             restart_reason=f"restarting; conversation {conversation_id}",
         )
-        engine = DialogueEngine(self.make_engine, self.history, service, payer, conversation_id, restarting)
+        engine = DialogueEngine(self.make_engine, self.history, service, find_payer, conversation_id, restarting)
         dialect = choose_dialect(service, opening, conversation_id)
-        await Dialogue(receive, send, engine, dialect, past=past, manner=manner, keeper=rounds).run()
+        await Dialogue(guard.receive, guard.send, engine, dialect, past=past, manner=manner, keeper=rounds).run()
 
 
 def choose_dialect(service: ServiceEntry, opening: Opening, conversation_id: uuid.UUID) -> SocketDialect:

@@ -330,10 +330,11 @@ class Gateway:
             )
         await call.receive()  # websocket.connect
         service = await self._admission.admit(call)
-        guard = TokenGuard(self.directory, service, call.receive, call.answer, self._admission.watch(call, service))
+        payer, looking = call.payer, partial(self._admission.look_again, call, service)
+        guard = TokenGuard(call.receive, call.answer, payer.principal, looking)
         if service.traits.engine is not None and call.target.kind in (Kind.ROOT, Kind.CHAT_COMPLETIONS):
             opening = read_opening(call.scope, call.target.kind)
             await self._require_upstream(service)
-            await self._dialogues.hold(service, call.payer, opening, call.scope, guard.receive, guard.send)
+            await self._dialogues.hold(service, payer, opening, call.scope, guard)
         else:
             await self._passthrough.connect(self._plan(call, service), guard.receive, guard.send)
