@@ -96,7 +96,7 @@ class Dialogues:
         Each question is on ``payer``'s account with the limits of then, which ``guard`` knows.
         ``opening`` may name an earlier conversation to go on with; without one the connection begins its own, with
         its first question. When the server ends, the caller learns the conversation with 1012, and goes on with it
-        over a new connection. Raises ChatError 409 before anything is sent.
+        over a new connection. Raises ChatError 404 before anything is sent.
         """
         conversation_id = opening.conversation_id or uuid.uuid4()
 

@@ -78,7 +78,7 @@ class OpenedTurn:
 
 
 def open_turn(new: NewTurn) -> OpenedTurn:
-    """Create the turn, and at the first one its conversation. Raises ChatError 409 ``conversation_taken``."""
+    """Create the turn, and at the first one its conversation. Raises ChatError 404 ``conversation_not_found``."""
     now = timezone.now()
     with transaction.atomic():
         conversation, _ = Conversation.objects.select_for_update().get_or_create(
@@ -129,10 +129,10 @@ def check_is_of(conversation: Conversation, service: ServiceEntry) -> None:
     if conversation.owner_id is None and conversation.deleted_at is None and is_its_own:
         return
     message = (
-        f"Conversation {conversation.pk} cannot be continued with {service.name}. "
-        "Send a new UUID in X-Slipway-Conversation."
+        f"There is no conversation {conversation.pk} to go on with at {service.name}. "
+        "Send a new UUID in X-Slipway-Conversation to begin one."
     )
-    raise ChatError(409, "conversation_taken", message, "X-Slipway-Conversation")
+    raise ChatError(404, "conversation_not_found", message, "X-Slipway-Conversation")
 
 
 def read_rounds(conversation: Conversation) -> tuple[Round, ...]:

@@ -122,7 +122,7 @@ def test_a_conversation_deleted_under_its_answer_lets_it_end_and_comes_not_back(
             turn = wait_until(lambda: Turn.objects.filter(status="finished").first(), "it is recorded", 10)
             assert turn.answer == "word end"
             again = ask(service, key, WHOLE | {"prompt": "two"})
-            assert (again.status_code, again.json()["code"]) == (409, "conversation_taken")
+            assert (again.status_code, again.json()["code"]) == (404, "conversation_not_found")
         assert server.process is not None
         assert server.process.poll() is None
 

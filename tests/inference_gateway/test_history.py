@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
+import websocket
 from django.contrib.auth.models import User
 from django.utils import timezone
 
@@ -130,29 +131,38 @@ def test_a_failed_turn_says_why(server: Server, endless: EndlessEngine) -> None:
     assert (turn.status, turn.error_code, turn.answer[:5]) == ("failed", "request_timeout", "word ")
 
 
-def test_a_conversation_belongs_to_one_service_and_not_to_a_person(
+def test_another_s_conversation_is_404_and_nothing_is_told_of_it(
     server: Server, echo: Deployed, endless: EndlessEngine
 ) -> None:
     key, other = uuid.uuid4(), deploy(server, endless.port)
     ask(echo, key, WHOLE | {"prompt": "one"})
-    private = Conversation.objects.create(
-        service=echo.row,
-        service_name=echo.row.name,
-        workspace=echo.row.workspace,
-        owner=User.objects.create(username="ada"),
-        source="web",
-    )
-    deleted = Conversation.objects.create(
-        service=echo.row,
-        service_name=echo.row.name,
-        workspace=echo.row.workspace,
-        source="api",
-        deleted_at=timezone.now(),
-    )
-    for service, taken in ((other, key), (echo, private.pk), (echo, deleted.pk)):
-        response = ask(service, taken, WHOLE | {"prompt": "x"})
-        assert (response.status_code, response.json()["code"]) == (409, "conversation_taken")
+    of_echo = {"service": echo.row, "service_name": echo.row.name, "workspace": echo.row.workspace, "title": "secret"}
+    ada = User.objects.create(username="ada")
+    private = Conversation.objects.create(owner=ada, source="web", **of_echo)
+    deleted = Conversation.objects.create(source="api", deleted_at=timezone.now(), **of_echo)
+    told = set()
+    for service, named in ((other, key), (echo, private.pk), (echo, deleted.pk)):
+        eas = ask(service, named, WHOLE | {"prompt": "x"})
+        body = {"messages": [{"role": "user", "content": "x"}]}
+        chat = ask(service, named, body, "/v1/chat/completions")
+        answers = [(one.status_code, one.text) for one in (eas, chat)]
+        answers += [refused_handshake(service, named, path) for path in ("", "/v1/chat/completions")]
+        assert [status for status, _ in answers] == [404] * 4
+        texts = [text for _, text in answers]
+        assert all("conversation_not_found" in text for text in texts)
+        told |= {text.replace(str(named), "ID").replace(service.row.name, "NAME") for text in texts}
+    assert len(told) == 2  # the same in all three cases: EAS's shape and OpenAI's
+    assert not [word for text in told for word in ("secret", "ada", echo.row.name) if word in text]
     assert Turn.objects.count() == 1
+    assert ask(echo, key, WHOLE | {"prompt": "two"}).status_code == 200
+
+
+def refused_handshake(service: Deployed, conversation: uuid.UUID, path: str) -> tuple[int, str]:
+    """Status and body of the answer to a WebSocket that goes on with this conversation."""
+    header = [f"Authorization: {service.token}", f"{HEADER}: {conversation}"]
+    with pytest.raises(websocket.WebSocketBadStatusException) as refusal:
+        websocket.create_connection(service.url.replace("http", "ws") + path, header=header, timeout=30)
+    return refusal.value.status_code, (refusal.value.resp_body or b"").decode()
 
 
 def test_turns_of_a_killed_server_become_interrupted_with_their_text(
