@@ -1,20 +1,31 @@
 # Everything sets itself up: a Python of at least 3.11 and Node.js are all that has to be there.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run password test test-parts test-whole test-cluster lint bench bench-gateway screenshots messages images clean setup python
+.PHONY: help run password test test-parts test-whole test-cluster test-node test-control-plane test-backends \
+	test-backends-here lint bench bench-gateway screenshots messages images clean setup python
 
 BIN := .venv/bin
 
-# A file's tests share what they started, so they stay together. Those that start a whole Slipway, of several processes
-# and models, run two at once: they wait as much as they work, but a third would make all wait longer.
-PARTS := -n 3 --dist loadfile -m "not browser and not supervisor and not kubernetes"
-# BUT leaves some of these out.
-WHOLE = -n 2 --dist loadfile -m "(browser or supervisor) and not kubernetes $(BUT)"
-# One cluster, whose node is this machine, for all of them; WITHOUT_CLUSTER=yes leaves them out.
-CLUSTER := -m kubernetes
+# Container images often set it. Each process would then compile all that it imports anew: a start takes three times as long.
+unexport PYTHONDONTWRITEBYTECODE
 
-# In CI a test that failed is asked once more, alone, on a Slipway of its own: both answers are in the log.
-run_tests = @$(BIN)/python -m pytest -o cache_dir=.pytest_cache/$@ $(1) $(if $(CI),|| { \
+# A file's tests share what they started, so they stay together, and what takes longest begins first
+# (tests/sharing_out.py). Most wait more than they work, so four run at once. Those that start a whole Slipway, of several
+# processes and models, run two at once: a third would make all wait longer.
+SIDE_BY_SIDE := --dist loadfile --no-loadscope-reorder
+# BUT leaves some of these out.
+PARTS = -n 4 $(SIDE_BY_SIDE) -m "not browser and not supervisor and not kubernetes $(BUT)"
+WHOLE = -n 2 $(SIDE_BY_SIDE) -m "(browser or supervisor) and not kubernetes $(BUT)"
+# One cluster, whose node is this machine, for all that need pods, one after the other; beside them what needs a control
+# plane only, which is their run's own. WITHOUT_CLUSTER=yes leaves both out.
+NODE := -m "kubernetes and not control_plane"
+CONTROL_PLANE := -m "kubernetes and control_plane"
+# What another database and another Redis may change, and nothing else.
+BACKENDS := --on-backends -m "not kubernetes and not postgresql"
+
+# In CI a test that failed is asked once more, alone, on a Slipway of its own: both answers are in the log. And each run
+# says where its time went.
+run_tests = @$(BIN)/python -m pytest -o cache_dir=.pytest_cache/$@ $(if $(CI),--durations=15) $(1) $(if $(CI),|| { \
 	echo "== what failed is asked once more"; \
 	$(BIN)/python -m pytest -o cache_dir=.pytest_cache/$@ --last-failed --last-failed-no-failures none; })
 
@@ -26,6 +37,7 @@ help:
 	@echo "make run       start Slipway here, until Ctrl-C"
 	@echo "make password  set a new password for admin"
 	@echo "make test      run the tests; ARGS='tests/x.py -k name' chooses"
+	@echo "make test-backends  what another database may change, on PostgreSQL and a Redis; EVERYTHING=yes runs all on them"
 	@echo "make lint      ruff and mypy"
 	@echo "make bench     measure everything; make bench-gateway the gateway only"
 	@echo "make screenshots  take the pictures of docs/screenshots anew"
@@ -66,8 +78,26 @@ test-parts: setup
 test-whole: setup
 	$(call run_tests,$(WHOLE))
 
-test-cluster: setup
-	$(call run_tests,$(CLUSTER))
+test-cluster:
+	@$(MAKE) --no-print-directory -j 2 -O test-node test-control-plane
+
+test-node: setup
+	$(call run_tests,$(NODE))
+
+test-control-plane: setup
+	$(call run_tests,$(CONTROL_PLANE))
+
+# With EVERYTHING=yes all tests that ask neither a cluster nor a browser, which takes three times as long.
+test-backends: setup
+ifdef EVERYTHING
+	@$(BIN)/python -m tests.shared_backends $(MAKE) --no-print-directory test-parts BUT="and not postgresql"
+	@$(BIN)/python -m tests.shared_backends $(MAKE) --no-print-directory test-whole BUT="and not postgresql and not browser"
+else
+	@$(BIN)/python -m tests.shared_backends $(MAKE) --no-print-directory test-backends-here
+endif
+
+test-backends-here: setup
+	$(call run_tests,-n 3 $(SIDE_BY_SIDE) $(BACKENDS))
 
 lint: setup
 	@$(BIN)/ruff check .
