@@ -21,6 +21,8 @@ from tests.kube import KubeCluster, fresh_namespace, objects_only_cluster, real_
 from tests.shared_backends import answers
 from tests.waiting import wait_until
 
+pytest_plugins = ["tests.sharing_out"]
+
 # A run in a shell's background inherits an ignored SIGINT, and so would every program that it starts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -18,7 +18,7 @@ from tests.slipway_client import PASSWORD, SlipwayClient
 from tests.slipway_process import SlipwayProcess, is_gone
 from tests.waiting import wait_until
 
-pytestmark = [pytest.mark.supervisor, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.backends, pytest.mark.supervisor, pytest.mark.timeout(300)]
 
 #: A Redis that many share is not the supervisor's to start again.
 BROKER = () if os.environ.get("TEST_REDIS_URL") else ("valkey-server",)

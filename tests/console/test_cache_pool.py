@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import threading
 
+import pytest
 import redis
 from django.core.cache import cache
+
+pytestmark = pytest.mark.backends
 
 
 def test_threads_take_over_each_other_s_connections(valkey: redis.Redis) -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
+import pytest
 import redis
 from channels.layers import get_channel_layer
 from django.conf import settings
 
 from deployments.hints import GROUP
+
+pytestmark = pytest.mark.backends
 
 ROUNDS = 200
 

@@ -25,6 +25,8 @@ from tests.inference_gateway.test_limits import KEY, Kept, finish, outcome, requ
 from tests.shared_backends import answers
 from tests.waiting import wait_until, wait_until_async
 
+pytestmark = pytest.mark.backends
+
 #: By the length of their prompt and ``most``, see ``request``.
 TOKENS = 15
 

@@ -16,7 +16,7 @@ from inference_gateway.models import Caller
 from tests.inference_gateway.rig import Deployed, EndlessEngine, Server, deploy
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.backends, pytest.mark.django_db(transaction=True)]
 
 
 def scope_of(address: str, agent: str) -> dict[str, Any]:

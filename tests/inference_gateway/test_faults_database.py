@@ -14,7 +14,7 @@ from tests.inference_gateway.rig import Deployed, EndlessEngine, Server, deploy
 from tests.inference_gateway.test_gateway_keys import rename_table
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.backends, pytest.mark.timeout(120)]
 
 
 @contextlib.contextmanager

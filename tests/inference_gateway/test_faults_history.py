@@ -25,7 +25,7 @@ from tests.inference_gateway.test_history import HEADER, WHOLE, ask
 from tests.inference_gateway.webchat_client import make_person, only_turn, open_page
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.backends, pytest.mark.timeout(180)]
 AT_ONCE = 12
 MANY_TURNS = 100_000
 

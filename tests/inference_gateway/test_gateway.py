@@ -23,6 +23,8 @@ from tests.inference_gateway.rig import Deployed, EndlessEngine, Server, deploy,
 from tests.ports import free_port
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.backends
+
 SHORT = {"prompt": "Say hello.", "max_new_tokens": 8}
 
 

@@ -34,6 +34,8 @@ from tests.inference_gateway.scripted import Caller
 from tests.ports import free_port
 from tests.waiting import wait_until, wait_until_async
 
+pytestmark = pytest.mark.backends
+
 ASKED: dict[str, Any] = {"messages": [{"role": "user", "content": "x"}]}
 VLLM = "vllm serve /models/x --port 8000"
 

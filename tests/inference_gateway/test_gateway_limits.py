@@ -18,6 +18,8 @@ from inference_gateway.queueing import QueueBound, Rates
 from tests.inference_gateway.rig import Deployed, EndlessEngine, Server, add_instance, deploy
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.backends
+
 SHORT = {"prompt": "Say hello.", "max_new_tokens": 8}
 
 

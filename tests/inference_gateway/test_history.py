@@ -16,6 +16,8 @@ from inference_gateway.models import Conversation, Turn
 from tests.inference_gateway.rig import Deployed, EndlessEngine, Server, deploy
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.backends
+
 HEADER = "X-Slipway-Conversation"
 WHOLE = {"use_stream_chat": False, "max_new_tokens": 8}
 

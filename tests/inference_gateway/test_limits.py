@@ -21,6 +21,8 @@ from inference_gateway.metering.refusals import Reached, render_refusal
 from inference_gateway.principals import Limits, Principal, Proof, Subject
 from tests.ports import free_port
 
+pytestmark = pytest.mark.backends
+
 KEY = "key:1"
 
 

@@ -22,7 +22,7 @@ from tests.inference_gateway.rig import EndlessEngine, Server, deploy
 from tests.inference_gateway.test_gateway_keys import bearer, issue
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.backends, pytest.mark.timeout(180)]
 STREAMS = 50
 
 

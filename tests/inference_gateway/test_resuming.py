@@ -15,6 +15,8 @@ from tests.inference_gateway.resuming_rig import ID, QUESTION, WHOLE, Slow, ask,
 from tests.inference_gateway.rig import Deployed, EndlessEngine, Server, deploy
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.backends
+
 
 def test_the_rest_of_an_answer_comes_byte_for_byte_from_any_offset(
     server: Server, slow: tuple[Slow, RawEngine]

@@ -15,6 +15,8 @@ from inference_gateway.resuming.framing import Dialect
 from inference_gateway.resuming.resumable import Budget, Resumable, State, Title
 from inference_gateway.resuming.store import STOP, Store
 
+pytestmark = pytest.mark.backends
+
 PIECE = bytes(range(256)) * 4
 
 

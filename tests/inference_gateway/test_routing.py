@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import httpx
+import pytest
 
 from deployments import hints
 from deployments.models import Instance
@@ -19,6 +20,8 @@ from inference_gateway.routing import Router
 from tests.inference_gateway.rig import EndlessEngine, Server, add_instance, deploy
 from tests.ports import free_port
 from tests.waiting import wait_until, wait_until_async
+
+pytestmark = pytest.mark.backends
 
 SHORT = {"prompt": "Say hello.", "max_new_tokens": 8}
 

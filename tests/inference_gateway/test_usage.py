@@ -29,6 +29,8 @@ from inference_gateway.principals import Principal, Proof
 from tests.inference_gateway.rig import Deployed, EndlessEngine, Server, deploy
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.backends
+
 ASKED: dict[str, Any] = {"messages": [{"role": "user", "content": "x" * 40}]}
 SERVICE = ServiceEntry(
     id=1,

@@ -21,6 +21,8 @@ from tests.inference_gateway.rig import Deployed, EndlessEngine, Server, add_ins
 from tests.inference_gateway.webchat_client import Page, is_idle, make_person, only_turn, open_page
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.backends
+
 
 @pytest.fixture
 def endless_service(server: Server, endless: EndlessEngine) -> Deployed:

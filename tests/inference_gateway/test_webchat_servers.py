@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 
+import pytest
 import redis
 
 from inference_gateway.models import Turn
@@ -13,6 +14,8 @@ from tests.inference_gateway.raw_engine import Turn as RawTurn
 from tests.inference_gateway.rig import EndlessEngine, Server, deploy
 from tests.inference_gateway.webchat_client import is_idle, make_person, only_turn, open_page
 from tests.waiting import wait_until
+
+pytestmark = pytest.mark.backends
 
 
 def test_a_server_that_dies_leaves_an_interrupted_turn_with_its_text(endless: EndlessEngine, server: Server) -> None:

@@ -15,7 +15,7 @@ from tests.deployments.driving import tiny_document
 from tests.slipway_process import SlipwayProcess
 from tests.waiting import wait_until, wait_until_async
 
-pytestmark = [pytest.mark.supervisor, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.backends, pytest.mark.supervisor, pytest.mark.timeout(400)]
 AUTH = ("admin", "a long enough secret")
 FIFTY = 50
 
