@@ -70,6 +70,7 @@ from inference_gateway.metering.meter import Meter
 from inference_gateway.models import Conversation
 from inference_gateway.monitoring.observers import Observers
 from inference_gateway.passthrough import BodyFor, Errand, Passthrough
+from inference_gateway.pressure import LOAD
 from inference_gateway.recall import parameters_of, question_of, recall, system_prompt_of
 from inference_gateway.relay import Relay
 from inference_gateway.resuming.streams import is_resuming, open_streams
@@ -116,7 +117,7 @@ class Gateway:
         self._dialogues = Dialogues(self.make_accounted, self.history, self._streams)
         ahead = Ahead(self.history, settings.SLIPWAY_REDIS_URL)
         kept = (self.keybook, self.history, ahead, self.callers, self._observers, self._streams)
-        beside = (follow_hints(self.directory, self.keybook), *(one.keep() for one in kept))
+        beside = (follow_hints(self.directory, self.keybook), LOAD.watch(), *(one.keep() for one in kept))
         self._tasks = tuple(map(asyncio.create_task, beside))
 
     async def stop(self) -> None:

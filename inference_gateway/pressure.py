@@ -12,13 +12,15 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import time
 
 from inference_gateway.http import Receive, Scope, Send, send_body
 
 logger = logging.getLogger(__name__)
 
-LOOK_SECONDS = 0.02
-LONG_TURN_SECONDS = 0.03
+#: As long as turns are short, and behind a long one.
+LOOK_SECONDS, CLOSE_LOOK_SECONDS = 0.1, 0.02
+LONG_TURN_SECONDS = 0.05
 LONG_TURNS = 5
 MOST_AT_ONCE = 128
 CALM_SECONDS = 1.0
@@ -110,10 +112,10 @@ class Load:
         self._arrived += 1
         return True
 
-    def note_turn(self, late_seconds: float, now: float) -> None:
-        """How long a look was late, which is how long a turn of the loop takes."""
+    def note_turn(self, seconds: float, now: float) -> None:
+        """How long a turn of the loop took."""
         if not self.is_high:
-            self._long_turns = self._long_turns + 1 if late_seconds > LONG_TURN_SECONDS else 0
+            self._long_turns = self._long_turns + 1 if seconds > LONG_TURN_SECONDS else 0
             if self._long_turns >= LONG_TURNS:
                 self.is_high = True
                 self._calm_at = now + CALM_SECONDS
@@ -130,12 +132,12 @@ class Load:
 
     async def watch(self) -> None:
         """Look until cancelled."""
-        loop = asyncio.get_running_loop()
         while True:
-            due = loop.time() + LOOK_SECONDS
-            await asyncio.sleep(LOOK_SECONDS)
-            now = loop.time()
-            self.note_turn(now - due, now)
+            await asyncio.sleep(CLOSE_LOOK_SECONDS if self.is_high or self._long_turns else LOOK_SECONDS)
+            began_at = time.monotonic()
+            await asyncio.sleep(0)  # behind everybody else's turn
+            now = time.monotonic()
+            self.note_turn(now - began_at, now)
 
     def _begin_turn(self) -> None:
         self._arrived = 0

@@ -6,14 +6,17 @@ import asyncio
 import http.client
 import json
 import socket
+import time
 from collections import Counter
 
 import pytest
 
 from inference_gateway import server_protocols
+from inference_gateway.gateway import Gateway
 from inference_gateway.http import Receive, Scope, Send, read_body, send_body
 from inference_gateway.pressure import (
     CALM_SECONDS,
+    LOAD,
     LONG_TURN_SECONDS,
     LONG_TURNS,
     MOST_AT_ONCE,
@@ -23,6 +26,7 @@ from inference_gateway.pressure import (
 )
 from tests.inference_gateway.raw_client import render
 from tests.inference_gateway.test_server_protocols import serving
+from tests.waiting import wait_until_async
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -60,6 +64,24 @@ def test_it_ends_when_nothing_was_refused_for_a_while() -> None:
     assert load.is_high
     load.note_turn(0.0, 100.0 + CALM_SECONDS)
     assert not load.is_high
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("valkey")
+async def test_a_gateway_notices_by_itself_that_its_turns_are_long_and_that_they_are_short_again() -> None:
+    async def is_over() -> bool:
+        return not LOAD.is_high
+
+    gateway = Gateway()
+    await gateway.start()
+    try:
+        async with asyncio.timeout(30):
+            while not LOAD.is_high:
+                time.sleep(2 * LONG_TURN_SECONDS)  # noqa: ASYNC251 - a turn that is long
+                await asyncio.sleep(0)
+        await wait_until_async(is_over, "all is well again", 30)
+    finally:
+        await gateway.stop()
 
 
 @pytest.mark.parametrize(
