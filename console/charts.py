@@ -29,6 +29,20 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
+class Mark:
+    """Something that happened: a line from top to bottom at ``share`` of the width, and words in row ``place``."""
+
+    place: int
+    share: float
+    words: str
+
+    @property
+    def path(self) -> str:
+        """``d`` of an SVG path."""
+        return f"M{self.share * WIDTH:.1f} 0V{HEIGHT}"
+
+
+@dataclass(frozen=True, slots=True)
 class DrawnLine:
     label: str
     look: int
@@ -48,10 +62,14 @@ class Chart:
     #: Of the vertical axis, from the top.
     ticks: tuple[str, ...] = ()
     instants: tuple[datetime, ...] = ()
-    rows: tuple[tuple[datetime, tuple[str, ...]], ...] = field(default=(), repr=False)
+    #: An instant, the lines' numbers, and the words of a mark that falls between it and the next.
+    rows: tuple[tuple[datetime, tuple[str, ...], str], ...] = field(default=(), repr=False)
+    marks: tuple[Mark, ...] = ()
 
 
-def draw(key: str, title: str, unit: str, instants: Sequence[datetime], lines: Sequence[Line]) -> Chart:
+def draw(
+    key: str, title: str, unit: str, instants: Sequence[datetime], lines: Sequence[Line], marks: tuple[Mark, ...] = ()
+) -> Chart:
     """Lines without any number are left out, but not out of a chart that has others: the reader looks for them."""
     known = [value for line in lines for value in line.values if value is not None]
     if not known:
@@ -62,13 +80,14 @@ def draw(key: str, title: str, unit: str, instants: Sequence[datetime], lines: S
         DrawnLine(line.label, line.look, path_of(line.values, top), written(newest(line.values), decimals))
         for line in lines
     ]
+    words = {mark.place: mark.words for mark in marks}
     rows = tuple(
-        (instant, tuple(written(line.values[place], decimals) for line in lines))
+        (instant, tuple(written(line.values[place], decimals) for line in lines), words.get(place, ""))
         for place, instant in enumerate(instants)
     )
     ticks = tuple(number(part, max(0, 1 - math.floor(math.log10(top)))) for part in (top, top / 2, 0))
     spread = [round(place * (len(instants) - 1) / (INSTANTS - 1)) for place in range(INSTANTS)]
-    return Chart(key, title, unit, tuple(drawn), ticks, tuple(instants[place] for place in spread), rows)
+    return Chart(key, title, unit, tuple(drawn), ticks, tuple(instants[place] for place in spread), rows, marks)
 
 
 def ceiling(most: float) -> float:

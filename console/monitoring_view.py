@@ -13,7 +13,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
-from console.charts import Chart, Line, draw
+from console.charts import Chart, Line, Mark, draw
 from deployments.words import number
 from inference_gateway.monitoring.history import RANGES, History, Range, Step, total
 from inference_gateway.monitoring.measures import Measures
@@ -52,7 +52,8 @@ def find_range(key: str | None) -> Range:
 class Plotter:
     """Draws the steps of one history. ``compares``: with the same hours of the day before."""
 
-    def __init__(self, history: History, *, compares: bool) -> None:
+    def __init__(self, history: History, marks: tuple[Mark, ...] = (), *, compares: bool) -> None:
+        self._marks = marks
         self._steps = history.steps
         self._before = history.before if compares else ()
         self._instants: tuple[datetime, ...] = tuple(step.begins_at for step in history.steps)
@@ -66,7 +67,7 @@ class Plotter:
         return [Line(label, 0, values)] if any(value is not None for value in values) else []
 
     def draw(self, key: str, title: str, unit: str, lines: Sequence[Line]) -> Chart:
-        return draw(key, title, unit, self._instants, lines)
+        return draw(key, title, unit, self._instants, lines, self._marks)
 
     def requests(self) -> Chart:
         """By status: all together, the commonest, and those that are left."""
@@ -202,9 +203,11 @@ def seconds_words(seconds: float | None) -> str:
     return _("%(n)s s") % {"n": number(seconds, 1)}
 
 
-def monitoring_of(history: History, *, compares: bool, has_engine: bool) -> dict[str, Any]:
+def monitoring_of(
+    history: History, marks: tuple[Mark, ...] = (), *, compares: bool, has_engine: bool
+) -> dict[str, Any]:
     """What the page shows. ``has_engine``: it is a language model's service, whose instances are asked."""
-    plotter = Plotter(history, compares=compares)
+    plotter = Plotter(history, marks, compares=compares)
     requests = plotter.requests()
     charts = [
         requests,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.utils.translation import gettext as _
@@ -9,6 +11,7 @@ from django.views.decorators.http import require_safe
 
 from console.access import SignedInRequest, get_service, signed_in
 from console.monitoring_view import RANGE_WORDS, find_range, monitoring_of
+from console.rollouts import marks_of, rollouts_of
 from console.service_view import page_of
 from deployments.spec import ENGINE_LABEL
 from inference_gateway.monitoring.history import read_history
@@ -25,8 +28,12 @@ def monitoring(request: SignedInRequest, name: str) -> HttpResponse:
     compares = request.GET.get("yesterday") != "off"
     engine = str(service.document.get("labels", {}).get(ENGINE_LABEL, "")).lower()
     history = read_history(service.uid, asked, context["now"])
-    context |= monitoring_of(history, compares=compares, has_engine=engine in ENGINES)
+    begins_at, step_seconds, count = history.steps[0].begins_at, asked.step_seconds, len(history.steps)
+    rollouts = rollouts_of(service, begins_at, begins_at + timedelta(seconds=step_seconds * count))
+    marks = marks_of(rollouts, begins_at, step_seconds, count)
+    context |= monitoring_of(history, marks, compares=compares, has_engine=engine in ENGINES)
     context |= {
+        "rollouts": rollouts,
         "range": asked,
         "ranges": [(key, _(word)) for key, word in RANGE_WORDS.items()],
         "compares": compares,

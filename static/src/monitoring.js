@@ -19,11 +19,14 @@ function rowsOf(chart) {
   return [...chart.querySelectorAll("tbody tr")];
 }
 
-/** "10:15 · All 1.2 · 200 1.1", of a row of the table. */
+/** "10:15 · All 1.2 · 200 1.1 · Updating to r2.", of a row of the table. */
 function tell(chart, row) {
   const heads = [...chart.querySelectorAll("thead th")].map((head) => head.textContent);
-  const cells = [...row.cells].map((cell) => cell.textContent);
-  return cells.map((cell, place) => (place === 0 ? cell : `${heads[place]} ${cell}`)).join(" · ");
+  const parts = [...row.cells].map((cell, place) => {
+    const isWhole = place === 0 || cell.matches(".chart-happened");
+    return isWhole ? cell.textContent : `${heads[place]} ${cell.textContent}`;
+  });
+  return parts.filter(Boolean).join(" · ");
 }
 
 function show(chart, place) {
