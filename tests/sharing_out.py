@@ -36,6 +36,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         left_out = [item for item in items if not asks_backends(item)]
         items[:] = [item for item in items if asks_backends(item)]
         config.hook.pytest_deselected(items=left_out)
+    assert all((REPOSITORY / name).is_file() for name in LONGEST), "a file of tests.sharing_out.LONGEST is gone"
     places = {REPOSITORY / name: place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: places.get(item.path, len(places)))
 
