@@ -125,6 +125,10 @@ class Limiter(Protocol):
         """Headers for the answer. Raises LimitReachedError, and ChatError 503 where nobody can tell."""
         ...
 
+    def reserve_now(self, account: Account) -> Mapping[str, str] | None:
+        """The same where nobody has to be asked; else None, and nothing is set aside."""
+        ...
+
 
 class Accounts:
     """One a process."""
@@ -137,6 +141,12 @@ class Accounts:
         for listener in self.listeners:
             listener.opened(account)
         return account
+
+    def reserve_now(self, account: Account) -> Mapping[str, str] | None:
+        """Headers for the answer of an account that is not open yet; None where ``reserve`` has to be asked."""
+        if not account.principal.limited or self.limits is None:
+            return {}
+        return self.limits.reserve_now(account)
 
     async def reserve(self, account: Account, tell: Callable[[Mapping[str, str]], None]) -> None:
         """Before an instance is asked. Whoever has no limit does not wait. ``tell`` takes headers for the answer.

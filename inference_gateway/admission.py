@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
+from deployments.api_keys import KeyScope
 from deployments.words import say
-from inference_gateway.authentication import check_token, find_authorization, find_bearer, is_signature
+from inference_gateway.authentication import check_token, find_authorization, find_bearer, is_signature, is_token
 from inference_gateway.callers import Callers
 from inference_gateway.calls import Call
 from inference_gateway.chat import ChatError
@@ -12,12 +15,21 @@ from inference_gateway.directory import Directory, Entry, ServiceEntry
 from inference_gateway.flat import read_carried_name
 from inference_gateway.groups import GroupEntry, choose, point_of
 from inference_gateway.handshake import find_conversation_id
-from inference_gateway.key_rights import may_call
+from inference_gateway.http import Scope
+from inference_gateway.key_rights import check_counts, check_scope, may_call
 from inference_gateway.key_rows import KeyEntry
 from inference_gateway.keybook import Keybook
 from inference_gateway.principals import Principal, Proof
 from inference_gateway.routing import NO_UPSTREAM, no_service
 from inference_gateway.targets import Kind, no_route
+
+
+class Admitted(NamedTuple):
+    """Who was let in, and to what; ``key`` is None for a service's own token."""
+
+    service: ServiceEntry
+    principal: Principal
+    key: KeyEntry | None
 
 
 class Admission:
@@ -62,6 +74,31 @@ class Admission:
         call.service, call.principal = entry, entry.principal
         self._callers.note(entry.id, call.scope)
         return entry
+
+    def peek(self, name: str, authorization: bytes) -> Admitted | None:
+        """Who may chat with a service, where nothing has to be looked up to know it; else None. ``note`` it then."""
+        entry = self._directory.peek(name)
+        presented = find_bearer(authorization)
+        if presented is None or not isinstance(entry, ServiceEntry):
+            return None
+        if entry.token is not None and is_token(presented, entry.token):
+            return Admitted(entry, entry.principal, None)
+        key = self._keybook.peek(presented)
+        if key is None:
+            return None
+        try:
+            check_counts(key)
+            check_scope(key, KeyScope.CHAT)
+        except ChatError:
+            return None
+        return Admitted(entry, key.principal, key) if may_call(key, entry) else None
+
+    def note(self, admitted: Admitted, scope: Scope) -> None:
+        """The caller is let in."""
+        if admitted.key is None:
+            self._callers.note(admitted.service.id, scope)
+        else:
+            self._keybook.note_use(admitted.key)
 
     async def _admit_to_group(self, call: Call, group: GroupEntry, body: bytes) -> ServiceEntry:
         """The member that answers: with the group's token any, with an API key one that the key is for."""

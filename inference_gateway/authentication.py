@@ -75,9 +75,14 @@ def check_token(scope: Scope, token: str | None, body: bytes = b"") -> None:
         if presented is None:
             if is_right_signature(scope, authorization[4:].strip(), token, body):
                 return
-        elif hmac.compare_digest(presented.encode("latin-1"), token.encode()):
+        elif is_token(presented, token):
             return
     raise ChatError(401, "Unauthorized", f"Invalid token. {CURE}")
+
+
+def is_token(presented: str, token: str) -> bool:
+    """In a time that tells nothing."""
+    return hmac.compare_digest(presented.encode("latin-1"), token.encode())
 
 
 def is_right_signature(scope: Scope, signature: bytes, token: str, body: bytes) -> bool:

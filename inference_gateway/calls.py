@@ -24,6 +24,8 @@ _PROCESS = uuid.uuid4().hex[:24]
 _numbers = itertools.count(1)
 #: Of our own, what a page of another origin may read.
 EXPOSED_HEADERS = b"x-request-id, x-slipway-conversation, x-slipway-generation, x-slipway-resumable, retry-after"
+#: A token is no cookie: a page of any origin may call with one, and none without.
+CROSS_ORIGIN_HEADERS = ((b"access-control-allow-origin", b"*"), (b"access-control-expose-headers", EXPOSED_HEADERS))
 #: Routes that Anthropic's clients share with OpenAI's.
 LISTING = (Kind.MODELS, Kind.MODEL)
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -64,7 +66,7 @@ class Call:
     def tell(self, headers: Mapping[str, str]) -> None:
         """Say this, too, in the head of the answer."""
         if headers and not self.has_begun:
-            self.headers += tuple((name.encode("ascii"), value.encode("ascii")) for name, value in headers.items())
+            self.headers += render_headers(headers)
 
     async def read(self) -> bytes:
         """The body, read once. Raises ChatError 413 and ClientGoneError."""
@@ -98,13 +100,7 @@ class Call:
         self.has_begun = True
         given = list(headers)
         names = {name for name, _ in given}
-        ours = [
-            (b"x-request-id", self.request_id.encode("ascii")),
-            # A token is no cookie: a page of any origin may call with one, and none without.
-            (b"access-control-allow-origin", b"*"),
-            (b"access-control-expose-headers", EXPOSED_HEADERS),
-            *self.headers,
-        ]
+        ours = [(b"x-request-id", self.request_id.encode("ascii")), *CROSS_ORIGIN_HEADERS, *self.headers]
         if status in (429, 450, 503) and all(name != b"retry-after" for name, _ in self.headers):
             ours.append((b"retry-after", b"1"))
         if status == 401:
@@ -112,6 +108,10 @@ class Call:
         if status in (408, 413, 450):
             ours.append((b"connection", b"close"))
         return given + [header for header in ours if header[0] not in names]
+
+
+def render_headers(headers: Mapping[str, str]) -> tuple[tuple[bytes, bytes], ...]:
+    return tuple([(name.encode("ascii"), value.encode("ascii")) for name, value in headers.items()])
 
 
 def choose_request_id(scope: Scope) -> str:

@@ -9,6 +9,10 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCy
 from inference_gateway.wire import Headers
 
 
+def _nothing() -> None:
+    """There is nobody to tell any more."""
+
+
 class CycleWire:
     """A ``wire.Wire`` over one cycle of uvicorn's: it leaves the cycle as the same messages over ASGI would."""
 
@@ -84,3 +88,4 @@ class CycleWire:
         if not cycle.keep_alive:
             cycle.transport.close()
         cycle.on_response()
+        cycle.on_response = _nothing  # else a connection and its last cycle would hold each other

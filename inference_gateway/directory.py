@@ -255,6 +255,15 @@ class Directory:
         await self._wait_for(slot, lambda: self._look(name, slot), max_age_seconds)
         return slot.entry
 
+    def peek(self, name: str) -> Entry | None:
+        """What has that name, if it is known and no look is due; the next look is begun before it is."""
+        slot, now = self._slots.get(name), time.monotonic()
+        if slot is None or not slot.counts(now - FRESH_SECONDS):
+            return None
+        if slot.look is None and slot.read_at < now - FRESH_SECONDS / 2:
+            slot.look = asyncio.create_task(self._look(name, slot))
+        return slot.entry
+
     async def find_again(self, name: str) -> Entry | None:
         """As ``find_entry`` from now on, before somebody is refused: what has just changed counts.
 

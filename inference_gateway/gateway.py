@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
 
@@ -50,6 +50,7 @@ from inference_gateway.directory import Directory, Route, ServiceEntry
 from inference_gateway.discovery import describe_upstreams
 from inference_gateway.engines.base import Engine
 from inference_gateway.engines.openai_http import open_session
+from inference_gateway.express import Express
 from inference_gateway.guard import TokenGuard
 from inference_gateway.handshake import CONVERSATION_HEADER, find_conversation_id, read_opening
 from inference_gateway.history import History, NewTurn, RecordedEngine
@@ -72,19 +73,19 @@ from inference_gateway.monitoring.observers import Observers
 from inference_gateway.passthrough import BodyFor, Errand, Passthrough
 from inference_gateway.pressure import LOAD
 from inference_gateway.recall import parameters_of, question_of, recall, system_prompt_of
-from inference_gateway.relay import Relay
+from inference_gateway.relay import RELAYED, Relay
 from inference_gateway.resuming.streams import is_resuming, open_streams
 from inference_gateway.routing import NO_UPSTREAM, Lease, ModelNames, RoutedEngine, Router, no_upstream
 from inference_gateway.screening import screen
 from inference_gateway.targets import Kind, Target, no_route, parse_target
 from inference_gateway.upstream import Upstream
+from inference_gateway.wire import BELOW
 
 logger = logging.getLogger(__name__)
 
 #: How long a stop waits for turns that are still being written.
 DRAIN_SECONDS = 10.0
 GENERATING = {Kind.ROOT: ("GET", "HEAD", "POST"), Kind.MODELS: ("GET", "HEAD"), Kind.MODEL: ("GET", "HEAD")}
-RELAYED = (Kind.CHAT_COMPLETIONS, Kind.COMPLETIONS)
 POST_ONLY = ("POST",)
 
 
@@ -112,6 +113,7 @@ class Gateway:
         upstream = Upstream()
         self._exits.callback(upstream.close)
         self._relay = Relay(self.router, self._models, upstream, self.accounts)
+        self._express = Express(self._admission, self._relay, self._guard)
         self._meter = Meter(self.accounts, settings.SLIPWAY_DATA_DIR / "usage", settings.SLIPWAY_REDIS_URL)
         self._streams = open_streams()
         self._dialogues = Dialogues(self.make_accounted, self.history, self._streams)
@@ -119,9 +121,13 @@ class Gateway:
         kept = (self.keybook, self.history, ahead, self.callers, self._observers, self._streams)
         beside = (follow_hints(self.directory, self.keybook), LOAD.watch(), *(one.keep() for one in kept))
         self._tasks = tuple(map(asyncio.create_task, beside))
+        if not self._observers.is_tracing:  # that looks at calls
+            BELOW.express = self._express
 
     async def stop(self) -> None:
         """Finish what is being written, then close. Requests have ended by now: the server waits for them."""
+        BELOW.express = None
+        self._express.close()
         await self._streams.close()
         await self.history.drain(DRAIN_SECONDS)
         for task in self._tasks:
@@ -146,16 +152,23 @@ class Gateway:
         """Answer one HTTP request or hold one WebSocket."""
         raw_path = bytes(scope["raw_path"])
         call = Call(scope, receive, send, choose_request_id(scope), Target(None, raw_path.decode("latin-1")))
-        request_id.set(call.request_id)
         self._observers.begin(call)
+        await self._guard(call, self._open)
+
+    async def _open(self, call: Call) -> None:
+        call.target = parse_target(bytes(call.scope["raw_path"]))
+        if is_from_anthropic(call):
+            speak_anthropic(call)
+        if call.scope["type"] == "websocket":
+            await self._connect(call)
+        else:
+            await self._answer(call)
+
+    async def _guard(self, call: Call, answering: Callable[[Call], Awaitable[None]]) -> None:
+        """Whatever is raised becomes an answer in the dialect of the path."""
+        request_id.set(call.request_id)
         try:
-            call.target = parse_target(raw_path)
-            if is_from_anthropic(call):
-                speak_anthropic(call)
-            if scope["type"] == "websocket":
-                await self._connect(call)
-            else:
-                await self._answer(call)
+            await answering(call)
         except ClientGoneError:
             return
         except ChatError as error:
@@ -253,7 +266,7 @@ class Gateway:
         if conversation_id is None and kind in RELAYED and not any(route.base_url for route in service.routes):
             question = read_question(await call.read(), is_chat=kind is Kind.CHAT_COMPLETIONS)
             if question is not None and not needs_codec(question.fields, is_flat_stream=is_flat and question.is_stream):
-                relaying = partial(self._relay.answer, call, service, kind, question)
+                relaying = partial(self._relay.answer, call, service, question)
                 await (self._streams.answer(call, service, relaying) if question.is_stream else relaying())
                 return
         exchange = decode(await call.read(), kind, call.scope, service)

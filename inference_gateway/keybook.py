@@ -91,6 +91,22 @@ class Keybook:
                 raise ChatError(503, "database_unavailable", message)
         return slot.entry
 
+    def peek(self, secret: str) -> KeyEntry | None:
+        """The key with this secret, if it is known and no look is due; the next look is begun before it is."""
+        digest, now = digest_of(secret), time.monotonic()
+        slot = self._slots.get(digest)
+        if slot is None or slot.is_lost or slot.read_at < max(now - FRESH_SECONDS, self._doubted_at):
+            return None
+        if slot.read_at < now - FRESH_SECONDS / 2:
+            self._wanted[digest] = slot
+            if self._look is None:
+                self._look = asyncio.create_task(self._read())
+        return slot.entry
+
+    def note_use(self, entry: KeyEntry) -> None:
+        """It was presented now."""
+        self._used[entry.id] = time.time()
+
     async def find_presented(self, call: Call) -> KeyEntry | None:
         """The key that a request came with; None where it came with something else.
 
@@ -102,7 +118,7 @@ class Keybook:
         entry = await self.find(secret)
         if entry is not None:
             check_counts(entry)
-            self._used[entry.id] = time.time()
+            self.note_use(entry)
         return entry
 
     async def admit(self, call: Call, service: ServiceEntry) -> bool:

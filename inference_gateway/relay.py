@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Awaitable
+from dataclasses import dataclass
 
 from deployments.clusters.passage import DIRECT
 from inference_gateway.accounts import Account, Accounts, Ending
@@ -21,14 +23,16 @@ from inference_gateway.directory import ServiceEntry
 from inference_gateway.engines.openai_http import MAX_ERROR_BYTES
 from inference_gateway.engines.refusals import broken, read_refusal, unreachable
 from inference_gateway.http import UNBUFFERED, run_watched, send_body
+from inference_gateway.principals import Principal
 from inference_gateway.routing import NOT_BEGUN, Lease, ModelNames, Router, choose_told, took_too_long
-from inference_gateway.targets import Kind
+from inference_gateway.targets import Kind, Target
 from inference_gateway.trace_context import outgoing
-from inference_gateway.upstream import Answer, UnreachableError, Upstream, UpstreamError, render_request
+from inference_gateway.upstream import Answer, Connection, UnreachableError, Upstream, UpstreamError, render_request
 from inference_gateway.wire import Wire, find_wire
 
 logger = logging.getLogger(__name__)
 
+RELAYED = (Kind.CHAT_COMPLETIONS, Kind.COMPLETIONS)
 #: So much of an answer at once is waited for before it is sent.
 MOST_HELD_BYTES = 1024 * 1024
 EVENT_STREAM = b"text/event-stream"
@@ -36,25 +40,46 @@ JSON_HEADER = (b"content-type", JSON_TYPE.encode("ascii"))
 STREAM_HEADERS = ((b"content-type", openai.STREAM_TYPE.encode("ascii")), *UNBUFFERED)
 
 
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A question that was sent to an instance already. ``seconds`` are left of its time."""
+
+    lease: Lease
+    connection: Connection
+    request: bytes
+    seconds: float
+
+
 class Relay:
     """One for each process."""
 
     def __init__(self, router: Router, models: ModelNames, upstream: Upstream, accounts: Accounts) -> None:
-        self._router = router
-        self._models = models
-        self._upstream = upstream
-        self._accounts = accounts
+        self.router = router
+        self.models = models
+        self.upstream = upstream
+        self.accounts = accounts
 
-    async def answer(self, call: Call, service: ServiceEntry, kind: Kind, question: Question) -> None:
+    async def answer(self, call: Call, service: ServiceEntry, question: Question) -> None:
         """Answer one question. Raises ChatError while nothing was sent; the codes of ``OpenAiEngine.generate``,
         ``Router.acquire``, and ``request_timeout``. A caller who leaves stops the engine.
         """
-        tab = _Tab(self._accounts, open_account(self._accounts, call, service, question), question)
-        reply = _Reply(self, call, service, str(kind.value), question, tab)
+        assert call.principal is not None
+        account = make_account(service, call.principal, call.target, call.request_id, question)
+        await self._answer(call, question, self.accounts.open(account))
+
+    async def take_over(self, call: Call, question: Question, account: Account, begun: Begun) -> None:
+        """The same of a question whose account is open and whose limits are set aside."""
+        await self._answer(call, question, account, begun)
+
+    async def _answer(self, call: Call, question: Question, account: Account, begun: Begun | None = None) -> None:
+        service = account.service
+        tab = _Tab(self.accounts, account, question)
+        reply = _Reply(self, call, question, tab, begun)
+        seconds = service.traits.keepalive_seconds if begun is None else begun.seconds
         try:
-            if tab.account.principal.limited:
-                await self._accounts.reserve(tab.account, call.tell)
-            await run_watched(reply.run(), call.scope, call.receive, service.traits.keepalive_seconds)
+            if begun is None and account.principal.limited:
+                await self.accounts.reserve(account, call.tell)
+            await run_watched(reply.run(), call.scope, call.receive, seconds)
         except TimeoutError:
             await reply.fail(took_too_long(service))
         except ChatError as error:
@@ -64,21 +89,28 @@ class Relay:
             # What has ended otherwise stays so: this is for a caller who left.
             tab.close(Ending.STOPPED)
 
-    async def open(self, service: ServiceEntry, path: str, question: Question, request_id: str) -> tuple[Lease, Answer]:
+    async def open(
+        self, call: Call, service: ServiceEntry, question: Question, begun: Begun | None
+    ) -> tuple[Lease, Answer]:
         """The head of an instance's answer; of another one's, once, where the first has not begun."""
         passed_over: frozenset[str] = frozenset()
         first: ChatError | None = None
         while True:
+            if begun is not None:
+                lease, asking = begun.lease, self.upstream.hear(begun.connection, begun.request)
+                begun = None
+            else:
+                try:
+                    lease = await self.router.acquire(service.name, passed_over, service, question.find_prefix)
+                except ChatError as error:
+                    raise choose_told(first, error) from None
+                asking = self._ask(lease, call, question)
             try:
-                lease = await self._router.acquire(service.name, passed_over, service, question.find_prefix)
-            except ChatError as error:
-                raise choose_told(first, error) from None
-            try:
-                answer = await self._ask(lease, path, question, request_id)
-                self._router.judge(lease)
+                answer = await _check(asking)
+                self.router.judge(lease)
                 return lease, answer
             except ChatError as error:
-                self._router.judge(lease, error)
+                self.router.judge(lease, error)
                 lease.release()
                 if first is not None or error.code not in NOT_BEGUN:
                     raise
@@ -88,40 +120,43 @@ class Relay:
                 lease.release()
                 raise
 
-    async def _ask(self, lease: Lease, path: str, question: Question, request_id: str) -> Answer:
-        model = await self._models.choose(lease.service, lease.route, DIRECT, question.model)
+    async def _ask(self, lease: Lease, call: Call, question: Question) -> Answer:
+        model = await self.models.choose(lease.service, lease.route, DIRECT, question.model)
         address = (lease.route.host, lease.route.port)
-        body = question.render(model)
-        try:
-            answer = await self._upstream.ask(
-                address, render_request(path, address, body, (("x-request-id", request_id), *outgoing.get().items()))
-            )
-        except UnreachableError as error:
-            raise unreachable() from error
-        except UpstreamError as error:
-            raise broken(str(error)) from error
-        if answer.status == 200:
-            return answer
-        try:
-            body = await _read_error(answer)
-            retry_after = (answer.find(b"retry-after") or b"").decode("latin-1")
-            raise read_refusal(answer.status, body, retry_after=retry_after)
-        finally:
-            answer.close()
+        path, headers = str(call.target.kind.value), (("x-request-id", call.request_id), *outgoing.get().items())
+        return await self.upstream.ask(address, render_request(path, address, question.render(model), headers))
 
 
-def open_account(accounts: Accounts, call: Call, service: ServiceEntry, question: Question) -> Account:
-    assert call.principal is not None
-    return accounts.open(
-        Account(
-            service=service,
-            principal=call.principal,
-            operation=call.target.operation,
-            request_id=call.request_id,
-            is_stream=question.is_stream,
-            measure=question.measure,
-            most_completion_tokens=None if question.max_tokens is None else question.max_tokens * question.choices,
-        )
+async def _check(asking: Awaitable[Answer]) -> Answer:
+    """An answer that has begun well. Raises ChatError for any other."""
+    try:
+        answer = await asking
+    except UnreachableError as error:
+        raise unreachable() from error
+    except UpstreamError as error:
+        raise broken(str(error)) from error
+    if answer.status == 200:
+        return answer
+    try:
+        body = await _read_error(answer)
+        retry_after = (answer.find(b"retry-after") or b"").decode("latin-1")
+        raise read_refusal(answer.status, body, retry_after=retry_after)
+    finally:
+        answer.close()
+
+
+def make_account(
+    service: ServiceEntry, principal: Principal, target: Target, request_id: str, question: Question
+) -> Account:
+    """To be opened by who asks."""
+    return Account(
+        service=service,
+        principal=principal,
+        operation=target.operation,
+        request_id=request_id,
+        is_stream=question.is_stream,
+        measure=question.measure,
+        most_completion_tokens=None if question.max_tokens is None else question.max_tokens * question.choices,
     )
 
 
@@ -164,18 +199,16 @@ class _Tab:
 class _Reply:
     """One question on its way. ``run`` answers it; where it returns early, the server drops the connection."""
 
-    def __init__(
-        self, relay: Relay, call: Call, service: ServiceEntry, path: str, question: Question, tab: _Tab
-    ) -> None:
+    def __init__(self, relay: Relay, call: Call, question: Question, tab: _Tab, begun: Begun | None) -> None:
         self._relay = relay
         self._call = call
-        self._service = service
-        self._path = path
+        self._service = tab.account.service
         self._question = question
         self._tab = tab
+        self._begun = begun
 
     async def run(self) -> None:
-        lease, answer = await self._relay.open(self._service, self._path, self._question, self._call.request_id)
+        lease, answer = await self._relay.open(self._call, self._service, self._question, self._begun)
         try:
             if not self._question.is_stream:
                 await self._pass_body(answer)

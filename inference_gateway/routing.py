@@ -119,6 +119,21 @@ class Router:
             if line is not None and place is not None:
                 line.leave(place)
 
+    def take_now(self, service: ServiceEntry, beginning: Callable[[], str]) -> Lease | None:
+        """As ``acquire`` where nobody has to look, wait or count against a limit; else None, and nothing is counted."""
+        traits = service.traits
+        policy = traits.policy
+        if (
+            not service.routes
+            or self._breaker.troubles
+            or traits.queue is not None
+            or traits.instance_rate
+            or policy.requests_per_second is not None
+            or policy.concurrency_limit is not None
+        ):
+            return None
+        return self._take(service, self._choose(service, service.routes, beginning))
+
     def _choose(self, service: ServiceEntry, routes: Sequence[Route], beginning: Callable[[], str] | None) -> Route:
         if len(routes) == 1:
             return routes[0]
@@ -187,6 +202,8 @@ class Router:
 
     def judge(self, lease: Lease, error: ChatError | None = None) -> None:
         """What came of a lease, before anything of an answer went to the caller; None is an answer of the instance."""
+        if error is None and not self._breaker.troubles:
+            return
         address = lease.route.address
         if error is None:
             self._breaker.note_answer(address)
@@ -261,17 +278,24 @@ class ModelNames:
 
     async def choose(self, service: ServiceEntry, route: Route, passage: Passage, asked: str | None) -> str | None:
         """The name to ask the engine for: the caller's where the engine has it (an adapter), else its first."""
-        if service.traits.engine == "chat-llm":
-            return None  # it takes any
-        key = (route.instance, route.address)
-        if key not in self._names:
+        if not self.knows(service, route):
             names = tuple(str(model["id"]) for model in await self._fetch(route, passage))
             if not names:
                 return None
             if len(self._names) > MAX_MODELS_REMEMBERED:
                 self._names.clear()
-            self._names[key] = names
-        names = self._names[key]
+            self._names[route.instance, route.address] = names
+        return self.choose_known(service, route, asked)
+
+    def knows(self, service: ServiceEntry, route: Route) -> bool:
+        """Whether ``choose_known`` may be asked."""
+        return service.traits.engine == "chat-llm" or (route.instance, route.address) in self._names
+
+    def choose_known(self, service: ServiceEntry, route: Route, asked: str | None) -> str | None:
+        """As ``choose``, of an instance whose names are known."""
+        if service.traits.engine == "chat-llm":
+            return None  # it takes any
+        names = self._names[route.instance, route.address]
         return asked if asked in names else names[0]
 
     async def find_context(self, route: Route, passage: Passage) -> int | None:

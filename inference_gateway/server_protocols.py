@@ -10,9 +10,11 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import httptools
+from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
@@ -22,7 +24,7 @@ from inference_gateway.cycle_wire import CycleWire
 from inference_gateway.http import Scope
 from inference_gateway.patience import MOST_HEAD_BYTES, MOST_HEADERS, Pace, StallGuard
 from inference_gateway.pressure import LOAD, find_dialect, read_simple_post, refusal_for
-from inference_gateway.wire import WIRE, Headers
+from inference_gateway.wire import BELOW, WIRE, Headers
 
 #: The name of a ``Restart`` among a scope's extensions.
 RESTART = "slipway.restart"
@@ -67,15 +69,17 @@ class UpgradeBlindProtocol(StallGuard, HttpToolsProtocol):
 
     # Beside the dictionary: with more than thirty names in it, it would be one of its own for each connection.
     __slots__ = (
-        "_head_bytes", "_is_admitted", "_is_ending", "_is_in_head", "_is_in_request", "_is_refused", "_is_repeating",
-        "_pace", "_told_bytes", "_wires",
+        "_head_bytes", "_held", "_is_admitted", "_is_ending", "_is_in_head", "_is_in_request", "_is_refused",
+        "_is_repeating", "_may_hold", "_pace", "_told_bytes", "_wires",
     )  # fmt: skip
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.pipeline = _Waiting()  # type: ignore[assignment]
         self._is_in_request = self._is_in_head = self._is_repeating = False
-        self._is_refused = self._is_admitted = self._is_ending = False
+        self._is_refused = self._is_admitted = self._is_ending = self._may_hold = False
+        #: What ``BELOW.express`` has said to the head of a request whose body is awaited, without a task.
+        self._held: object | None = None
         #: Of the requests that are not answered, of which all but the first wait for their turn.
         self._wires: tuple[CycleWire, ...] = ()
         self._pace: Pace | None = None
@@ -223,6 +227,7 @@ class UpgradeBlindProtocol(StallGuard, HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._end_pace()
+        self._held = None
         super().connection_lost(exc)
         wires, self._wires = self._wires, ()
         for wire in wires:
@@ -261,7 +266,9 @@ class UpgradeBlindProtocol(StallGuard, HttpToolsProtocol):
         if LOAD.is_high:
             self._begin_pressed()
         else:
+            self._may_hold = BELOW.express is not None
             super().on_headers_complete()
+            self._may_hold = False
         cycle = self.cycle
         if self._is_ending and cycle is not None and cycle is not before:
             cycle.keep_alive = False
@@ -270,6 +277,21 @@ class UpgradeBlindProtocol(StallGuard, HttpToolsProtocol):
             self._wires = (*self._wires, wire)
             # uvicorn's own type has dictionaries only.
             self.scope["extensions"] = {WIRE: wire}  # type: ignore[dict-item]
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        if self._may_hold and BELOW.express is not None and cycle.scope["http_version"] == "1.1":
+            self._held = BELOW.express.look(cycle.scope)  # type: ignore[arg-type]  # uvicorn has types of its own
+            if self._held is not None:
+                return
+        super()._start_asgi_task(cycle, app)
+
+    def _begin_held(self) -> None:
+        """The body is here."""
+        held, self._held = self._held, None
+        cycle, express = self.cycle, BELOW.express
+        start = partial(super()._start_asgi_task, cycle)
+        if express is None or not express.begin(held, bytes(cycle.body), self._wires[-1], start):
+            start(self.app)
 
     def _begin_pressed(self) -> None:
         """Under pressure: what could not be refused before it was parsed."""
@@ -298,6 +320,8 @@ class UpgradeBlindProtocol(StallGuard, HttpToolsProtocol):
         if not self.parser.should_upgrade() or self._should_upgrade():
             self._is_in_request = False
             super().on_message_complete()
+            if self._held is not None:
+                self._begin_held()
 
 
 @dataclass(slots=True)

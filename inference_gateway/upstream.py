@@ -45,8 +45,8 @@ class Upstream:
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._idle: dict[Address, deque[_Connection]] = {}
-        self._all: set[_Connection] = set()
+        self._idle: dict[Address, deque[Connection]] = {}
+        self._all: set[Connection] = set()
         self._sweep: asyncio.TimerHandle | None = None
 
     async def ask(self, address: Address, request: bytes) -> Answer:
@@ -55,14 +55,20 @@ class Upstream:
         A kept connection may have been dropped at the other end a moment ago. If it was lost before a byte came back,
         the request goes once more, on a fresh one (RFC 9112 §9.3.1). Raises UnreachableError and UpstreamError.
         """
-        connection = self._take(address)
-        if connection is not None:
-            try:
-                return await connection.ask(request)
-            except _StaleError:
-                pass
-        connection = await self._connect(address)
-        return await connection.ask(request)
+        connection = self.take_idle(address)
+        if connection is None:
+            connection = await self._connect(address)
+        connection.send(request)
+        return await self.hear(connection, request)
+
+    async def hear(self, connection: Connection, request: bytes) -> Answer:
+        """The second half of ``ask``, once ``connection`` was sent the request."""
+        try:
+            return await connection.hear()
+        except _StaleError:
+            connection = await self._connect(connection.address)
+        connection.send(request)
+        return await connection.hear()
 
     def close(self) -> None:
         """Drop every connection, those with an answer under way among them."""
@@ -71,7 +77,8 @@ class Upstream:
         for connection in tuple(self._all):
             connection.abort()
 
-    def _take(self, address: Address) -> _Connection | None:
+    def take_idle(self, address: Address) -> Connection | None:
+        """A kept connection that is free, from now on the caller's: to be sent a request, or given back."""
         idle = self._idle.get(address)
         oldest = self._loop.time() - IDLE_SECONDS
         while idle:
@@ -81,16 +88,17 @@ class Upstream:
             connection.abort()
         return None
 
-    async def _connect(self, address: Address) -> _Connection:
+    async def _connect(self, address: Address) -> Connection:
         host, port = address
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
-                _, connection = await self._loop.create_connection(lambda: _Connection(self, address), host, port)
+                _, connection = await self._loop.create_connection(lambda: Connection(self, address), host, port)
         except (OSError, TimeoutError) as error:
             raise UnreachableError(str(error) or "it does not answer") from error
         return connection
 
-    def _keep(self, connection: _Connection) -> None:
+    def give_back(self, connection: Connection) -> None:
+        """It is free again."""
         connection.idle_since = self._loop.time()
         self._idle.setdefault(connection.address, deque()).append(connection)
         if self._sweep is None:
@@ -113,8 +121,8 @@ class Answer:
 
     __slots__ = ("_connection", "headers", "status")
 
-    def __init__(self, connection: _Connection, status: int, headers: Headers) -> None:
-        self._connection: _Connection | None = connection
+    def __init__(self, connection: Connection, status: int, headers: Headers) -> None:
+        self._connection: Connection | None = connection
         self.status = status
         self.headers = headers
 
@@ -171,13 +179,13 @@ class _SurplusError(Exception):
     """Ends the parser's work: what comes is more than an answer."""
 
 
-class _Connection(asyncio.Protocol):
-    """One connection, with at most one answer under way."""
+class Connection(asyncio.Protocol):
+    """One connection, with at most one answer under way. ``status`` is 0 until its head is here."""
 
     __slots__ = (
         "_has_bytes", "_has_length", "_header_bytes", "_headers", "_is_between_chunks", "_is_busy", "_is_kept",
         "_is_paused", "_loop", "_lost", "_may_keep", "_parser", "_pieces", "_pool", "_poured", "_sink",
-        "_status", "_take_chunk", "_transport", "_unread", "_waiter", "address", "idle_since", "is_complete",
+        "_take_chunk", "_transport", "_unread", "_waiter", "_watcher", "address", "idle_since", "is_complete", "status",
     )  # fmt: skip
 
     def __init__(self, pool: Upstream, address: Address) -> None:
@@ -189,6 +197,7 @@ class _Connection(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[None] | None = None
+        self._watcher: Callable[[], object] | None = None
         self._sink: Callable[[bytes], None] | None = None
         self._take_chunk: TakeChunk | None = None
         self._is_between_chunks = False
@@ -198,7 +207,7 @@ class _Connection(asyncio.Protocol):
         self._is_paused = False
         self._headers: Headers = []
         self._header_bytes = 0
-        self._status = 0
+        self.status = 0
         self._has_length = False
         self._may_keep = False
         self._is_busy = False
@@ -210,15 +219,35 @@ class _Connection(asyncio.Protocol):
     def is_usable(self) -> bool:
         return self._transport is not None and not self._transport.is_closing() and self._lost is None
 
-    async def ask(self, request: bytes) -> Answer:
-        """Send it and wait for the head."""
+    def send(self, request: bytes, watcher: Callable[[], object] | None = None) -> None:
+        """Send it; ``hear`` goes on from there.
+
+        A ``watcher`` is called whenever there is more to see, until it is taken off with ``unwatch``.
+        """
         assert self._transport is not None
-        self._status, self._headers, self._header_bytes = 0, [], 0
+        self.status, self._headers, self._header_bytes = 0, [], 0
         self.is_complete = self._has_bytes = self._has_length = self._is_between_chunks = False
         self._is_busy = True
+        self._watcher = watcher
         self._transport.write(request)
+
+    def unwatch(self) -> None:
+        self._watcher = None
+
+    @property
+    def is_here(self) -> bool:
+        """Whether a whole answer came; ``take`` gives its body."""
+        return self.is_complete and self._lost is None
+
+    @property
+    def is_odd(self) -> bool:
+        """Whether it is lost, refused, or longer than what is held here."""
+        return self._lost is not None or self.status not in (0, 200) or self._unread > MOST_UNREAD_BYTES
+
+    async def hear(self) -> Answer:
+        """Wait for the head."""
         try:
-            while not self._status:
+            while not self.status:
                 if self._lost is not None:
                     if self._is_kept and not self._has_bytes:
                         raise _StaleError
@@ -227,12 +256,12 @@ class _Connection(asyncio.Protocol):
         except BaseException:
             self.abort()
             raise
-        return Answer(self, self._status, self._headers)
+        return Answer(self, self.status, self._headers)
 
     async def read(self) -> bytes:
         while True:
             if self._pieces:
-                data = self._take()
+                data = self.take()
                 self.resume()
                 return data
             if self.is_complete:
@@ -264,7 +293,7 @@ class _Connection(asyncio.Protocol):
         if self.is_complete and not self._pieces and self.is_usable and self._may_keep:
             self._is_busy = False
             self._is_kept = True
-            self._pool._keep(self)
+            self._pool.give_back(self)
         else:
             self.abort()
 
@@ -281,7 +310,8 @@ class _Connection(asyncio.Protocol):
         finally:
             self._waiter = None
 
-    def _take(self) -> bytes:
+    def take(self) -> bytes:
+        """What has come of the body and was not taken yet."""
         data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
         self._pieces.clear()
         self._unread = 0
@@ -293,14 +323,16 @@ class _Connection(asyncio.Protocol):
         if sink is None or poured is None or poured.done():
             return
         if self._pieces:
-            sink(self._take())
+            sink(self.take())
         if self.is_complete:
             poured.set_result(None)
         elif self._lost is not None:
             poured.set_exception(UpstreamError(self._lost))
 
     def _wake(self) -> None:
-        if self._sink is not None:
+        if self._watcher is not None:
+            self._watcher()
+        elif self._sink is not None:
             self._spill()
         elif self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
@@ -342,7 +374,7 @@ class _Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._pool._all.discard(self)
-        if exc is None and self._status and not self._has_length and not self.is_complete and self._lost is None:
+        if exc is None and self.status and not self._has_length and not self.is_complete and self._lost is None:
             self.is_complete = True  # an answer without a length ends with its connection
         self._lost = self._lost or "the connection to it was lost"
         self._wake()
@@ -364,7 +396,7 @@ class _Connection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()
         if status >= 200:
-            self._status = status
+            self.status = status
             self._may_keep = self._parser.should_keep_alive()
         else:  # 100 and its like come before the answer
             self._headers, self._header_bytes, self._has_length = [], 0, False
@@ -380,7 +412,7 @@ class _Connection(asyncio.Protocol):
         self._unread += len(body)
 
     def on_message_complete(self) -> None:
-        self.is_complete = self._status != 0
+        self.is_complete = self.status != 0
         self._is_between_chunks = False
 
 

@@ -7,13 +7,16 @@ begins an answer on it ends it there; ASGI's ``send`` is then not used.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 #: The key among the scope's extensions.
 WIRE = "slipway.wire"
 
 Headers = Iterable[tuple[bytes, bytes]]
+#: Of ASGI.
+Application = Callable[[Any, Any, Any], Awaitable[None]]
 
 
 class Wire(Protocol):
@@ -40,6 +43,27 @@ class Wire(Protocol):
 
     def pass_chunk(self, chunk: bytes) -> bool:
         """The same for one whole chunk of chunked coding, with its framing. Whether the connection is full now."""
+
+
+class Taker(Protocol):
+    """Who may answer requests below ASGI."""
+
+    def look(self, scope: MutableMapping[str, Any]) -> object | None:
+        """With its head: what ``begin`` is to be given, where the body is worth waiting for."""
+
+    def begin(self, head: Any, body: bytes, wire: Wire, start: Callable[[Application], None]) -> bool:
+        """With its body: whether it is answered over ``wire``, or later over ASGI by an application for ``start``."""
+
+
+@dataclass(slots=True)
+class Below:
+    """Of one process."""
+
+    express: Taker | None = None
+
+
+#: Whoever takes requests says so here: server and application know of each other nothing else.
+BELOW = Below()
 
 
 def find_wire(scope: MutableMapping[str, Any]) -> Wire | None:

@@ -46,21 +46,27 @@ class LimitKeeper:
 
     async def reserve(self, account: Account) -> Mapping[str, str]:
         """See ``accounts.Limiter``. As a rule nothing is awaited."""
-        exchange, wanted = self._exchange, account.most_completion_tokens
-        advance = exchange.find_advance(account.principal.limited)
-        size = Size(account.estimate_prompt(), USUAL_COMPLETION_TOKENS if wanted is None else wanted, wanted is None)
-        tokens, now = size.prompt + size.completion, time.monotonic()
-        if exchange.is_good(now) and advance.admit(tokens, now):
-            exchange.touch(advance)
-            if advance.runs_low(now):
-                exchange.fetch(advance, size)
-        else:
-            advance.users += 1
-            try:
-                tokens = await self._ask(advance, size)
-            finally:
-                advance.users -= 1
-            now = time.monotonic()
+        if (headers := self.reserve_now(account)) is not None:
+            return headers
+        advance, size = self._exchange.find_advance(account.principal.limited), size_of(account)
+        advance.users += 1
+        try:
+            tokens = await self._ask(advance, size)
+        finally:
+            advance.users -= 1
+        self._reserved[id(account)] = (advance, tokens)
+        return advance.render_headers(time.monotonic())
+
+    def reserve_now(self, account: Account) -> Mapping[str, str] | None:
+        """See ``accounts.Limiter``."""
+        exchange, now = self._exchange, time.monotonic()
+        advance, size = exchange.find_advance(account.principal.limited), size_of(account)
+        tokens = size.prompt + size.completion
+        if not exchange.is_good(now) or not advance.admit(tokens, now):
+            return None
+        exchange.touch(advance)
+        if advance.runs_low(now):
+            exchange.fetch(advance, size)
         self._reserved[id(account)] = (advance, tokens)
         return advance.render_headers(now)
 
@@ -125,6 +131,11 @@ class LimitKeeper:
             advance.waiting -= 1
         now = time.monotonic()
         return self._exchange.is_good(now) and advance.admit(size.prompt + size.completion, now)
+
+
+def size_of(account: Account) -> Size:
+    wanted = account.most_completion_tokens
+    return Size(account.estimate_prompt(), USUAL_COMPLETION_TOKENS if wanted is None else wanted, wanted is None)
 
 
 def refusal(advance: Advance, size: Size, told: list[Any], now: datetime) -> ChatError:

@@ -30,6 +30,10 @@ class Observers:
         if self._access_log is not None:
             accounts.listeners.append(self._access_log)
 
+    @property
+    def is_tracing(self) -> bool:
+        return self._tracing is not None
+
     async def keep(self) -> None:
         """Write down what was seen, again and again, until cancelled."""
         if self._access_log is None:

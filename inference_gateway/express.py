@@ -1,0 +1,234 @@
+"""A question whose answer comes at once, from the caller's connection to an engine's with no task between them.
+
+The usual one has nothing to wait for: the service is known, the token is right, some of its limits was fetched ahead, a
+kept connection to an instance is free. It goes out in the turn of the event loop in which it came, and so does its
+answer. ``look`` is asked with the head, ``begin`` with the body; where anything is not as usual, either says no with
+nothing done or counted, and the request goes over ASGI like any other. What comes back and is no such answer (a
+refusal, a lost connection, much of it) is handed on to the relay, which goes on from there in a task.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from deployments.request_ids import request_id as current_request_id
+from inference_gateway.accounts import Account, Ending
+from inference_gateway.admission import Admission, Admitted
+from inference_gateway.answer import INTERNAL_ERROR
+from inference_gateway.calls import CROSS_ORIGIN_HEADERS, Call, choose_request_id, render_headers
+from inference_gateway.chat import ChatError
+from inference_gateway.codecs.openai_relay import Question, find_usage, read_question
+from inference_gateway.codecs.xinference import needs_codec
+from inference_gateway.http import Receive, Scope, Send
+from inference_gateway.relay import JSON_HEADER, RELAYED, Begun, Relay, make_account
+from inference_gateway.routing import Lease, took_too_long
+from inference_gateway.targets import Kind, Target, parse_target
+from inference_gateway.upstream import Connection, render_request
+from inference_gateway.wire import Application, Wire
+
+logger = logging.getLogger(__name__)
+
+#: A longer question is read over ASGI, which makes its sender wait where it must.
+MOST_BODY_BYTES = 64 * 1024
+#: With one of these a request is another one than it looks, or its server has more to do.
+UNUSUAL = frozenset(
+    (b"expect", b"last-event-id", b"transfer-encoding", b"upgrade", b"x-forwarded-for", b"x-slipway-conversation")
+)
+
+Answering = Callable[[Call], Awaitable[None]]
+#: Runs it, and answers with what it raises.
+Guard = Callable[[Call, Answering], Awaitable[None]]
+
+
+class Head(NamedTuple):
+    """What ``look`` has read. ``admitted`` is None where only the body says which service is called."""
+
+    scope: Scope
+    target: Target
+    authorization: bytes
+    admitted: Admitted | None
+
+
+class Express:
+    """One for each process, in the gateway's event loop (``wire.Taker``)."""
+
+    def __init__(self, admission: Admission, relay: Relay, guard: Guard) -> None:
+        self._admission = admission
+        self.relay = relay
+        self.guard = guard
+        self.loop = asyncio.get_running_loop()
+        self.under_way: set[_Exchange] = set()
+
+    def look(self, scope: Scope) -> Head | None:
+        """Whether this is the head of a usual question, from somebody who may ask one."""
+        if scope["method"] != "POST":
+            return None
+        headers = dict(scope["headers"])
+        authorization, length = headers.get(b"authorization", b"").strip(), headers.get(b"content-length", b"")
+        if (
+            not authorization
+            or len(headers) != len(scope["headers"])
+            or not UNUSUAL.isdisjoint(headers)
+            or not length.isdigit()
+            or int(length[:9]) > MOST_BODY_BYTES
+        ):
+            return None
+        try:
+            target = parse_target(scope["raw_path"])
+        except ChatError:
+            return None
+        if target.kind not in RELAYED:
+            return None
+        admitted = None if target.service is None else self._admission.peek(target.service, authorization)
+        if admitted is None and target.service is not None:
+            return None
+        return Head(scope, target, authorization, admitted)
+
+    def begin(self, head: Head, body: bytes, wire: Wire, start: Callable[[Application], None]) -> bool:
+        """Whether the question is on its way. See ``wire.Taker``."""
+        is_chat = head.target.kind is Kind.CHAT_COMPLETIONS
+        question = read_question(body, is_chat=is_chat)
+        if question is None or question.is_stream or needs_codec(question.fields, is_flat_stream=False):
+            return False
+        admitted = head.admitted
+        if admitted is None and "model" in question.fields:
+            admitted = self._admission.peek(question.model, head.authorization)
+        if admitted is None or admitted.service.traits.engine is None:
+            return False
+        lease = self.relay.router.take_now(admitted.service, question.find_prefix)
+        if lease is None:
+            return False
+        connection = self._find_connection(lease)
+        if connection is None:
+            lease.release()
+            return False
+        request_id = choose_request_id(head.scope)
+        account = make_account(admitted.service, admitted.principal, head.target, request_id, question)
+        told = self.relay.accounts.reserve_now(account)
+        if told is None:
+            self.relay.upstream.give_back(connection)
+            lease.release()
+            return False
+        self._admission.note(admitted, head.scope)
+        self.relay.accounts.open(account)
+        exchange = _Exchange(self, head, wire, start, question, account, lease, connection, told)
+        exchange.begin()
+        return True
+
+    def close(self) -> None:
+        """Stop what is under way."""
+        for exchange in tuple(self.under_way):
+            exchange.stop()
+
+    def render(self, lease: Lease, kind: Kind, question: Question, request_id: str) -> bytes:
+        """The request for the engine."""
+        body = question.render(self.relay.models.choose_known(lease.service, lease.route, question.model))
+        address = (lease.route.host, lease.route.port)
+        return render_request(str(kind.value), address, body, (("x-request-id", request_id),))
+
+    def _find_connection(self, lease: Lease) -> Connection | None:
+        service, route = lease.service, lease.route
+        if route.base_url or not self.relay.models.knows(service, route):
+            return None
+        return self.relay.upstream.take_idle((route.host, route.port))
+
+
+@dataclass(slots=True, eq=False)
+class _Exchange:
+    """One question on its way. ``told`` is what its limits add to the head of the answer."""
+
+    express: Express
+    head: Head
+    wire: Wire
+    start: Callable[[Application], None]
+    question: Question
+    account: Account
+    lease: Lease
+    connection: Connection
+    told: Mapping[str, str]
+    request: bytes = b""
+    deadline: asyncio.TimerHandle | None = None
+    ends_at: float = 0.0
+
+    def begin(self) -> None:
+        express, lease = self.express, self.lease
+        express.under_way.add(self)
+        self.ends_at = express.loop.time() + lease.service.traits.keepalive_seconds
+        self.deadline = express.loop.call_at(self.ends_at, self._give_up)
+        self.wire.listen(self.stop)
+        self.request = express.render(lease, self.head.target.kind, self.question, self.account.request_id)
+        self.connection.send(self.request, self._look)
+
+    def stop(self) -> None:
+        """The caller has left, or the server ends."""
+        self._drop()
+        self.express.relay.accounts.close(self.account, Ending.STOPPED)
+
+    def _look(self) -> None:
+        """There is more of the answer, or there will be none."""
+        connection = self.connection
+        if connection.is_here and connection.status == 200:
+            self._let_go()
+            try:
+                self._finish(connection.take())
+            except Exception:  # an edge, as the gateway's own
+                current_request_id.set(self.account.request_id)
+                logger.exception("a request failed")
+                self._refuse(INTERNAL_ERROR)
+        elif connection.is_odd or connection.is_complete:
+            self._let_go()
+            begun = Begun(self.lease, connection, self.request, self.ends_at - self.express.loop.time())
+            self._hand_on(lambda call: self.express.relay.take_over(call, self.question, self.account, begun))
+
+    def _finish(self, body: bytes) -> None:
+        account = self.account
+        account.first_token_at = time.perf_counter()
+        if (usage := find_usage(body)) is not None:
+            account.count(usage)
+        self.connection.release()
+        self.lease.release()
+        self.express.relay.router.judge(self.lease)
+        self.express.relay.accounts.close(account, Ending.FINISHED)
+        request_id = (b"x-request-id", account.request_id.encode("ascii"))
+        self.wire.answer(200, (JSON_HEADER, request_id, *CROSS_ORIGIN_HEADERS, *render_headers(self.told)), body)
+
+    def _give_up(self) -> None:
+        self._drop()
+        self._refuse(took_too_long(self.lease.service))
+
+    def _refuse(self, error: ChatError) -> None:
+        async def refuse(call: Call) -> None:
+            self.express.relay.accounts.close(self.account, Ending.REFUSED, error)
+            raise error
+
+        self._hand_on(refuse)
+
+    def _hand_on(self, answering: Answering) -> None:
+        account = self.account
+
+        async def application(scope: Scope, receive: Receive, send: Send) -> None:
+            call = Call(scope, receive, send, account.request_id, self.head.target, body=b"")
+            call.service, call.principal = account.service, account.principal
+            call.tell(self.told)
+            await self.express.guard(call, answering)
+
+        self.start(application)
+
+    def _drop(self) -> None:
+        """Nobody waits for the engine any more."""
+        self._let_go()
+        self.connection.abort()
+        self.lease.release()
+
+    def _let_go(self) -> None:
+        """What happens from now on is somebody else's."""
+        self.express.under_way.discard(self)
+        self.connection.unwatch()
+        self.wire.listen(None)
+        if self.deadline is not None:
+            self.deadline.cancel()
