@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -61,8 +62,12 @@ class Express:
         self._admission = admission
         self.relay = relay
         self.guard = guard
-        self.loop = asyncio.get_running_loop()
-        self.under_way: set[_Exchange] = set()
+        self._loop = asyncio.get_running_loop()
+        #: In the order of their beginnings.
+        self._under_way: dict[_Exchange, None] = {}
+        #: One for all: of the next that has to end, or of one that had to.
+        self._timer: asyncio.TimerHandle | None = None
+        self._due_at = math.inf
 
     def look(self, scope: Scope) -> Head | None:
         """Whether this is the head of a usual question, from somebody who may ask one."""
@@ -122,8 +127,37 @@ class Express:
 
     def close(self) -> None:
         """Stop what is under way."""
-        for exchange in tuple(self.under_way):
+        if self._timer is not None:
+            self._timer.cancel()
+        for exchange in tuple(self._under_way):
             exchange.stop()
+
+    def opened(self, exchange: _Exchange, seconds: float) -> None:
+        """It may take so long."""
+        ends_at = exchange.ends_at = self._loop.time() + seconds
+        self._under_way[exchange] = None
+        if ends_at < self._due_at:
+            self._call_at(ends_at)
+
+    def closed(self, exchange: _Exchange) -> float:
+        """Seconds that were left."""
+        self._under_way.pop(exchange, None)
+        return exchange.ends_at - self._loop.time()
+
+    def _call_at(self, due_at: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._due_at = due_at
+        self._timer = self._loop.call_at(due_at, self._end_late)
+
+    def _end_late(self) -> None:
+        self._timer, self._due_at = None, math.inf
+        now = self._loop.time()
+        for exchange in [one for one in self._under_way if one.ends_at <= now]:
+            exchange.give_up()
+        next_at = min((one.ends_at for one in self._under_way), default=math.inf)
+        if next_at < math.inf:
+            self._call_at(next_at)
 
     def render(self, lease: Lease, kind: Kind, question: Question, request_id: str) -> bytes:
         """The request for the engine."""
@@ -152,14 +186,11 @@ class _Exchange:
     connection: Connection
     told: Mapping[str, str]
     request: bytes = b""
-    deadline: asyncio.TimerHandle | None = None
     ends_at: float = 0.0
 
     def begin(self) -> None:
         express, lease = self.express, self.lease
-        express.under_way.add(self)
-        self.ends_at = express.loop.time() + lease.service.traits.keepalive_seconds
-        self.deadline = express.loop.call_at(self.ends_at, self._give_up)
+        express.opened(self, lease.service.traits.keepalive_seconds)
         self.wire.listen(self.stop)
         self.request = express.render(lease, self.head.target.kind, self.question, self.account.request_id)
         self.connection.send(self.request, self._look)
@@ -181,8 +212,7 @@ class _Exchange:
                 logger.exception("a request failed")
                 self._refuse(INTERNAL_ERROR)
         elif connection.is_odd or connection.is_complete:
-            self._let_go()
-            begun = Begun(self.lease, connection, self.request, self.ends_at - self.express.loop.time())
+            begun = Begun(self.lease, connection, self.request, self._let_go())
             self._hand_on(lambda call: self.express.relay.take_over(call, self.question, self.account, begun))
 
     def _finish(self, body: bytes) -> None:
@@ -197,7 +227,8 @@ class _Exchange:
         request_id = (b"x-request-id", account.request_id.encode("ascii"))
         self.wire.answer(200, (JSON_HEADER, request_id, *CROSS_ORIGIN_HEADERS, *render_headers(self.told)), body)
 
-    def _give_up(self) -> None:
+    def give_up(self) -> None:
+        """Its time is over."""
         self._drop()
         self._refuse(took_too_long(self.lease.service))
 
@@ -225,10 +256,8 @@ class _Exchange:
         self.connection.abort()
         self.lease.release()
 
-    def _let_go(self) -> None:
-        """What happens from now on is somebody else's."""
-        self.express.under_way.discard(self)
+    def _let_go(self) -> float:
+        """What happens from now on is somebody else's; seconds that are left for it."""
         self.connection.unwatch()
         self.wire.listen(None)
-        if self.deadline is not None:
-            self.deadline.cancel()
+        return self.express.closed(self)
