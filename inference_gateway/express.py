@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from deployments.request_ids import request_id as current_request_id
 from inference_gateway.accounts import Account, Ending
-from inference_gateway.admission import Admission, Admitted
+from inference_gateway.admission import Admission
 from inference_gateway.answer import INTERNAL_ERROR
 from inference_gateway.calls import CROSS_ORIGIN_HEADERS, Call, choose_request_id, render_headers
 from inference_gateway.chat import ChatError
@@ -47,12 +47,10 @@ Guard = Callable[[Call, Answering], Awaitable[None]]
 
 
 class Head(NamedTuple):
-    """What ``look`` has read. ``admitted`` is None where only the body says which service is called."""
+    """What ``look`` has read."""
 
-    scope: Scope
     target: Target
     authorization: bytes
-    admitted: Admitted | None
 
 
 class Express:
@@ -89,20 +87,37 @@ class Express:
             return None
         if target.kind not in RELAYED:
             return None
-        admitted = None if target.service is None else self._admission.peek(target.service, authorization)
-        if admitted is None and target.service is not None:
+        if target.service is not None and self._admission.peek(target.service, authorization) is None:
             return None
-        return Head(scope, target, authorization, admitted)
+        return Head(target, authorization)
 
-    def begin(self, head: Head, body: bytes, wire: Wire, start: Callable[[Application], None]) -> bool:
+    def begin(self, head: Head, scope: Scope, body: bytes, wire: Wire, start: Callable[[Application], None]) -> bool:
         """Whether the question is on its way. See ``wire.Taker``."""
+        try:
+            return self._begin(head, scope, body, wire, start)
+        except Exception:  # an edge, as the gateway's own
+            logger.exception("a request failed")
+            call_id = choose_request_id(scope)
+            start(self.apply(lambda receive, send: Call(scope, receive, send, call_id, head.target), _fail))
+            return True
+
+    def apply(self, make_call: Callable[[Receive, Send], Call], answering: Answering) -> Application:
+        """An application that answers one call."""
+
+        async def application(scope: Scope, receive: Receive, send: Send) -> None:
+            await self.guard(make_call(receive, send), answering)
+
+        return application
+
+    def _begin(self, head: Head, scope: Scope, body: bytes, wire: Wire, start: Callable[[Application], None]) -> bool:
         is_chat = head.target.kind is Kind.CHAT_COMPLETIONS
         question = read_question(body, is_chat=is_chat)
         if question is None or question.is_stream or needs_codec(question.fields, is_flat_stream=False):
             return False
-        admitted = head.admitted
-        if admitted is None and "model" in question.fields:
-            admitted = self._admission.peek(question.model, head.authorization)
+        name = head.target.service
+        if name is None and "model" in question.fields:
+            name = question.model
+        admitted = None if name is None else self._admission.peek(name, head.authorization)
         if admitted is None or admitted.service.traits.engine is None:
             return False
         lease = self.relay.router.take_now(admitted.service, question.find_prefix)
@@ -112,16 +127,16 @@ class Express:
         if connection is None:
             lease.release()
             return False
-        request_id = choose_request_id(head.scope)
+        request_id = choose_request_id(scope)
         account = make_account(admitted.service, admitted.principal, head.target, request_id, question)
         told = self.relay.accounts.reserve_now(account)
         if told is None:
             self.relay.upstream.give_back(connection)
             lease.release()
             return False
-        self._admission.note(admitted, head.scope)
+        self._admission.note(admitted, scope)
         self.relay.accounts.open(account)
-        exchange = _Exchange(self, head, wire, start, question, account, lease, connection, told)
+        exchange = _Exchange(self, head.target, scope, wire, start, question, account, lease, connection, told)
         exchange.begin()
         return True
 
@@ -177,7 +192,8 @@ class _Exchange:
     """One question on its way. ``told`` is what its limits add to the head of the answer."""
 
     express: Express
-    head: Head
+    target: Target
+    scope: Scope
     wire: Wire
     start: Callable[[Application], None]
     question: Question
@@ -192,7 +208,7 @@ class _Exchange:
         express, lease = self.express, self.lease
         express.opened(self, lease.service.traits.keepalive_seconds)
         self.wire.listen(self.stop)
-        self.request = express.render(lease, self.head.target.kind, self.question, self.account.request_id)
+        self.request = express.render(lease, self.target.kind, self.question, self.account.request_id)
         self.connection.send(self.request, self._look)
 
     def stop(self) -> None:
@@ -240,15 +256,14 @@ class _Exchange:
         self._hand_on(refuse)
 
     def _hand_on(self, answering: Answering) -> None:
+        self.start(self.express.apply(self._make_call, answering))
+
+    def _make_call(self, receive: Receive, send: Send) -> Call:
         account = self.account
-
-        async def application(scope: Scope, receive: Receive, send: Send) -> None:
-            call = Call(scope, receive, send, account.request_id, self.head.target, body=b"")
-            call.service, call.principal = account.service, account.principal
-            call.tell(self.told)
-            await self.express.guard(call, answering)
-
-        self.start(application)
+        call = Call(self.scope, receive, send, account.request_id, self.target, body=b"")
+        call.service, call.principal = account.service, account.principal
+        call.tell(self.told)
+        return call
 
     def _drop(self) -> None:
         """Nobody waits for the engine any more."""
@@ -261,3 +276,7 @@ class _Exchange:
         self.connection.unwatch()
         self.wire.listen(None)
         return self.express.closed(self)
+
+
+async def _fail(call: Call) -> None:
+    raise INTERNAL_ERROR

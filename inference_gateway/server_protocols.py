@@ -10,12 +10,10 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import httptools
-from uvicorn._types import ASGI3Application
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
 
@@ -24,6 +22,7 @@ from inference_gateway.cycle_wire import CycleWire
 from inference_gateway.http import Scope
 from inference_gateway.patience import MOST_HEAD_BYTES, MOST_HEADERS, Pace, StallGuard
 from inference_gateway.pressure import LOAD, find_dialect, read_simple_post, refusal_for
+from inference_gateway.server_express import ExpressProtocol
 from inference_gateway.wire import BELOW, WIRE, Headers
 
 #: The name of a ``Restart`` among a scope's extensions.
@@ -54,7 +53,7 @@ class _Waiting(list[tuple[RequestResponseCycle, Any]]):
         self.insert(0, one)
 
 
-class UpgradeBlindProtocol(StallGuard, HttpToolsProtocol):
+class UpgradeBlindProtocol(StallGuard, ExpressProtocol):
     """Answers a request that offers a protocol we do not speak as one without the offer.
 
     A request's scope has a ``wire.Wire`` among its extensions. Heads are bounded (431), and so is the time that a
@@ -69,19 +68,13 @@ class UpgradeBlindProtocol(StallGuard, HttpToolsProtocol):
 
     # Beside the dictionary: with more than thirty names in it, it would be one of its own for each connection.
     __slots__ = (
-        "_head_bytes", "_held", "_is_admitted", "_is_ending", "_is_in_head", "_is_in_request", "_is_refused",
-        "_is_repeating", "_may_hold", "_pace", "_told_bytes", "_wires",
+        "_head_bytes", "_is_admitted", "_is_in_head", "_is_in_request", "_is_repeating", "_pace", "_told_bytes",
     )  # fmt: skip
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.pipeline = _Waiting()  # type: ignore[assignment]
-        self._is_in_request = self._is_in_head = self._is_repeating = False
-        self._is_refused = self._is_admitted = self._is_ending = self._may_hold = False
-        #: What ``BELOW.express`` has said to the head of a request whose body is awaited, without a task.
-        self._held: object | None = None
-        #: Of the requests that are not answered, of which all but the first wait for their turn.
-        self._wires: tuple[CycleWire, ...] = ()
+        self._is_in_request = self._is_in_head = self._is_repeating = self._is_admitted = False
         self._pace: Pace | None = None
         #: Of a head: what has come in pieces, and what the parser has told of.
         self._head_bytes = self._told_bytes = 0
@@ -92,11 +85,13 @@ class UpgradeBlindProtocol(StallGuard, HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """As uvicorn's, but what follows the headers of an unknown offer is read as the body that it is."""
-        if LOAD.is_high and not self._is_in_request and self._refuse_busy(data):
+        if not self._is_in_request and (self._refuse_busy(data) if LOAD.is_high else self._take_known(data)):
+            self._end_pace()
             return
         self._unset_keepalive_if_required()
         if self._is_refused:
             return
+        self._data = None if self._is_in_request else data
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserError as error:
@@ -151,7 +146,6 @@ class UpgradeBlindProtocol(StallGuard, HttpToolsProtocol):
         if LOAD.admits(self.loop):
             self._is_admitted = True
             return False
-        self._end_pace()
         self.transport.write(answer)
         self._await_next()
         return True
@@ -227,7 +221,6 @@ class UpgradeBlindProtocol(StallGuard, HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._end_pace()
-        self._held = None
         super().connection_lost(exc)
         wires, self._wires = self._wires, ()
         for wire in wires:
@@ -277,21 +270,6 @@ class UpgradeBlindProtocol(StallGuard, HttpToolsProtocol):
             self._wires = (*self._wires, wire)
             # uvicorn's own type has dictionaries only.
             self.scope["extensions"] = {WIRE: wire}  # type: ignore[dict-item]
-
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        if self._may_hold and BELOW.express is not None and cycle.scope["http_version"] == "1.1":
-            self._held = BELOW.express.look(cycle.scope)  # type: ignore[arg-type]  # uvicorn has types of its own
-            if self._held is not None:
-                return
-        super()._start_asgi_task(cycle, app)
-
-    def _begin_held(self) -> None:
-        """The body is here."""
-        held, self._held = self._held, None
-        cycle, express = self.cycle, BELOW.express
-        start = partial(super()._start_asgi_task, cycle)
-        if express is None or not express.begin(held, bytes(cycle.body), self._wires[-1], start):
-            start(self.app)
 
     def _begin_pressed(self) -> None:
         """Under pressure: what could not be refused before it was parsed."""

@@ -49,9 +49,13 @@ class Taker(Protocol):
     """Who may answer requests below ASGI."""
 
     def look(self, scope: MutableMapping[str, Any]) -> object | None:
-        """With its head: what ``begin`` is to be given, where the body is worth waiting for."""
+        """With its head: what ``begin`` is to be given, where the body is worth waiting for. It holds for every request
+        with this head.
+        """
 
-    def begin(self, head: Any, body: bytes, wire: Wire, start: Callable[[Application], None]) -> bool:
+    def begin(
+        self, head: Any, scope: MutableMapping[str, Any], body: bytes, wire: Wire, start: Callable[[Application], None]
+    ) -> bool:
         """With its body: whether it is answered over ``wire``, or later over ASGI by an application for ``start``."""
 
 
