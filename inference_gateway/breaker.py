@@ -91,6 +91,10 @@ class Breaker:
             sound += doubtful
         return sound or routes
 
+    def knows_any(self, routes: Sequence[Route]) -> bool:
+        """Whether any of these has failed lately."""
+        return bool(self.troubles) and any(route.address in self.troubles for route in routes)
+
     def begin(self, address: str) -> bool:
         """A request goes there. Whether it is the one that tries an instance again; then ``end`` is called."""
         trouble = self.troubles.get(address)

@@ -125,7 +125,7 @@ class Router:
         policy = traits.policy
         if (
             not service.routes
-            or self._breaker.troubles
+            or self._breaker.knows_any(service.routes)
             or traits.queue is not None
             or traits.instance_rate
             or policy.requests_per_second is not None
