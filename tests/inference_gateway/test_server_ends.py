@@ -72,6 +72,8 @@ class Ending:
                 _, writer = await asyncio.open_connection("127.0.0.1", self.port)
             except ConnectionRefusedError:
                 return True
+            except ConnectionResetError:  # it closed its socket over one that was not accepted yet
+                return False
             writer.close()
             return False
 
