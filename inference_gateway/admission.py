@@ -75,11 +75,10 @@ class Admission:
         self._callers.note(entry.id, call.scope)
         return entry
 
-    def peek(self, name: str, authorization: bytes) -> Admitted | None:
+    def peek(self, name: str, presented: str) -> Admitted | None:
         """Who may chat with a service, where nothing has to be looked up to know it; else None. ``note`` it then."""
         entry = self._directory.peek(name)
-        presented = find_bearer(authorization)
-        if presented is None or not isinstance(entry, ServiceEntry):
+        if not isinstance(entry, ServiceEntry):
             return None
         if entry.token is not None and is_token(presented, entry.token):
             return Admitted(entry, entry.principal, None)
@@ -93,10 +92,10 @@ class Admission:
             return None
         return Admitted(entry, key.principal, key) if may_call(key, entry) else None
 
-    def note(self, admitted: Admitted, scope: Scope) -> None:
-        """The caller is let in."""
+    def note(self, admitted: Admitted, scope: Scope, agent: bytes) -> None:
+        """The caller, a program of that name, is let in."""
         if admitted.key is None:
-            self._callers.note(admitted.service.id, scope)
+            self._callers.note_agent(admitted.service.id, scope, agent)
         else:
             self._keybook.note_use(admitted.key)
 

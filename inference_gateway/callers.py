@@ -50,8 +50,12 @@ class Callers:
 
     def note(self, service_id: int, scope: Scope) -> None:
         """Count a call that was let in. Never waits and never fails."""
-        client = scope.get("client") or ("",)
         agent = next((value for name, value in scope["headers"] if name == b"user-agent"), b"")
+        self.note_agent(service_id, scope, agent)
+
+    def note_agent(self, service_id: int, scope: Scope, agent: bytes) -> None:
+        """The same where the program is known."""
+        client = scope.get("client") or ("",)
         key = (service_id, client[0], agent[: 4 * AGENT_LENGTH])
         calls, _ = self._noted.get(key, (0, 0.0))
         if calls or len(self._noted) < MOST_PENDING:

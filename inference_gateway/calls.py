@@ -116,8 +116,16 @@ def render_headers(headers: Mapping[str, str]) -> tuple[tuple[bytes, bytes], ...
 
 def choose_request_id(scope: Scope) -> str:
     """The caller's own where it is harmless in logs and headers, else a new one."""
-    given = find_header(scope, b"x-request-id")
-    return given if given and REQUEST_ID.fullmatch(given) else f"{_PROCESS}{next(_numbers):08x}"
+    return check_request_id(find_header(scope, b"x-request-id")) or new_request_id()
+
+
+def check_request_id(given: str | None) -> str | None:
+    """The caller's own id, where it is harmless."""
+    return given if given and REQUEST_ID.fullmatch(given) else None
+
+
+def new_request_id() -> str:
+    return f"{_PROCESS}{next(_numbers):08x}"
 
 
 def render_path(call: Call) -> str:

@@ -21,7 +21,8 @@ from deployments.request_ids import request_id as current_request_id
 from inference_gateway.accounts import Account, Ending
 from inference_gateway.admission import Admission
 from inference_gateway.answer import INTERNAL_ERROR
-from inference_gateway.calls import CROSS_ORIGIN_HEADERS, Call, choose_request_id, render_headers
+from inference_gateway.authentication import find_bearer
+from inference_gateway.calls import CROSS_ORIGIN_HEADERS, Call, check_request_id, new_request_id, render_headers
 from inference_gateway.chat import ChatError
 from inference_gateway.codecs.openai_relay import Question, find_usage, read_question
 from inference_gateway.codecs.xinference import needs_codec
@@ -50,7 +51,9 @@ class Head(NamedTuple):
     """What ``look`` has read."""
 
     target: Target
-    authorization: bytes
+    token: str
+    request_id: str | None
+    agent: bytes
 
 
 class Express:
@@ -87,9 +90,11 @@ class Express:
             return None
         if target.kind not in RELAYED:
             return None
-        if target.service is not None and self._admission.peek(target.service, authorization) is None:
+        token = find_bearer(authorization)
+        if token is None or (target.service is not None and self._admission.peek(target.service, token) is None):
             return None
-        return Head(target, authorization)
+        given = check_request_id(headers.get(b"x-request-id", b"").decode("latin-1"))
+        return Head(target, token, given, headers.get(b"user-agent", b""))
 
     def begin(self, head: Head, scope: Scope, body: bytes, wire: Wire, start: Callable[[Application], None]) -> bool:
         """Whether the question is on its way. See ``wire.Taker``."""
@@ -97,7 +102,7 @@ class Express:
             return self._begin(head, scope, body, wire, start)
         except Exception:  # an edge, as the gateway's own
             logger.exception("a request failed")
-            call_id = choose_request_id(scope)
+            call_id = head.request_id or new_request_id()
             start(self.apply(lambda receive, send: Call(scope, receive, send, call_id, head.target), _fail))
             return True
 
@@ -117,7 +122,7 @@ class Express:
         name = head.target.service
         if name is None and "model" in question.fields:
             name = question.model
-        admitted = None if name is None else self._admission.peek(name, head.authorization)
+        admitted = None if name is None else self._admission.peek(name, head.token)
         if admitted is None or admitted.service.traits.engine is None:
             return False
         lease = self.relay.router.take_now(admitted.service, question.find_prefix)
@@ -127,14 +132,14 @@ class Express:
         if connection is None:
             lease.release()
             return False
-        request_id = choose_request_id(scope)
+        request_id = head.request_id or new_request_id()
         account = make_account(admitted.service, admitted.principal, head.target, request_id, question)
         told = self.relay.accounts.reserve_now(account)
         if told is None:
             self.relay.upstream.give_back(connection)
             lease.release()
             return False
-        self._admission.note(admitted, scope)
+        self._admission.note(admitted, scope, head.agent)
         self.relay.accounts.open(account)
         exchange = _Exchange(self, head.target, scope, wire, start, question, account, lease, connection, told)
         exchange.begin()

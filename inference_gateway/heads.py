@@ -34,6 +34,9 @@ class Heads:
     def __init__(self) -> None:
         self._known: dict[bytes, tuple[Scope, int, Any]] = {}
 
+    def __len__(self) -> int:
+        return len(self._known)
+
     def find(self, data: bytes) -> tuple[Scope, Any, bytes] | None:
         """Of one whole request, and nothing else, with a head that is known: what of its scope is not its connection's,
         what was remembered with it, and its body.
