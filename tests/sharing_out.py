@@ -12,8 +12,30 @@ import pytest
 
 from console.environment import REPOSITORY
 
-#: Files of more than half a minute, longest first. Each run with ``--durations`` says which files take long.
-LONGEST = ("tests/test_chaos.py",)
+#: Files that take more than most, longest first. Each run with ``--durations`` says which do.
+LONGEST = (
+    "tests/browser/test_accessibility.py",
+    "tests/test_chaos.py",
+    "tests/test_supervisor.py",
+    "tests/browser/test_keyboard.py",
+    "tests/browser/chat/test_chat.py",
+    "tests/browser/test_services_list.py",
+    "tests/cli/test_whole.py",
+    "tests/browser/test_editor.py",
+    "tests/deployments/test_happenings.py",
+    "tests/inference_gateway/test_faults_retries.py",
+    "tests/inference_gateway/test_faults_secrets.py",
+    "tests/deployments/test_lifecycle.py",
+    "tests/inference_gateway/test_breaker.py",
+    "tests/inference_gateway/test_webchat_servers.py",
+    "tests/inference_gateway/test_faults_leaving.py",
+    "tests/inference_gateway/test_webchat.py",
+    "tests/inference_gateway/test_processes.py",
+    "tests/inference_gateway/test_gateway.py",
+    "tests/inference_gateway/test_runtime_process.py",
+    "tests/inference_gateway/test_gateway_predict_client.py",
+    "tests/inference_gateway/test_faults_history.py",
+)
 #: What asks the database has one of these, or the mark ``django_db``.
 DATABASE_FIXTURES = frozenset({"db", "transactional_db", "django_db_setup", "live_server"})
 SLOWEST_FILES = 15
