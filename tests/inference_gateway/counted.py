@@ -37,6 +37,8 @@ class CountedServer(Server):
     """Tells what was taken."""
 
     application = "tests.inference_gateway.counted:application"
+    #: A machine may be busy with others for longer than uvicorn's five seconds.
+    options = ("--timeout-keep-alive", "75")
     #: Kept: to open one for each look would take longer than what is looked at lasts.
     _asking: http.client.HTTPConnection | None = None
 

@@ -50,6 +50,7 @@ class Server:
     http_protocol = HTTP_PROTOCOL
     websocket_protocol = WEBSOCKET_PROTOCOL
     log_level = "warning"
+    options: tuple[str, ...] = ()
 
     def __init__(self, **variables: str) -> None:
         self.port = free_port()
@@ -81,7 +82,7 @@ class Server:
             "--lifespan",
             "on",
         ]
-        command += ["--timeout-graceful-shutdown", "10", "--log-level", self.log_level]
+        command += ["--timeout-graceful-shutdown", "10", "--log-level", self.log_level, *self.options]
         log = (settings.SLIPWAY_DATA_DIR / "server.log").open("ab")
         with log:
             return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log, pass_fds=inherited)
