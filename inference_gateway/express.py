@@ -36,11 +36,9 @@ from inference_gateway.wire import Application, Wire
 logger = logging.getLogger(__name__)
 
 #: A longer question is read over ASGI, which makes its sender wait where it must.
-MOST_BODY_BYTES = 64 * 1024
+MOST_BODY_BYTES, MOST_DIGITS = 64 * 1024, 5
 #: With one of these a request is another one than it looks, or its server has more to do.
-UNUSUAL = frozenset(
-    (b"expect", b"last-event-id", b"transfer-encoding", b"upgrade", b"x-forwarded-for", b"x-slipway-conversation")
-)
+UNUSUAL = frozenset((b"expect", b"last-event-id", b"transfer-encoding", b"upgrade", b"x-slipway-conversation"))
 
 Answering = Callable[[Call], Awaitable[None]]
 #: Runs it, and answers with what it raises.
@@ -80,8 +78,8 @@ class Express:
             not authorization
             or len(headers) != len(scope["headers"])
             or not UNUSUAL.isdisjoint(headers)
-            or not length.isdigit()
-            or int(length[:9]) > MOST_BODY_BYTES
+            or not (length.isdigit() and len(length) <= MOST_DIGITS)
+            or int(length) > MOST_BODY_BYTES
         ):
             return None
         try:
@@ -136,7 +134,7 @@ class Express:
         account = make_account(admitted.service, admitted.principal, head.target, request_id, question)
         told = self.relay.accounts.reserve_now(account)
         if told is None:
-            self.relay.upstream.give_back(connection)
+            self.relay.upstream.put_back(connection)
             lease.release()
             return False
         self._admission.note(admitted, scope, head.agent)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from copy import copy
 from functools import partial
 from typing import Any, cast
 
 from uvicorn._types import ASGI3Application, HTTPScope
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from inference_gateway.cycle_wire import CycleWire
@@ -47,11 +50,14 @@ class ExpressProtocol(HttpToolsProtocol):
         """The body is here."""
         held, self._held = self._held, None
         cycle, express, scope = self.cycle, BELOW.express, cast(dict[str, Any], self.scope)
-        if self._data is not None and cycle.keep_alive:
-            HEADS.remember(self._data, scope, held)
+        is_forwarded = any(name == b"x-forwarded-for" for name, _ in scope["headers"])
+        if is_forwarded:
+            self._place_client(scope)
         start = partial(super()._start_asgi_task, cycle)
         if express is None or not express.begin(held, scope, bytes(cycle.body), self._wires[-1], start):
             start(self.app)
+        elif self._data is not None and cycle.keep_alive:
+            HEADS.remember(self._data, scope, (held, is_forwarded))
 
     def _take_known(self, data: bytes) -> bool:
         """Whether this was a request whose head is known, and is on its way; else it is for the parser."""
@@ -66,7 +72,7 @@ class ExpressProtocol(HttpToolsProtocol):
         found = HEADS.find(data)
         if found is None:
             return False
-        scope, head, body = found
+        scope, (head, is_forwarded), body = found
         scope |= {"server": self.server, "client": self.client, "scheme": self.scheme, "state": self.app_state.copy()}
         cycle = RequestResponseCycle(
             cast(HTTPScope, scope),
@@ -82,11 +88,26 @@ class ExpressProtocol(HttpToolsProtocol):
             on_response=self.on_response_complete,
         )
         cycle.more_body = False
+        if is_forwarded:
+            self._place_client(scope)
         wire = CycleWire(cycle)
         scope["extensions"] = {WIRE: wire}
         self.cycle, self._wires = cycle, (wire,)
         if not express.begin(head, scope, body, wire, partial(super()._start_asgi_task, cycle)):
+            wire.leave()
             self.cycle, self._wires = before, ()
             return False
         self._unset_keepalive_if_required()
         return True
+
+    def _place_client(self, scope: dict[str, Any]) -> None:
+        """The address that proxies tell, where these are trusted: by uvicorn's own rule, which waits for nothing."""
+        if isinstance(self.app, ProxyHeadersMiddleware):
+            reading = copy(self.app)
+            reading.app = _do_nothing
+            with contextlib.suppress(StopIteration):
+                reading(cast(HTTPScope, scope), cast(Any, None), cast(Any, None)).send(None)
+
+
+async def _do_nothing(scope: object, receive: object, send: object) -> None:
+    """An application that is never asked for an answer."""

@@ -98,8 +98,12 @@ class Upstream:
         return connection
 
     def give_back(self, connection: Connection) -> None:
-        """It is free again."""
+        """It has brought an answer, and is free again."""
         connection.idle_since = self._loop.time()
+        self.put_back(connection)
+
+    def put_back(self, connection: Connection) -> None:
+        """What ``take_idle`` gave was not used."""
         self._idle.setdefault(connection.address, deque()).append(connection)
         if self._sweep is None:
             self._sweep = self._loop.call_later(SWEEP_SECONDS, self._drop_old)

@@ -22,6 +22,7 @@ from deployments.encryption import encrypt
 from deployments.hints import hint_service
 from deployments.models import Service
 from inference_gateway.express import MOST_BODY_BYTES
+from inference_gateway.models import Caller as CallerRow
 from inference_gateway.models import UsageEvent
 from inference_gateway.upstream import MOST_UNREAD_BYTES
 from tests.inference_gateway.counted import CountedServer
@@ -95,12 +96,12 @@ class Caller:
         self.send(self.render(text, headers, **fields))
         return self.read()
 
-    def ask_below(self, text: str, check: Callable[[Answer], None], warm: str = "plain", **fields: Any) -> Answer:
+    def ask_below(self, text: str, check: Callable[[Answer], None], headers: str = "") -> Answer:
         """Ask until a question was taken by its known head, without parsing; every answer is checked."""
         for _ in range(MOST_TRIES):
-            assert self.ask(warm).status == 200
+            assert self.ask("plain", headers).status == 200
             begun, looked = self.server.count()
-            answer = self.ask(text, **fields)
+            answer = self.ask(text, headers)
             check(answer)
             begun_now, looked_now = self.server.count()
             if (begun_now, looked_now) == (begun + 1, looked):
@@ -168,6 +169,24 @@ def test_every_question_is_counted_once(caller: Caller) -> None:
     wait_until(lambda: rows.count() == len(asked), "usage is taken")
     told = set(rows.values_list("status", "ending", "prompt_tokens", "completion_tokens", "is_counted", "operation"))
     assert told == {(200, "finished", 3, 2, True, "chat")}
+
+
+def test_who_calls_is_counted_by_the_address_that_a_trusted_proxy_tells(caller: Caller) -> None:
+    headers = "x-forwarded-for: 203.0.113.7\r\nuser-agent: forwarded/1\r\n"
+    caller.ask_below("through a proxy", has_text("through a proxy"), headers)
+    rows = CallerRow.objects.filter(service=caller.service.row)
+    wait_until(rows.exists, "it is written who called")
+    assert set(rows.values_list("address", "agent")) == {("203.0.113.7", "forwarded/1")}
+
+
+@pytest.mark.parametrize("length", ["00000000000000000002", "0" * 40 + "2", "000002"])
+def test_an_odd_way_to_write_a_length_is_read_as_ever(caller: Caller, length: str) -> None:
+    caller.ask_below("plain", has_text("plain"))
+    body = caller.render("odd").partition(b"\r\n\r\n")[2]
+    head = caller.render("odd").partition(b"\r\n\r\n")[0].rpartition(b"content-length: ")[0]
+    for _ in range(2):
+        caller.send(head + f"content-length: {length[:-1]}{len(body)}\r\n\r\n".encode() + body)
+        has_text("odd")(caller.read())
 
 
 @pytest.mark.parametrize(("given", "told"), [("400", 400), ("404", 404), ("429", 429), ("500", 502)])
