@@ -187,9 +187,10 @@ class Connection(asyncio.Protocol):
     """One connection, with at most one answer under way. ``status`` is 0 until its head is here."""
 
     __slots__ = (
-        "_has_bytes", "_has_length", "_header_bytes", "_headers", "_is_between_chunks", "_is_busy", "_is_kept",
-        "_is_paused", "_loop", "_lost", "_may_keep", "_parser", "_pieces", "_pool", "_poured", "_sink",
-        "_take_chunk", "_transport", "_unread", "_waiter", "_watcher", "address", "idle_since", "is_complete", "status",
+        "_chunk_length", "_chunk_line", "_has_bytes", "_has_length", "_header_bytes", "_headers", "_is_between_chunks",
+        "_is_busy", "_is_kept", "_is_paused", "_loop", "_lost", "_may_keep", "_parser", "_pieces", "_pool", "_poured",
+        "_sink", "_take_chunk", "_transport", "_unread", "_waiter", "_watcher", "address", "idle_since", "is_complete",
+        "status",
     )  # fmt: skip
 
     def __init__(self, pool: Upstream, address: Address) -> None:
@@ -205,6 +206,8 @@ class Connection(asyncio.Protocol):
         self._sink: Callable[[bytes], None] | None = None
         self._take_chunk: TakeChunk | None = None
         self._is_between_chunks = False
+        #: Of the last piece that was just one chunk: its length, and its first line.
+        self._chunk_length, self._chunk_line = 0, b""
         self._poured: asyncio.Future[None] | None = None
         self._pieces: list[bytes] = []
         self._unread = 0
@@ -356,10 +359,9 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._is_between_chunks and self._take_chunk is not None:
             # The parser stands between two chunks: it misses nothing by not seeing a whole one.
-            end = data.find(b"\r\n", 0, MOST_SIZE_LINE)
-            size = len(data) - end - 4  # of an empty one, which is the last, the parser must know
-            is_whole = end > 0 < size and data[:end] == b"%x" % size and data.endswith(b"\r\n")
-            if is_whole and self._take_chunk(data, end + 2):
+            if len(data) != self._chunk_length or not data.startswith(self._chunk_line):
+                self._note_chunk(data)
+            if self._chunk_length and data.endswith(b"\r\n") and self._take_chunk(data, len(self._chunk_line)):
                 return
         if not self._is_busy:
             self._fail("it spoke without being asked")
@@ -375,6 +377,15 @@ class Connection(asyncio.Protocol):
         self._wake()
         if self._unread > MOST_UNREAD_BYTES:
             self.pause()
+
+    def _note_chunk(self, data: bytes) -> None:
+        """Whether its first line says that it is just one chunk; one as long, with that line, is then one too."""
+        end = data.find(b"\r\n", 0, MOST_SIZE_LINE)
+        size = len(data) - end - 4  # of an empty one, which is the last, the parser must know
+        if end > 0 < size and data[:end] == b"%x" % size:
+            self._chunk_length, self._chunk_line = len(data), data[: end + 2]
+        else:
+            self._chunk_length, self._chunk_line = 0, b""
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._pool._all.discard(self)
