@@ -11,6 +11,7 @@ import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -214,7 +215,10 @@ http {{
 
 
 class Slipway(Arm):
-    """All of Slipway by its supervisor, a service deployed over REST whose instance is the pretended engine."""
+    """All of Slipway by its supervisor, a service deployed over REST whose instance is the pretended engine.
+
+    Callers have an API key with limits, and their usage is counted.
+    """
 
     name = "slipway"
     service = "bench_gateway"
@@ -232,7 +236,7 @@ class Slipway(Arm):
         self._slipway.start(120)
         limit = {"networking": {"gateway_policy": {"concurrency_limit": {"enable": True, "limit": 2 * SLOTS}}}}
         with httpx.Client(base_url=self._slipway.address, auth=("admin", "correct-horse-battery"), timeout=30) as api:
-            self.target = deploy_engine(api, self._slipway.port, self.service)
+            self.target = replace(deploy_engine(api, self._slipway.port, self.service), headers=make_limited_key(api))
             self.bounded = deploy_engine(api, self._slipway.port, "bench_bounded", f" --slots {SLOTS}", limit)
         [(self.engine_port,)] = self._slipway.query(
             "SELECT port FROM deployments_instance JOIN deployments_service ON service_id = deployments_service.id "
@@ -280,6 +284,22 @@ def deploy_engine(
     token = wait_until(lambda: find_token(api, name), f"{name} runs", 60)
     path = f"/api/predict/{name}/v1/chat/completions"
     return Target(port, path, name, {"Authorization": f"Bearer {token}"})
+
+
+def make_limited_key(api: httpx.Client) -> dict[str, str]:
+    """Headers with an API key that has limits, in a workspace that has some: far more than is asked for, but counted.
+
+    Raises UnavailableError.
+    """
+    limits = {"RequestsPerMinute": 100_000_000, "TokensPerDay": 100_000_000_000}
+    answers = (
+        api.patch("/api/v2/workspaces/default/limits", json=limits),
+        api.post("/api/v2/api-keys", json={"Name": "bench", "WorkspaceId": "default", "Limits": limits}),
+    )
+    for answer in answers:
+        if answer.is_error:
+            raise UnavailableError(answer.text)
+    return {"Authorization": f"Bearer {answers[-1].json()['ApiKeySecret']}"}
 
 
 def find_token(api: httpx.Client, name: str) -> str | None:
