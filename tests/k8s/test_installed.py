@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -63,7 +64,12 @@ def inside(kube: KubeCluster) -> Iterator[Inside]:
 
 
 def test_everything_is_ready_and_knows_the_cluster(inside: Inside) -> None:
-    wait_until(lambda: inside.client.http.get("/readyz").status_code == 200, "/readyz is 200", 60)
+    def is_ready() -> bool:
+        with contextlib.suppress(httpx.TransportError):  # its address is known on the node a moment after its pods
+            return inside.client.http.get("/readyz").status_code == 200
+        return False
+
+    wait_until(is_ready, "/readyz is 200", 60)
 
     def listed() -> dict[str, Any]:
         (cluster,) = inside.client.call("GET", "/clusters").json()["Clusters"]
