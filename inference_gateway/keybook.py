@@ -13,6 +13,7 @@ import math
 import time
 from collections import OrderedDict
 from dataclasses import replace
+from functools import lru_cache
 
 from django.db import DatabaseError
 
@@ -40,6 +41,10 @@ FRESH_SECONDS = 0.5
 #: Keys remembered, those that are none among them.
 MAX_KEYS = 5000
 WRITE_EVERY_SECONDS = 2.0
+
+
+#: Of those who ask again and again.
+_remember_digest = lru_cache(maxsize=1024)(digest_of)
 
 
 class _Slot:
@@ -93,7 +98,7 @@ class Keybook:
 
     def peek(self, secret: str) -> KeyEntry | None:
         """The key with this secret, if it is known and no look is due; the next look is begun before it is."""
-        digest, now = digest_of(secret), time.monotonic()
+        digest, now = _remember_digest(secret), time.monotonic()
         slot = self._slots.get(digest)
         if slot is None or slot.is_lost or slot.read_at < max(now - FRESH_SECONDS, self._doubted_at):
             return None

@@ -337,6 +337,7 @@ class _Pouring:
             self._wire.answer(200, headers, data)
         else:
             self._wire.begin(200, self._call.dress(200, STREAM_HEADERS), data)
+            self._call.headers = ()  # told; the stream may be held for long
 
 
 def end_of(stream: Stream) -> bytes:

@@ -107,6 +107,7 @@ class UpgradeBlindProtocol(StallGuard, ExpressProtocol):
                 self._read_on()
                 self.data_received(data[pause.args[0] :])
             return
+        self._data = None  # else it would lie here as long as the answer takes
         if self._is_in_request:
             self._keep_pace(len(data))
         elif self._pace is not None:
