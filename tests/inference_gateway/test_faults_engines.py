@@ -175,7 +175,7 @@ def test_a_line_without_end_takes_no_memory_and_is_passed_or_told(server: Server
     with served(server, way, script) as (service, _):
         before = resident_kib(server)
         told = ask(service, way)
-        assert resident_kib(server) - before < 40_000
+        assert resident_kib(server) - before < 50_000  # a few copies of it, and what threads of the allocator keep
     assert told.status_code == 200
     if way in ("relay", "passthrough"):
         assert told.content == event("x") + line + b"\n\n" + LAST + END
