@@ -20,6 +20,7 @@ from console import kept_forms
 from console.page_context import LIVE_HEADER, preferences_of
 from console.sign_ins import note_seen
 from deployments.accounts import NotAllowed, find_visible_service
+from deployments.group_models import ServiceGroup
 from deployments.models import Preferences, Service
 from deployments.spec.names import NAME_PATTERN
 
@@ -93,3 +94,10 @@ def get_service(request: SignedInRequest, name: str) -> Service:
     if service is None:
         raise Http404(f"no service {name}")
     return service
+
+
+def get_group(service: Service) -> ServiceGroup:
+    """The group that it is in. Raises ``Http404`` where it is in none."""
+    if service.group is None:
+        raise Http404(f"{service.name} is in no group")
+    return service.group

@@ -8,12 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from django.conf import settings
-from django.http import Http404, HttpResponse, JsonResponse
+from django.http import HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
-from console.access import SignedInRequest, get_service, is_scripted, refuse, signed_in
+from console.access import SignedInRequest, get_group, get_service, is_scripted, refuse, signed_in
 from console.service_view import page_of
 from console.snippets import snippets_of, websocket_of
 from deployments.accounts import require_change
@@ -76,10 +76,9 @@ def service_called(service: Service) -> Called:
 
 def group_called(service: Service) -> Called:
     """Raises ``Http404`` where it is in none."""
-    if service.group is None:
-        raise Http404(f"{service.name} is in no group")
+    group = get_group(service)
     page = f"/services/{service.name}/group"
-    return Called("group", service.group.name, page, f"{page}/token", service.group.token_encrypted)
+    return Called("group", group.name, page, f"{page}/token", group.token_encrypted)
 
 
 def tell_token(request: SignedInRequest, service: Service, called: Called) -> HttpResponse:

@@ -13,13 +13,13 @@ from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.models import User
-from django.http import Http404, HttpResponse, HttpResponseRedirect
+from django.http import HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
 
-from console.access import SignedInRequest, get_service, is_scripted, refuse, signed_in
+from console.access import SignedInRequest, get_group, get_service, is_scripted, refuse, signed_in
 from console.bundled import deploy_bundled, find_bundled
 from console.confirmations import (
     Confirmation,
@@ -183,9 +183,7 @@ def rotate_token(request: SignedInRequest, name: str) -> HttpResponse:
 def rotate_group_token(request: SignedInRequest, name: str) -> HttpResponse:
     """The same for the service's group, whose name is typed."""
     service = changeable(request, name)
-    group = service.group
-    if group is None:
-        raise Http404(f"{name} is in no group")
+    group = get_group(service)
     confirmation = confirm_rotate_group(group)
     if request.method != "POST":
         return ask(request, service, confirmation)
