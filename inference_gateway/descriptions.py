@@ -8,7 +8,7 @@ from typing import Any
 from deployments.clusters.passage import Passage
 from inference_gateway.codecs.xinference import Described, render_description
 from inference_gateway.directory import ServiceEntry
-from inference_gateway.routing import ModelNames
+from inference_gateway.model_names import ModelNames
 
 
 async def describe_model(service: ServiceEntry, models: ModelNames, passage: Passage) -> dict[str, Any]:

@@ -30,7 +30,8 @@ from inference_gateway.http import Receive, Scope, Send
 from inference_gateway.relay import JSON_HEADER, RELAYED, Begun, Relay, make_account
 from inference_gateway.routing import Lease, took_too_long
 from inference_gateway.targets import Kind, Target, parse_target
-from inference_gateway.upstream import Connection, render_request
+from inference_gateway.upstream import render_request
+from inference_gateway.upstream_connection import Connection
 from inference_gateway.wire import Application, Wire
 
 logger = logging.getLogger(__name__)

@@ -68,6 +68,7 @@ from inference_gateway.http import (
 from inference_gateway.keybook import Keybook
 from inference_gateway.listening import follow_hints
 from inference_gateway.metering.meter import Meter
+from inference_gateway.model_names import ModelNames
 from inference_gateway.models import Conversation
 from inference_gateway.monitoring.observers import Observers
 from inference_gateway.passthrough import BodyFor, Errand, Passthrough
@@ -75,7 +76,7 @@ from inference_gateway.pressure import LOAD
 from inference_gateway.recall import parameters_of, question_of, recall, system_prompt_of
 from inference_gateway.relay import RELAYED, Relay
 from inference_gateway.resuming.streams import is_resuming, open_streams
-from inference_gateway.routing import NO_UPSTREAM, Lease, ModelNames, RoutedEngine, Router, no_upstream
+from inference_gateway.routing import NO_UPSTREAM, Lease, RoutedEngine, Router, no_upstream
 from inference_gateway.screening import screen
 from inference_gateway.targets import Kind, Target, no_route, parse_target
 from inference_gateway.upstream import Upstream

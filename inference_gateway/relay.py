@@ -23,11 +23,13 @@ from inference_gateway.directory import ServiceEntry
 from inference_gateway.engines.openai_http import MAX_ERROR_BYTES
 from inference_gateway.engines.refusals import broken, read_refusal, unreachable
 from inference_gateway.http import UNBUFFERED, run_watched, send_body
+from inference_gateway.model_names import ModelNames
 from inference_gateway.principals import Principal
-from inference_gateway.routing import NOT_BEGUN, Lease, ModelNames, Router, choose_told, took_too_long
+from inference_gateway.routing import NOT_BEGUN, Lease, Router, choose_told, took_too_long
 from inference_gateway.targets import Kind, Target
 from inference_gateway.trace_context import outgoing
-from inference_gateway.upstream import Answer, Connection, UnreachableError, Upstream, UpstreamError, render_request
+from inference_gateway.upstream import Upstream, render_request
+from inference_gateway.upstream_connection import Answer, Connection, UnreachableError, UpstreamError
 from inference_gateway.wire import Wire, find_wire
 
 logger = logging.getLogger(__name__)

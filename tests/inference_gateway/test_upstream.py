@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from inference_gateway import upstream as module
-from inference_gateway.upstream import Answer, UnreachableError, Upstream, UpstreamError, render_request
+from inference_gateway.upstream import Upstream, render_request
+from inference_gateway.upstream_connection import Answer, UnreachableError, UpstreamError
 from tests.inference_gateway.raw_engine import HEAD, RawEngine, Script, Turn
 from tests.waiting import wait_until
 
