@@ -8,70 +8,27 @@ one with the usage is looked at, and those that close a stream. Pure.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import msgspec
 
 from inference_gateway.chat import ROLES, Usage
-from inference_gateway.codecs.eas import MOST_TOKENS
 from inference_gateway.codecs.harm import REFUSED_FIELDS, TEMPLATE_FIELD
+from inference_gateway.codecs.openai_bodies import (
+    AskedMessage,
+    Chunk,
+    Fields,
+    encode,
+    read_asked,
+    read_chunk,
+    read_counted,
+    read_fields,
+)
 from inference_gateway.placing import PREFIX_CHARACTERS, prefix_of
 
 #: An event that long is none; what there is of it goes on as it came, so that memory stays bounded.
 MOST_HELD_BYTES = 64 * 1024
 DONE = b"data: [DONE]"
-MOST_STOPS = 64
-
-Fields = dict[str, msgspec.Raw]
-_read_fields = msgspec.json.Decoder(Fields).decode
-_encode = msgspec.json.Encoder().encode
-
-Count = Annotated[int, msgspec.Meta(ge=1, le=MOST_TOKENS)]
-
-
-class _Part(msgspec.Struct):
-    type: Literal["text"]
-    text: str
-
-
-class _Message(msgspec.Struct):
-    role: str
-    content: str | list[_Part] | None = None
-    tool_calls: list[msgspec.Raw] | None = None
-    function_call: msgspec.Raw | None = None
-    tool_call_id: str | None = None
-
-    @property
-    def text(self) -> str:
-        if isinstance(self.content, list):
-            return "\n".join(part.text for part in self.content)
-        return self.content or ""
-
-
-class _Options(msgspec.Struct):
-    include_usage: bool = False
-
-
-class _Question(msgspec.Struct):
-    """The fields as nearly every caller sends them."""
-
-    messages: list[_Message] | None = None
-    prompt: str | None = None
-    model: str | None = None
-    stream: bool | None = None
-    stream_options: _Options | None = None
-    max_tokens: Count | None = None
-    max_completion_tokens: Count | None = None
-    temperature: Annotated[float, msgspec.Meta(ge=0, le=2)] | None = None
-    top_p: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
-    top_k: Annotated[int, msgspec.Meta(ge=-1, le=MOST_TOKENS)] | None = None
-    n: Annotated[int, msgspec.Meta(ge=1, le=128)] | None = None
-    stop: str | Annotated[list[str], msgspec.Meta(max_length=MOST_STOPS)] | None = None
-    tools: list[dict[str, msgspec.Raw]] | None = None
-    seed: int | None = None
-
-
-_read_question = msgspec.json.Decoder(_Question).decode
 
 
 @dataclass(slots=True)
@@ -84,7 +41,7 @@ class Question:
     wants_usage: bool
     max_tokens: int | None
     choices: int
-    messages: list[_Message] | None = None
+    messages: list[AskedMessage] | None = None
     prompt: str | None = None
     _size: tuple[int, int] | None = None
 
@@ -116,14 +73,14 @@ class Question:
             given = self.fields.get("stream_options")
             options = None if given is None else msgspec.json.decode(given)
             changed["stream_options"] = {**(options or {}), "include_usage": True}
-        return _encode({**self.fields, **changed} if changed else self.fields)
+        return encode({**self.fields, **changed} if changed else self.fields)
 
 
 def read_question(body: bytes, *, is_chat: bool) -> Question | None:
     """None for what is unusual or wrong: ``codecs.openai`` knows every form of it, and says what is wrong."""
     try:
-        question = _read_question(body)
-        fields = _read_fields(body)
+        question = read_asked(body)
+        fields = read_fields(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
     if any(name in fields for name in (*REFUSED_FIELDS, TEMPLATE_FIELD)) or not (is_chat or question.prompt):
@@ -142,7 +99,7 @@ def read_question(body: bytes, *, is_chat: bool) -> Question | None:
     )
 
 
-def _is_usual(message: _Message) -> bool:
+def _is_usual(message: AskedMessage) -> bool:
     if message.role not in ROLES or message.role == "function" or message.function_call is not None:
         return False
     if message.role == "tool" and not message.tool_call_id:
@@ -150,36 +107,15 @@ def _is_usual(message: _Message) -> bool:
     return message.content is not None or (message.role == "assistant" and bool(message.tool_calls))
 
 
-class _Counts(msgspec.Struct):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-
-
-class _Counted(msgspec.Struct):
-    usage: _Counts | None = None
-
-
-_read_counted = msgspec.json.Decoder(_Counted).decode
-
-
 def find_usage(body: bytes) -> Usage | None:
     """What an answer, or an event's data, counts; None where it counts nothing."""
     try:
-        counts = _read_counted(body).usage
+        counts = read_counted(body).usage
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
     if counts is None:
         return None
     return Usage(counts.prompt_tokens or 0, counts.completion_tokens or 0, {})
-
-
-class _Chunk(msgspec.Struct):
-    choices: list[msgspec.Raw] | None = None
-    usage: _Counts | None = None
-    error: msgspec.Raw | None = None
-
-
-_read_chunk = msgspec.json.Decoder(_Chunk).decode
 
 
 class Stream:
@@ -276,9 +212,9 @@ class Stream:
         for event in piece.split(b"\n\n"):
             if b'"usage":' in event and event.startswith(b"data:"):
                 try:
-                    chunk = _read_chunk(event[5:])
+                    chunk = read_chunk(event[5:])
                 except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-                    chunk = _Chunk()
+                    chunk = Chunk()
                 if chunk.usage is not None:
                     self.usage = Usage(chunk.usage.prompt_tokens or 0, chunk.usage.completion_tokens or 0, {})
                     if self._hides_usage and chunk.choices == []:
