@@ -28,7 +28,7 @@ from inference_gateway.recall import parameters_of, question_of, system_prompt_o
 from inference_gateway.resuming.naming import GENERATION_HEADER
 from inference_gateway.resuming.rounds import Rounds
 from inference_gateway.resuming.streams import Streams
-from inference_gateway.routing import EngineMaker
+from inference_gateway.routed_engine import EngineMaker
 from inference_gateway.server_protocols import take_restart
 from inference_gateway.websocket import Dialogue, Manner
 

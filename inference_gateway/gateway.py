@@ -20,7 +20,8 @@ from django.conf import settings
 
 from deployments.clusters.passage import Passage
 from deployments.request_ids import request_id
-from inference_gateway.accounts import AccountedEngine, Accounts, Payer
+from inference_gateway.accounted_engine import AccountedEngine
+from inference_gateway.accounts import Accounts, Payer
 from inference_gateway.admission import Admission
 from inference_gateway.ahead import Ahead
 from inference_gateway.answer import INTERNAL_ERROR
@@ -76,7 +77,8 @@ from inference_gateway.pressure import LOAD
 from inference_gateway.recall import parameters_of, question_of, recall, system_prompt_of
 from inference_gateway.relay import RELAYED, Relay
 from inference_gateway.resuming.streams import is_resuming, open_streams
-from inference_gateway.routing import NO_UPSTREAM, Lease, RoutedEngine, Router, no_upstream
+from inference_gateway.routed_engine import RoutedEngine
+from inference_gateway.routing import NO_UPSTREAM, Lease, Router, no_upstream
 from inference_gateway.screening import screen
 from inference_gateway.targets import Kind, Target, no_route, parse_target
 from inference_gateway.upstream import Upstream

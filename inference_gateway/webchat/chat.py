@@ -9,7 +9,8 @@ from django.contrib.auth.models import User
 
 from deployments.models import Service
 from deployments.words import say
-from inference_gateway.accounts import AccountedEngine, Payer
+from inference_gateway.accounted_engine import AccountedEngine
+from inference_gateway.accounts import Payer
 from inference_gateway.chat import ChatError, ChatRequest
 from inference_gateway.codecs.eas import Round, decode_fields
 from inference_gateway.database import in_database

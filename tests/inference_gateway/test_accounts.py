@@ -8,7 +8,8 @@ from typing import cast
 
 import pytest
 
-from inference_gateway.accounts import Account, AccountedEngine, Accounts, Ending, Payer
+from inference_gateway.accounted_engine import AccountedEngine
+from inference_gateway.accounts import Account, Accounts, Ending, Payer
 from inference_gateway.carried_counts import Tail
 from inference_gateway.chat import ChatError, ChatRequest, Usage
 from inference_gateway.directory import ServiceEntry
