@@ -115,8 +115,8 @@ class Limiter(Protocol):
         """Headers for the answer. Raises LimitReachedError, and ChatError 503 where nobody can tell."""
         ...
 
-    def reserve_now(self, account: Account) -> Mapping[str, str] | None:
-        """The same where nobody has to be asked; else None, and nothing is set aside."""
+    def reserve_now(self, account: Account) -> bytes | None:
+        """The same where nobody has to be asked, as lines (``head_lines``); else None, and nothing is set aside."""
         ...
 
 
@@ -132,10 +132,10 @@ class Accounts:
             listener.opened(account)
         return account
 
-    def reserve_now(self, account: Account) -> Mapping[str, str] | None:
-        """Headers for the answer of an account that is not open yet; None where ``reserve`` has to be asked."""
+    def reserve_now(self, account: Account) -> bytes | None:
+        """Lines for the head of the answer to an account that is not open yet; None where ``reserve`` must be asked."""
         if not account.principal.limited or self.limits is None:
-            return {}
+            return b""
         return self.limits.reserve_now(account)
 
     async def reserve(self, account: Account, tell: Callable[[Mapping[str, str]], None]) -> None:

@@ -6,11 +6,29 @@ from collections.abc import Callable
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
+from inference_gateway.head_lines import render_lines
 from inference_gateway.wire import Headers
 
 
 def _nothing() -> None:
     """There is nobody to tell any more."""
+
+
+class Usual:
+    """The lines of the headers that every answer has: uvicorn makes a new list of them each second."""
+
+    def __init__(self) -> None:
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._lines = b""
+
+    def render(self, headers: list[tuple[bytes, bytes]]) -> bytes:
+        if headers is not self._headers:
+            self._headers, self._lines = headers, render_lines(headers)
+        return self._lines
+
+
+#: One process's.
+USUAL = Usual()
 
 
 class CycleWire:
@@ -47,15 +65,18 @@ class CycleWire:
             self._listener()
 
     def answer(self, status: int, headers: Headers, body: bytes) -> None:
+        self.answer_lines(status, render_lines(headers), body)
+
+    def answer_lines(self, status: int, lines: bytes, body: bytes) -> None:
         if not self._cycle.disconnected:
-            head = self._render_head(status, headers, b"content-length: %d\r\n\r\n" % len(body))
-            self._cycle.transport.write(head + body)
+            head = self._render_head(status, lines)
+            self._cycle.transport.write(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body))
             self._finish()
 
     def begin(self, status: int, headers: Headers, data: bytes) -> None:
         if not self._cycle.disconnected:
-            head = self._render_head(status, headers, b"transfer-encoding: chunked\r\n\r\n")
-            self._cycle.transport.write(b"%b%x\r\n%b\r\n" % (head, len(data), data))
+            head = self._render_head(status, render_lines(headers))
+            self._cycle.transport.write(b"%btransfer-encoding: chunked\r\n\r\n%x\r\n%b\r\n" % (head, len(data), data))
 
     def write(self, data: bytes, *, is_last: bool = False) -> None:
         if self._cycle.disconnected:
@@ -72,14 +93,13 @@ class CycleWire:
         cycle.transport.write(chunk)
         return cycle.flow.write_paused
 
-    def _render_head(self, status: int, headers: Headers, framing: bytes) -> bytes:
+    def _render_head(self, status: int, lines: bytes) -> bytes:
+        """All of a head but the answer's length and the end."""
         cycle = self._cycle
         cycle.response_started = True
         cycle.waiting_for_100_continue = False
-        lines = [b"%b: %b\r\n" % header for header in (*cycle.default_headers, *headers)]
-        if not cycle.keep_alive:
-            lines.append(b"connection: close\r\n")
-        return b"%b%b%b" % (STATUS_LINE[status], b"".join(lines), framing)
+        head = STATUS_LINE[status] + USUAL.render(cycle.default_headers) + lines
+        return head if cycle.keep_alive else head + b"connection: close\r\n"
 
     def _finish(self) -> None:
         cycle = self._cycle

@@ -13,7 +13,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -22,10 +22,11 @@ from inference_gateway.accounts import Account, Ending
 from inference_gateway.admission import Admission
 from inference_gateway.answer import INTERNAL_ERROR
 from inference_gateway.authentication import find_bearer
-from inference_gateway.calls import CROSS_ORIGIN_HEADERS, Call, check_request_id, new_request_id, render_headers
+from inference_gateway.calls import CROSS_ORIGIN_HEADERS, Call, check_request_id, new_request_id
 from inference_gateway.chat import ChatError
 from inference_gateway.codecs.openai_relay import Question, find_usage, read_question
 from inference_gateway.codecs.xinference import needs_codec
+from inference_gateway.head_lines import read_lines, render_lines
 from inference_gateway.http import Receive, Scope, Send
 from inference_gateway.relay import JSON_HEADER, RELAYED, Begun, Relay, make_account
 from inference_gateway.routing import Lease, took_too_long
@@ -40,6 +41,9 @@ logger = logging.getLogger(__name__)
 MOST_BODY_BYTES, MOST_DIGITS = 64 * 1024, 5
 #: With one of these a request is another one than it looks, or its server has more to do.
 UNUSUAL = frozenset((b"expect", b"last-event-id", b"transfer-encoding", b"upgrade", b"x-slipway-conversation"))
+
+#: With room for its id and for what limits tell.
+LINES = render_lines((JSON_HEADER, (b"x-request-id", b"%b"), *CROSS_ORIGIN_HEADERS)) + b"%b"
 
 Answering = Callable[[Call], Awaitable[None]]
 #: Runs it, and answers with what it raises.
@@ -193,7 +197,7 @@ class Express:
 
 @dataclass(slots=True, eq=False)
 class _Exchange:
-    """One question on its way. ``told`` is what its limits add to the head of the answer."""
+    """One question on its way. ``told`` are the lines that its limits add to the head of the answer."""
 
     express: Express
     target: Target
@@ -204,7 +208,7 @@ class _Exchange:
     account: Account
     lease: Lease
     connection: Connection
-    told: Mapping[str, str]
+    told: bytes
     request: bytes = b""
     ends_at: float = 0.0
 
@@ -244,8 +248,7 @@ class _Exchange:
         self.lease.release()
         self.express.relay.router.judge(self.lease)
         self.express.relay.accounts.close(account, Ending.FINISHED)
-        request_id = (b"x-request-id", account.request_id.encode("ascii"))
-        self.wire.answer(200, (JSON_HEADER, request_id, *CROSS_ORIGIN_HEADERS, *render_headers(self.told)), body)
+        self.wire.answer_lines(200, LINES % (account.request_id.encode("ascii"), self.told), body)
 
     def give_up(self) -> None:
         """Its time is over."""
@@ -266,7 +269,7 @@ class _Exchange:
         account = self.account
         call = Call(self.scope, receive, send, account.request_id, self.target, body=b"")
         call.service, call.principal = account.service, account.principal
-        call.tell(self.told)
+        call.tell(read_lines(self.told))
         return call
 
     def _drop(self) -> None:

@@ -35,6 +35,9 @@ class Wire(Protocol):
     def answer(self, status: int, headers: Headers, body: bytes) -> None:
         """A whole answer at once. ``headers`` hold neither its length nor line breaks."""
 
+    def answer_lines(self, status: int, lines: bytes, body: bytes) -> None:
+        """The same with the headers as lines, see ``head_lines``."""
+
     def begin(self, status: int, headers: Headers, data: bytes) -> None:
         """The head of an answer whose length is not known, and its first piece."""
 

@@ -43,6 +43,39 @@ class Size(NamedTuple):
     is_soft: bool
 
 
+class Left:
+    """What is left of one kind of limit, ``requests`` or ``tokens``, as callers are told it: of the limit that has
+    least. ``reset_at`` is NEVER where no minute ends it; without a limit there is nothing to tell.
+    """
+
+    __slots__ = ("_kind", "_lines", "count", "reset_at")
+
+    def __init__(self, kind: bytes) -> None:
+        self._kind = kind
+        self._lines = b""
+        self.count = 0
+        self.reset_at = NEVER
+
+    def note(self, limit: int, count: int, reset_at: float) -> None:
+        """``limit`` is -1 where there is none."""
+        self.count, self.reset_at = count, reset_at
+        lines = b"x-ratelimit-limit-%b: %d\r\nx-ratelimit-remaining-%b: %%d\r\n" % (self._kind, limit, self._kind)
+        if reset_at != NEVER:
+            lines += b"x-ratelimit-reset-%b: %%.3fs\r\n" % self._kind
+        self._lines = lines if limit >= 0 else b""
+
+    def render(self, now: float) -> bytes:
+        """Lines of an answer's head, under OpenAI's names."""
+        if not self._lines:
+            return b""
+        count, seconds = self.count, self.reset_at - now
+        if count < 0:
+            count = 0
+        if self.reset_at == NEVER:
+            return self._lines % count
+        return self._lines % (count, 0.0 if seconds < 0 else seconds)
+
+
 @dataclass(slots=True)
 class Report:
     """What Valkey has not been told: used, and by how much more is held than it knows."""
@@ -61,11 +94,10 @@ class Advance:
     __slots__ = (
         "_counts_tokens",
         "_exact_until",
-        "_left",
-        "_limit",
+        "_left_requests",
+        "_left_tokens",
         "_low",
         "_minute_ends_at",
-        "_reset_at",
         "_sent",
         "_used_at",
         "_wanted",
@@ -96,8 +128,7 @@ class Advance:
         self._sent: tuple[int, ...] = (0, 0, 0, 0)
         self._wanted = self._low = 0
         self._minute_ends_at = self._used_at = self._exact_until = NEVER
-        # Of requests and of tokens: the limit that has least left, -1 where there is none.
-        self._limit, self._left, self._reset_at = [-1, -1], [0, 0], [NEVER, NEVER]
+        self._left_requests, self._left_tokens = Left(b"requests"), Left(b"tokens")
 
     def follow(self, subjects: tuple[Subject, ...]) -> None:
         """The same subjects, with other limits: what was given under the old ones is given back."""
@@ -122,8 +153,8 @@ class Advance:
         self.reserved += tokens
         self.used_requests += 1
         self._used_at = now
-        self._left[0] -= 1
-        self._left[1] -= tokens
+        self._left_requests.count -= 1
+        self._left_tokens.count -= tokens
         return True
 
     def finish(self, tokens: int, used: int) -> None:
@@ -131,7 +162,7 @@ class Advance:
         self.under_way -= 1
         self.reserved -= tokens
         self.used_tokens += used
-        self._left[1] += tokens - used
+        self._left_tokens.count += tokens - used
 
     def begin(self, told: list[Any], size: Size, own: int, wanted: int, now: float) -> int:
         """What ``limits.lua`` has given, as it tells it: ``own`` requests, 1 or 0, and of ``wanted`` so many ahead.
@@ -161,11 +192,12 @@ class Advance:
     def _note(self, told: list[Any], now: float) -> None:
         """What is left, less what was used while Valkey told it."""
         in_use = self._sent[1] - self._sent[3]
-        since = (self.used_requests, self.reserved - in_use + self.used_tokens)
-        for kind in (0, 1):
-            limit, left, milliseconds = told[3 * kind : 3 * kind + 3]
-            self._limit[kind], self._left[kind] = limit, left - since[kind]
-            self._reset_at[kind] = now + milliseconds / 1000 if milliseconds >= 0 else NEVER
+        requests_since, tokens_since = self.used_requests, self.reserved - in_use + self.used_tokens
+        for one, since, (limit, left, milliseconds) in (
+            (self._left_requests, requests_since, told[:3]),
+            (self._left_tokens, tokens_since, told[3:]),
+        ):
+            one.note(limit, left - since, now + milliseconds / 1000 if milliseconds >= 0 else NEVER)
 
     def want(self, now: float) -> int:
         """How many requests to ask for in advance: none for the first, more and more for who goes on asking."""
@@ -230,18 +262,9 @@ class Advance:
         """Valkey is told the whole of what is held."""
         self._sent = self.held
 
-    def render_headers(self, now: float) -> dict[str, str]:
-        """OpenAI's names for what is left: of requests, and of tokens by the limit that has least."""
-        headers = {}
-        for at, kind in ((0, "requests"), (1, "tokens")):
-            limit = self._limit[at]
-            if limit >= 0:
-                headers["x-ratelimit-limit-" + kind] = str(limit)
-                headers["x-ratelimit-remaining-" + kind] = str(max(0, self._left[at]))
-                reset_at = self._reset_at[at]
-                if reset_at != NEVER:
-                    headers["x-ratelimit-reset-" + kind] = f"{max(0.0, reset_at - now):.3f}s"
-        return headers
+    def render_lines(self, now: float) -> bytes:
+        """Lines of an answer's head that say what is left."""
+        return self._left_requests.render(now) + self._left_tokens.render(now)
 
 
 def sum_held(advances: Iterable[Advance]) -> dict[str, list[int]]:

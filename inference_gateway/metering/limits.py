@@ -17,6 +17,7 @@ from typing import Any
 from deployments.words import say
 from inference_gateway.accounts import Account
 from inference_gateway.chat import ChatError
+from inference_gateway.head_lines import read_lines
 from inference_gateway.metering.advance import Advance, Size
 from inference_gateway.metering.exchange import ASK_SECONDS, UNREACHABLE, Exchange
 from inference_gateway.metering.refusals import Reached, render_refusal
@@ -46,8 +47,8 @@ class LimitKeeper:
 
     async def reserve(self, account: Account) -> Mapping[str, str]:
         """See ``accounts.Limiter``. As a rule nothing is awaited."""
-        if (headers := self.reserve_now(account)) is not None:
-            return headers
+        if (lines := self.reserve_now(account)) is not None:
+            return read_lines(lines)
         advance, size = self._exchange.find_advance(account.principal.limited), size_of(account)
         advance.users += 1
         try:
@@ -55,9 +56,9 @@ class LimitKeeper:
         finally:
             advance.users -= 1
         self._reserved[id(account)] = (advance, tokens)
-        return advance.render_headers(time.monotonic())
+        return read_lines(advance.render_lines(time.monotonic()))
 
-    def reserve_now(self, account: Account) -> Mapping[str, str] | None:
+    def reserve_now(self, account: Account) -> bytes | None:
         """See ``accounts.Limiter``."""
         exchange, now = self._exchange, time.monotonic()
         advance, size = exchange.find_advance(account.principal.limited), size_of(account)
@@ -68,7 +69,7 @@ class LimitKeeper:
         if advance.runs_low(now):
             exchange.fetch(advance, size)
         self._reserved[id(account)] = (advance, tokens)
-        return advance.render_headers(now)
+        return advance.render_lines(now)
 
     def opened(self, account: Account) -> None:
         """Nothing is set aside yet."""

@@ -88,7 +88,7 @@ async def test_who_is_over_a_limit_does_not_reach_the_engine() -> None:
         async def reserve(self, account: Account) -> dict[str, str]:
             raise ChatError(429, "rate_limit_exceeded", "no more")
 
-        def reserve_now(self, account: Account) -> dict[str, str] | None:
+        def reserve_now(self, account: Account) -> bytes | None:
             return None
 
     subject = Subject("key:1", Limits(requests_per_minute=1))
