@@ -80,7 +80,7 @@ async def measure(url: str, requests: int, rounds: int) -> None:
     keeper = LimitKeeper(url, read_used)
     accounts = Accounts()
     accounts.limits = keeper
-    accounts.listeners.append(keeper)
+    accounts.listen(keeper.closed)
     rows: dict[tuple[str, int], list[float]] = {}
     keeping = asyncio.create_task(keeper.keep())
     for number in range(rounds + 1):

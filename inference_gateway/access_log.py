@@ -30,9 +30,6 @@ class AccessLog:
         self._pending: deque[tuple[float, Account | dict[str, Any]]] = deque()
         self._left_out = 0
 
-    def opened(self, account: Account) -> None:
-        """Nothing yet."""
-
     def closed(self, account: Account) -> None:
         self._note(account)
 
@@ -78,7 +75,7 @@ class AccessLog:
 
 def describe(account: Account) -> dict[str, Any]:
     """What a line says of an account."""
-    prompt, completion = account.settle()
+    prompt, completion = account.used
     first_at = account.first_token_at if account.is_stream else None
     return {
         "request_id": account.request_id,

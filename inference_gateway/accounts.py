@@ -65,6 +65,8 @@ class Account:
     status: int = 200
     error_code: str = ""
     ending: Ending | None = None
+    #: Tokens of prompt and answer, once it is closed.
+    used: tuple[int, int] = (0, 0)
     #: Whoever follows requests from program to program keeps its mark here (``monitoring.tracing``).
     span: Any = None
 
@@ -83,21 +85,18 @@ class Account:
         characters, messages = self.measure()
         return characters // CHARACTERS_A_TOKEN + TOKENS_A_MESSAGE * messages + 1
 
-    def settle(self) -> tuple[int, int]:
-        """Tokens of prompt and answer: the engine's count, else by length and pieces. What never began used none."""
+    def settle(self) -> None:
+        """Set ``used``: the engine's count, else by length and pieces. What never began used none."""
         if self.prompt_tokens is not None:
-            return self.prompt_tokens, self.completion_tokens or 0
-        if self.ending is Ending.REFUSED or (self.status >= 400 and not self.pieces and self.status != CLIENT_CLOSED):
-            return 0, 0
-        return self.estimate_prompt(), self.pieces
+            self.used = self.prompt_tokens, self.completion_tokens or 0
+        elif self.ending is Ending.REFUSED or (self.status >= 400 and not self.pieces and self.status != CLIENT_CLOSED):
+            self.used = 0, 0
+        else:
+            self.used = self.estimate_prompt(), self.pieces
 
 
-class Listener(Protocol):
-    """Is told of every account, in the event loop; it must be quick and raise nothing."""
-
-    def opened(self, account: Account) -> None: ...
-
-    def closed(self, account: Account) -> None: ...
+#: Is told of an account, in the event loop; it must be quick and raise nothing.
+Listener = Callable[[Account], None]
 
 
 class LimitReachedError(ChatError):
@@ -124,12 +123,19 @@ class Accounts:
     """One a process."""
 
     def __init__(self) -> None:
-        self.listeners: list[Listener] = []
+        self._opened: tuple[Listener, ...] = ()
+        self._closed: tuple[Listener, ...] = (Account.settle,)
         self.limits: Limiter | None = None
 
+    def listen(self, closed: Listener, opened: Listener | None = None) -> None:
+        """Tell them of every account from now on, after those that were told so far."""
+        self._closed += (closed,)
+        if opened is not None:
+            self._opened += (opened,)
+
     def open(self, account: Account) -> Account:
-        for listener in self.listeners:
-            listener.opened(account)
+        for tell in self._opened:
+            tell(account)
         return account
 
     def reserve_now(self, account: Account) -> bytes | None:
@@ -162,9 +168,9 @@ class Accounts:
             error.is_accounted = True
         elif ending is Ending.STOPPED:
             account.status = CLIENT_CLOSED
-        for listener in self.listeners:
+        for tell in self._closed:
             try:
-                listener.closed(account)
+                tell(account)
             except Exception:  # an edge: whoever counts must not break an answer
                 logger.exception("request %s could not be counted", account.request_id)
 

@@ -56,7 +56,10 @@ class Question:
             return self._size
         if self.messages is None:
             return len(self.prompt or ""), 1
-        return sum(len(one.text) for one in self.messages), len(self.messages)
+        characters = 0
+        for one in self.messages:  # a generator takes twice as long
+            characters += len(one.content if isinstance(one.content, str) else one.text)
+        return characters, len(self.messages)
 
     def find_prefix(self) -> str:
         """How it begins, for who chooses an instance by that."""

@@ -80,6 +80,8 @@ class Exchange:
         self._scripts = {name: (folder / f"{name}.lua").read_text(encoding="utf-8") for name in ("limits", "settle")}
         self._digests: dict[str, str] = {}
         self._advances: dict[tuple[str, ...], Advance] = {}
+        #: The same by ``id`` of their subjects, which they keep: who asks again mostly has the very same ones.
+        self._latest: dict[int, Advance] = {}
         #: Those with something free, or something to tell.
         self._touched: dict[Advance, None] = {}
         self._asks: list[Ask] = []
@@ -91,10 +93,15 @@ class Exchange:
         self._must_repair, self._is_unsure = True, False
 
     def find_advance(self, subjects: tuple[Subject, ...]) -> Advance:
+        advance = self._latest.get(id(subjects))
+        if advance is not None and advance.subjects is subjects:
+            return advance
         ids = tuple([one.id for one in subjects])
         advance = self._advances.get(ids)
         if advance is None:
             advance = self._advances[ids] = Advance(ids)
+        self._latest.pop(id(advance.subjects), None)
+        self._latest[id(subjects)] = advance
         if advance.subjects is not subjects:
             if advance.subjects != subjects:
                 advance.follow(subjects)
@@ -255,6 +262,7 @@ class Exchange:
             del self._touched[advance]
             if advance.is_over and self._advances.get(advance.ids) is advance:
                 del self._advances[advance.ids]
+                self._latest.pop(id(advance.subjects), None)
         if self._touched and self._timer is None:
             self._wake_in(AGAIN_SECONDS if self._must_repair else REPORT_SECONDS)
 

@@ -60,19 +60,16 @@ class LimitKeeper:
 
     def reserve_now(self, account: Account) -> bytes | None:
         """See ``accounts.Limiter``."""
-        exchange, now = self._exchange, time.monotonic()
-        advance, size = exchange.find_advance(account.principal.limited), size_of(account)
-        tokens = size.prompt + size.completion
+        exchange, now, most = self._exchange, time.monotonic(), account.most_completion_tokens
+        advance = exchange.find_advance(account.principal.limited)
+        tokens = account.estimate_prompt() + (USUAL_COMPLETION_TOKENS if most is None else most)
         if not exchange.is_good(now) or not advance.admit(tokens, now):
             return None
         exchange.touch(advance)
         if advance.runs_low(now):
-            exchange.fetch(advance, size)
+            exchange.fetch(advance, size_of(account))
         self._reserved[id(account)] = (advance, tokens)
         return advance.render_lines(now)
-
-    def opened(self, account: Account) -> None:
-        """Nothing is set aside yet."""
 
     def closed(self, account: Account) -> None:
         """Settle what was set aside for it; nobody waits for that."""
@@ -80,7 +77,7 @@ class LimitKeeper:
         if reserved is None:
             return
         advance, tokens = reserved
-        prompt, completion = account.settle()
+        prompt, completion = account.used
         advance.finish(tokens, prompt + completion)
         self._exchange.touch(advance)
 

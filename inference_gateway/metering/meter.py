@@ -21,7 +21,8 @@ class Meter:
         self._spool = Spool(folder)
         self._limits = LimitKeeper(redis_url, self._read_used)
         accounts.limits = self._limits
-        accounts.listeners += (self._spool, self._limits)
+        accounts.listen(self._spool.closed)
+        accounts.listen(self._limits.closed)
         self._tasks = (asyncio.create_task(self._spool.keep()), asyncio.create_task(self._limits.keep()))
 
     async def _read_used(self, subject: str, now: datetime) -> tuple[int, int]:

@@ -39,7 +39,7 @@ _decoder = msgspec.json.Decoder(Record)
 def render_line(account: Account) -> bytes:
     """The line of a closed account, without its end."""
     service, principal = account.service, account.principal
-    prompt, completion = account.settle()
+    prompt, completion = account.used
     first = account.first_token_at
     assert account.ending is not None
     record = Record(

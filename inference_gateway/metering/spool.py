@@ -34,7 +34,7 @@ SEGMENT_BYTES, LONGEST_SEGMENT_BYTES = 1024 * 1024, 16 * 1024 * 1024
 
 
 class Spool:
-    """The files of one process, the oldest first. Listens to accounts (``accounts.Listener``)."""
+    """The files of one process, the oldest first. Is told of closed accounts."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -42,9 +42,6 @@ class Spool:
         self._lock = asyncio.Lock()
         self._full: deque[Segment] = deque()
         self._segment = Segment(folder, SEGMENT_BYTES)
-
-    def opened(self, account: Account) -> None:
-        """Nothing is used yet."""
 
     def closed(self, account: Account) -> None:
         """Add the line now. Raises OSError where the disk takes none."""

@@ -24,11 +24,11 @@ class Observers:
         self._recorder = Recorder(self.traffic, queued)
         self._access_log = AccessLog() if settings.SLIPWAY_ACCESS_LOG else None
         self._tracing = open_tracing(settings.SLIPWAY_OTLP_ENDPOINT)
-        accounts.listeners.append(self.traffic)
+        accounts.listen(self.traffic.closed, self.traffic.opened)
         if self._tracing is not None:
-            accounts.listeners.append(self._tracing)
+            accounts.listen(self._tracing.closed, self._tracing.opened)
         if self._access_log is not None:
-            accounts.listeners.append(self._access_log)
+            accounts.listen(self._access_log.closed)
 
     @property
     def is_tracing(self) -> bool:

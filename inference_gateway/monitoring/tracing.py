@@ -85,7 +85,7 @@ class Tracing:
         span = account.span
         if span is None:
             return
-        prompt, completion = account.settle()
+        prompt, completion = account.used
         attributes: dict[str, str | int | float] = {
             "gen_ai.usage.input_tokens": prompt,
             "gen_ai.usage.output_tokens": completion,

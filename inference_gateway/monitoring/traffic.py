@@ -83,7 +83,7 @@ class Tally:
                 return
         first_at, ended_at = account.first_token_at, account.ended_at
         self.duration.observe(ended_at - account.began_at)
-        prompt, completion = account.settle()
+        prompt, completion = account.used
         if prompt:
             self.prompt_tokens += prompt
             self.prompt_sizes.observe(prompt)

@@ -9,7 +9,7 @@ from typing import cast
 import pytest
 
 from inference_gateway.accounted_engine import AccountedEngine
-from inference_gateway.accounts import Account, Accounts, Ending, Payer
+from inference_gateway.accounts import Account, Accounts, Ending, Payer, Size
 from inference_gateway.carried_counts import Tail
 from inference_gateway.chat import ChatError, ChatRequest, Usage
 from inference_gateway.directory import ServiceEntry
@@ -37,7 +37,7 @@ class Ledger:
 
 def account_for(engine: ScriptedEngine, payer: Payer = PAYER) -> tuple[AccountedEngine, Accounts, Ledger]:
     accounts, ledger = Accounts(), Ledger()
-    accounts.listeners.append(ledger)
+    accounts.listen(ledger.closed, ledger.opened)
     # No engine here asks which service it is.
     return AccountedEngine(engine, accounts, cast(ServiceEntry, None), payer), accounts, ledger
 
@@ -53,7 +53,7 @@ async def test_a_whole_answer_is_counted_by_its_engine() -> None:
     async with aclosing(engine.generate(QUESTION)) as events:
         assert [event async for event in events] == list(GREETING)
     (account,) = ledger.accounts
-    assert (account.ending, account.status, account.settle()) == (Ending.FINISHED, 200, (7, 5))
+    assert (account.ending, account.status, account.used) == (Ending.FINISHED, 200, (7, 5))
     assert (account.request_id, account.most_completion_tokens) == ("request-1", 18)
     assert account.first_token_at is not None
     assert account.began_at <= account.first_token_at <= account.ended_at
@@ -69,7 +69,7 @@ async def test_a_caller_who_leaves_is_499_with_the_tokens_so_far() -> None:
     with pytest.raises(asyncio.CancelledError):
         await listening
     (account,) = ledger.accounts
-    assert (account.ending, account.status, account.settle()) == (Ending.STOPPED, 499, (105, 3))
+    assert (account.ending, account.status, account.used) == (Ending.STOPPED, 499, (105, 3))
     assert not account.is_counted
 
 
@@ -80,7 +80,7 @@ async def test_an_answer_that_breaks_off_counts_and_one_that_never_began_does_no
             await listen(engine)
         (account,) = ledger.accounts
         assert (account.ending, account.status, account.error_code) == (ending, 502, "engine_stream_broken")
-        assert account.settle() == tokens
+        assert account.used == tokens
 
 
 async def test_who_is_over_a_limit_does_not_reach_the_engine() -> None:
@@ -100,6 +100,25 @@ async def test_who_is_over_a_limit_does_not_reach_the_engine() -> None:
         await anext(engine.generate(QUESTION))
     assert scripted.requests == []
     assert [(one.ending, one.status) for one in ledger.accounts] == [(Ending.REFUSED, 429)]
+
+
+async def test_whoever_cannot_count_keeps_nobody_else_from_it(caplog: pytest.LogCaptureFixture) -> None:
+    def fail(account: Account) -> None:
+        raise ValueError("as ordered")
+
+    def measure() -> Size:
+        raise ValueError("as ordered")
+
+    accounts, ledger = Accounts(), Ledger()
+    accounts.listen(fail)
+    accounts.listen(ledger.closed, ledger.opened)
+    account = accounts.open(Account(cast(ServiceEntry, None), PAYER.principal, "chat", "request-1", measure=measure))
+    account.pieces = 2
+    accounts.close(account, Ending.STOPPED)
+    accounts.close(account, Ending.FINISHED)
+    assert ledger.accounts == [account]
+    assert (ledger.under_way, account.ending, account.used) == (0, Ending.STOPPED, (0, 0))
+    assert caplog.text.count("request request-1 could not be counted") == 2
 
 
 @pytest.mark.parametrize(

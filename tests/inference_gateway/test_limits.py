@@ -67,6 +67,7 @@ def request(limits: Limits, subject: str = KEY, *, most: int | None = 10, more: 
 def finish(keeper: LimitKeeper, account: Account, tokens: int = 0) -> None:
     account.count(Usage(tokens, 0))
     account.ending = Ending.FINISHED
+    account.settle()
     keeper.closed(account)
 
 

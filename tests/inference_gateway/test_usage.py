@@ -53,6 +53,7 @@ def closed(number: int = 1, status: int = 200, key: int = 7) -> Account:
     account = Account(SERVICE, principal, "chat", f"request-{number}", status=status)
     account.count(Usage(2, 3))
     account.ending, account.ended_at = Ending.FINISHED, account.began_at + 0.25
+    account.settle()
     return account
 
 
