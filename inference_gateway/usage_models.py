@@ -30,7 +30,7 @@ class UsageRow(models.Model):
 class UsageEvent(UsageRow):
     """One request. ``is_counted``: an engine counted the tokens; else they are told by length and pieces."""
 
-    at = models.DateTimeField(db_index=True)
+    at = models.DateTimeField()
     request_id = models.CharField(max_length=64)
     operation = models.CharField(max_length=32)
     status = models.PositiveSmallIntegerField()
@@ -40,9 +40,6 @@ class UsageEvent(UsageRow):
     is_counted = models.BooleanField()
     first_token_ms = models.PositiveIntegerField(null=True)
     duration_ms = models.PositiveIntegerField()
-
-    class Meta:
-        indexes = (models.Index(fields=("service_uid", "-at")),)
 
     def __str__(self) -> str:
         return self.request_id

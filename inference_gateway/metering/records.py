@@ -9,8 +9,11 @@ import msgspec
 from inference_gateway.accounts import Account
 
 
-class Record(msgspec.Struct, array_like=True):
-    """Fields in the order of the line: new ones go to the end, with a default. ``at`` is Unix time in seconds."""
+class Record(msgspec.Struct, array_like=True, gc=False):
+    """Fields in the order of the line: new ones go to the end, with a default. ``at`` is Unix time in seconds.
+
+    No field holds others, so a record is in no cycle that somebody would have to look for (``gc``).
+    """
 
     at: float
     request_id: str

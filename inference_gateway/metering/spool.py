@@ -12,6 +12,8 @@ import asyncio
 import fcntl
 import logging
 from collections import deque
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from django.db import DatabaseError
@@ -20,13 +22,14 @@ from inference_gateway.accounts import Account
 from inference_gateway.database import in_database
 from inference_gateway.metering.records import render_line
 from inference_gateway.metering.segment import END, SUFFIX, Segment
-from inference_gateway.metering.taking import find_taken, forget, forget_old_events, take
+from inference_gateway.metering.taking import find_taken, forget, forget_old_events, forget_surplus_events, take
 
 logger = logging.getLogger(__name__)
 
 TAKE_EVERY_SECONDS = 1.0
 LOOK_FOR_LEFT_SECONDS = 15.0
-FORGET_EVERY_SECONDS = 60.0
+FORGET_SURPLUS_SECONDS = 60.0
+FORGET_OLD_SECONDS = 3600.0
 #: So much of a file is taken in one transaction.
 MOST_TAKEN_BYTES = 256 * 1024
 #: Of one file. The more of them wait to be taken, the longer is the next, up to the second.
@@ -60,16 +63,19 @@ class Spool:
     async def keep(self) -> None:
         """Take what was written, by this process and by those that died, until cancelled."""
         loop = asyncio.get_running_loop()
-        left_at = old_at = loop.time()
+        chores: dict[Callable[[], None], float] = {
+            partial(take_left, self._folder): LOOK_FOR_LEFT_SECONDS,
+            forget_surplus_events: FORGET_SURPLUS_SECONDS,
+            forget_old_events: FORGET_OLD_SECONDS,
+        }
+        due_at = dict.fromkeys(chores, loop.time())
         while True:
             try:
                 await self.take()
-                if loop.time() >= left_at:
-                    left_at = loop.time() + LOOK_FOR_LEFT_SECONDS
-                    await in_database(take_left, self._folder)
-                if loop.time() >= old_at:
-                    old_at = loop.time() + FORGET_EVERY_SECONDS
-                    await in_database(forget_old_events)
+                for chore, every_seconds in chores.items():
+                    if loop.time() >= due_at[chore]:
+                        due_at[chore] = loop.time() + every_seconds
+                        await in_database(chore)
             except (DatabaseError, OSError) as error:
                 logger.warning("usage waits on disk, the database does not take it: %s", error)
             await asyncio.sleep(TAKE_EVERY_SECONDS)

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from itertools import chain
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import msgspec
 from django.db import connection, transaction
-from django.db.models import F, Model, Q, QuerySet, Sum
+from django.db.models import F, QuerySet, Sum
 from django.utils import timezone
+from msgspec.structs import astuple
 
+from inference_gateway.metering.bulk import SIZES, Into, copy, insert
 from inference_gateway.metering.records import Record, read_line, read_lines
 from inference_gateway.usage_models import UsageEvent, UsageHour, UsageSpool
 
@@ -21,6 +27,8 @@ KEEP_EVENTS = timedelta(days=35)
 #: And so many, the newest: at hundreds a second a month of them would be a billion.
 MOST_EVENTS = 1_000_000
 FORGOTTEN_AT_ONCE = 5_000
+#: While these are read the event loop waits; then the database has its turn, and the loop goes on.
+LINES_AT_ONCE = 2 * SIZES[0]
 
 
 class Sums(NamedTuple):
@@ -32,17 +40,21 @@ class Sums(NamedTuple):
     completion_tokens: int
 
 
-class HourKey(NamedTuple):
-    """``usage_hours_once``. ``hour`` is Unix time in seconds."""
+#: Whose usage an hour sums up: ``usage_hours_once`` but the hour.
+WHOSE = ("service_uid", "service_name", "workspace_id", "person_id", "key_id", "proof", "model")
+#: What is to be added to which hour: Unix time in seconds, and the values of ``WHOSE``.
+Hours = defaultdict[tuple[float, tuple[str | int, ...]], list[Record]]
 
-    hour: float
-    service_uid: str
-    service_name: str
-    workspace_id: int
-    person_id: int
-    key_id: int
-    proof: str
-    model: str
+_whose = attrgetter(*WHOSE)
+_EVENTS = Into(UsageEvent._meta.db_table, Record.__struct_fields__)
+_AT, _IS_COUNTED = (slice(_EVENTS.columns.index(name), None, len(_EVENTS.columns)) for name in ("at", "is_counted"))
+#: The sums that are there grow in the statement itself: other processes add to the same hours.
+_HOURS = Into(
+    UsageHour._meta.db_table,
+    ("hour", *WHOSE, *Sums._fields),
+    f"ON CONFLICT (hour, {', '.join(WHOSE)}) DO UPDATE SET "
+    + ", ".join(f"{name} = {UsageHour._meta.db_table}.{name} + EXCLUDED.{name}" for name in Sums._fields),
+)
 
 
 def find_taken(spool: str) -> int:
@@ -55,14 +67,17 @@ def take(spool: str, start: int, data: bytes) -> int:
 
     Where another process took them first, nothing happens but that its number is returned.
     """
-    records = _read(data)
+    hours: Hours = defaultdict(list)
     with transaction.atomic():
         if start == 0:
             UsageSpool.objects.get_or_create(name=spool)
         if not UsageSpool.objects.filter(name=spool, taken=start).update(taken=start + len(data)):
             return find_taken(spool)
-        _add_events(records)
-        _add_to_hours(_sum_up(records))
+        for records in _read(data):
+            _add_events(records)
+            for record in records:
+                hours[record.at // 3600 * 3600, _whose(record)].append(record)
+        _add_to_hours(hours)
     return start + len(data)
 
 
@@ -71,13 +86,27 @@ def forget(spool: str) -> None:
     UsageSpool.objects.filter(name=spool).delete()
 
 
-def forget_old_events() -> None:
+def forget_surplus_events() -> None:
     """Sums stay. A few thousand rows at a time: others write, too."""
     newest = UsageEvent.objects.order_by("-pk").values_list("pk", flat=True).first()
     if newest is None:
         return
-    old = UsageEvent.objects.filter(Q(pk__lte=newest - MOST_EVENTS) | Q(at__lt=timezone.now() - KEEP_EVENTS))
-    while found := list(old.order_by("pk").values_list("pk", flat=True)[:FORGOTTEN_AT_ONCE]):
+    surplus = UsageEvent.objects.filter(pk__lte=newest - MOST_EVENTS)
+    pks = surplus.order_by("pk").values_list("pk", flat=True)
+    while end := pks[FORGOTTEN_AT_ONCE - 1 : FORGOTTEN_AT_ONCE].first():
+        surplus.filter(pk__lte=end).delete()
+    surplus.delete()
+
+
+def forget_old_events() -> None:
+    """Wherever they are: rows are in the order of taking, what a process left that died is taken late, clocks are set.
+
+    Reads the whole table: once an hour that costs less than an index by time, which each request would pay for.
+    """
+    old = UsageEvent.objects.filter(at__lt=timezone.now() - KEEP_EVENTS)
+    last = 0
+    while found := list(old.filter(pk__gt=last).order_by("pk").values_list("pk", flat=True)[:FORGOTTEN_AT_ONCE]):
+        last = found[-1]
         UsageEvent.objects.filter(pk__in=found).delete()
 
 
@@ -97,12 +126,15 @@ def _sum_tokens(rows: QuerySet[UsageHour]) -> int:
     return int(summed["tokens"] or 0)
 
 
-def _read(data: bytes) -> list[Record]:
-    """All that can be read."""
-    try:
-        return read_lines(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        return [record for line in data.splitlines() if (record := _read_line(line)) is not None]
+def _read(data: bytes) -> Iterator[list[Record]]:
+    """All that can be read, some at a time."""
+    lines = data.splitlines()
+    for start in range(0, len(lines), LINES_AT_ONCE):
+        some = lines[start : start + LINES_AT_ONCE]
+        try:
+            yield read_lines(b"\n".join(some))
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            yield [record for line in some if (record := _read_line(line)) is not None]
 
 
 def _read_line(line: bytes) -> Record | None:
@@ -113,51 +145,44 @@ def _read_line(line: bytes) -> Record | None:
         return None
 
 
-def _add_events(records: Sequence[Record]) -> None:
-    rows = [(_adapt(record.at), *msgspec.structs.astuple(record)[1:]) for record in records]
-    _insert(UsageEvent, Record.__struct_fields__, rows)
+def _add_events(records: list[Record]) -> None:
+    if connection.vendor == "postgresql":
+        copy(_EVENTS, ((f"{_render_instant(at)}+00", *rest) for at, *rest in map(astuple, records)))
+        return
+    values = list(chain.from_iterable(map(astuple, records)))
+    values[_AT] = map(_render_instant, values[_AT])
+    # As SQLite has it: for each bool sqlite3 would look for somebody who adapts it.
+    values[_IS_COUNTED] = map(int, values[_IS_COUNTED])
+    insert(_EVENTS, values)
 
 
-def _add_to_hours(hours: Mapping[HourKey, Sums]) -> None:
-    """Add to the sums that are there, in one statement: other processes add to the same hours."""
-    table = UsageHour._meta.db_table
-    sums = ", ".join(f"{name} = {table}.{name} + EXCLUDED.{name}" for name in Sums._fields)
-    rows = [(_adapt(key.hour), *key[1:], *added) for key, added in hours.items()]
-    end = f"ON CONFLICT ({', '.join(HourKey._fields)}) DO UPDATE SET {sums}"
-    _insert(UsageHour, HourKey._fields + Sums._fields, rows, end)
+def _render_instant(at: float) -> str:
+    """As Django writes it into SQLite, in a fraction of the time."""
+    second = int(at)
+    microseconds = round((at - second) * 1e6)
+    if 0 < microseconds < 1_000_000:
+        return f"{_render_second(second)}.{microseconds:06}"
+    return datetime.fromtimestamp(at, UTC).isoformat(" ").removesuffix("+00:00")
 
 
-def _insert(model: type[Model], columns: Sequence[str], rows: list[tuple[Any, ...]], end: str = "") -> None:
-    """By the columns' names alone: a model's object for each event would cost more than the request that it is of."""
-    names, values = ", ".join(columns), ", ".join(["%s"] * len(columns))
-    with connection.cursor() as cursor:
-        cursor.executemany(f"INSERT INTO {model._meta.db_table} ({names}) VALUES ({values}) {end}", rows)  # noqa: S608
+@lru_cache(maxsize=4)
+def _render_second(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).isoformat(" ").removesuffix("+00:00")
 
 
-def _adapt(at: float) -> datetime | str:
-    """An instant as the database's driver takes it."""
-    instant = datetime.fromtimestamp(at, UTC)
-    # As Django writes it, in half the time.
-    return instant.isoformat(" ").removesuffix("+00:00") if connection.vendor == "sqlite" else instant
-
-
-def _sum_up(records: Iterable[Record]) -> dict[HourKey, Sums]:
-    found: dict[HourKey, list[int]] = {}
-    for one in records:
-        key = HourKey(
-            one.at // 3600 * 3600,
-            one.service_uid,
-            one.service_name,
-            one.workspace_id,
-            one.person_id,
-            one.key_id,
-            one.proof,
-            one.model,
-        )
-        sums = found.setdefault(key, [0, 0, 0, 0])
-        sums[0] += 1
-        sums[1] += one.status >= 400
-        sums[2] += one.prompt_tokens
-        sums[3] += one.completion_tokens
+def _add_to_hours(hours: Hours) -> None:
+    adapt = connection.ops.adapt_datetimefield_value
+    values: list[Any] = []
     # In one order everywhere: two processes that add to the same hours do not wait for each other in a circle.
-    return {key: Sums(*found[key]) for key in sorted(found)}
+    for hour, whose in sorted(hours):
+        values += adapt(datetime.fromtimestamp(hour, UTC)), *whose, *_sum_up(hours[hour, whose])
+    insert(_HOURS, values)
+
+
+def _sum_up(records: list[Record]) -> Sums:
+    return Sums(
+        requests=len(records),
+        failed=sum([one.status >= 400 for one in records]),
+        prompt_tokens=sum([one.prompt_tokens for one in records]),
+        completion_tokens=sum([one.completion_tokens for one in records]),
+    )

@@ -164,6 +164,7 @@ class TestSpool:
         long_ago = datetime.now(UTC) - timedelta(days=36)
         await in_database(UsageEvent.objects.filter(request_id="request-9").update, at=long_ago)
         newest = await in_database(lambda: UsageEvent.objects.order_by("-pk").values_list("pk", flat=True)[0])
+        await in_database(taking.forget_surplus_events)
         await in_database(taking.forget_old_events)
         left = await in_database(
             lambda: sorted(UsageEvent.objects.filter(service_uid=SERVICE.uid).values_list("request_id", flat=True))
