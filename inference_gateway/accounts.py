@@ -36,6 +36,9 @@ class Ending(StrEnum):
     REFUSED = "refused"
 
 
+#: By themselves for what every request does: to look a member up in its enum takes 20 times as long (CPython 3.11).
+FINISHED, STOPPED, FAILED, REFUSED = Ending.FINISHED, Ending.STOPPED, Ending.FAILED, Ending.REFUSED
+
 #: Characters of a prompt, and its messages.
 Size = tuple[int, int]
 
@@ -166,7 +169,7 @@ class Accounts:
         if error is not None:
             account.status, account.error_code = error.status, error.code
             error.is_accounted = True
-        elif ending is Ending.STOPPED:
+        elif ending is STOPPED:
             account.status = CLIENT_CLOSED
         for tell in self._closed:
             try:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from deployments.request_ids import request_id as current_request_id
-from inference_gateway.accounts import Account, Ending
+from inference_gateway.accounts import FINISHED, Account, Ending
 from inference_gateway.admission import Admission
 from inference_gateway.answer import INTERNAL_ERROR
 from inference_gateway.authentication import find_bearer
@@ -39,6 +39,7 @@ logger = logging.getLogger(__name__)
 
 #: A longer question is read over ASGI, which makes its sender wait where it must.
 MOST_BODY_BYTES, MOST_DIGITS = 64 * 1024, 5
+CHAT = Kind.CHAT_COMPLETIONS
 #: With one of these a request is another one than it looks, or its server has more to do.
 UNUSUAL = frozenset((b"expect", b"last-event-id", b"transfer-encoding", b"upgrade", b"x-slipway-conversation"))
 
@@ -118,7 +119,7 @@ class Express:
         return application
 
     def _begin(self, head: Head, scope: Scope, body: bytes, wire: Wire, start: Callable[[Application], None]) -> bool:
-        is_chat = head.target.kind is Kind.CHAT_COMPLETIONS
+        is_chat = head.target.kind is CHAT
         question = read_question(body, is_chat=is_chat)
         if question is None or question.is_stream or needs_codec(question.fields, is_flat_stream=False):
             return False
@@ -247,7 +248,7 @@ class _Exchange:
         self.connection.release()
         self.lease.release()
         self.express.relay.router.judge(self.lease)
-        self.express.relay.accounts.close(account, Ending.FINISHED)
+        self.express.relay.accounts.close(account, FINISHED)
         self.wire.answer_lines(200, LINES % (account.request_id.encode("ascii"), self.told), body)
 
     def give_up(self) -> None:

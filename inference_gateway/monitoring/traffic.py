@@ -6,7 +6,7 @@ wrote. Opening and closing an account cost 2.8 µs together (CPython 3.11, one c
 
 from __future__ import annotations
 
-from inference_gateway.accounts import Account, Ending
+from inference_gateway.accounts import FAILED, FINISHED, REFUSED, Account
 from inference_gateway.directory import ServiceEntry
 from inference_gateway.histograms import TOKEN_BOUNDS, Histogram
 from inference_gateway.monitoring.measures import BOUNDS, CODE, Measures
@@ -69,17 +69,17 @@ class Tally:
         """Count a request that has ended."""
         self.in_flight -= 1
         status, ending = account.status, account.ending
-        if ending is Ending.FAILED and status < 400:
+        if ending is FAILED and status < 400:
             status = 500  # its head had gone out as a success
         self.codes[status] = self.codes.get(status, 0) + 1
         if ending is not None:
             self.endings[ending] = self.endings.get(ending, 0) + 1
-        if ending is Ending.REFUSED or ending is Ending.FAILED:
+        if ending is REFUSED or ending is FAILED:
             code = account.error_code
             # The last of the instances that there were did not take it.
             is_last = code == "no_healthy_upstream" and bool(account.service.routes)
             self._fail("engine_unreachable" if is_last else code, status)
-            if ending is Ending.REFUSED:
+            if ending is REFUSED:
                 return
         first_at, ended_at = account.first_token_at, account.ended_at
         self.duration.observe(ended_at - account.began_at)
@@ -93,7 +93,7 @@ class Tally:
         # Of an answer at once nobody knows when its first token was there.
         if first_at is not None and account.is_stream:
             self.first_token.observe(first_at - account.began_at)
-            if completion > 1 and ending is Ending.FINISHED:
+            if completion > 1 and ending is FINISHED:
                 self.each_token.observe((ended_at - first_at) / (completion - 1))
 
     def _fail(self, code: str, status: int) -> None:
@@ -133,12 +133,12 @@ class Traffic:
 
     def opened(self, account: Account) -> None:
         self.version += 1
-        self._find(account.service, account.operation).in_flight += 1
+        self._find(account).in_flight += 1
 
     def closed(self, account: Account) -> None:
         self.version += 1
         self.touched.add(account.service.uid)
-        self._find(account.service, account.operation).close(account)
+        self._find(account).close(account)
 
     def refused(self, service: ServiceEntry | None, operation: str, status: int) -> None:
         """A request that never came to an account: what callers who were not let in asked for stands under no name,
@@ -164,7 +164,8 @@ class Traffic:
             self.by_service.setdefault(uid, []).append(tally)
         return tally
 
-    def _find(self, service: ServiceEntry, operation: str) -> Tally:
+    def _find(self, account: Account) -> Tally:
+        service, operation = account.service, account.operation
         return self.tallies.get((service.uid, operation)) or self.find(service.uid, service.name, operation)
 
     def forget(self, known: frozenset[str]) -> None:
