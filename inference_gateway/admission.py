@@ -76,7 +76,7 @@ class Admission:
         return entry
 
     def peek(self, name: str, presented: str) -> Admitted | None:
-        """Who may chat with a service, where nothing has to be looked up to know it; else None. ``note`` it then."""
+        """Who may chat with a service, where nothing has to be looked up to know it; else None."""
         entry = self._directory.peek(name)
         if not isinstance(entry, ServiceEntry):
             return None
@@ -92,12 +92,20 @@ class Admission:
             return None
         return Admitted(entry, key.principal, key) if may_call(key, entry) else None
 
-    def note(self, admitted: Admitted, scope: Scope, agent: bytes) -> None:
-        """The caller, a program of that name, is let in."""
-        if admitted.key is None:
-            self._callers.note_agent(admitted.service.id, scope, agent)
-        else:
-            self._keybook.note_use(admitted.key)
+    def stands(self, admitted: Admitted, presented: str) -> bool:
+        """Whether ``peek`` would say again what it said: what is known of service and key is still the same look."""
+        key = admitted.key
+        return self._directory.peek(admitted.service.name) is admitted.service and (
+            key is None or (key.expires_at is None and self._keybook.peek(presented) is key)
+        )
+
+    def note_agent(self, service: ServiceEntry, scope: Scope, agent: bytes) -> None:
+        """A program of that name is let in with the service's own token."""
+        self._callers.note_agent(service.id, scope, agent)
+
+    def note_key(self, key: KeyEntry) -> None:
+        """Somebody is let in with it."""
+        self._keybook.note_use(key)
 
     async def _admit_to_group(self, call: Call, group: GroupEntry, body: bytes) -> ServiceEntry:
         """The member that answers: with the group's token any, with an API key one that the key is for."""

@@ -94,12 +94,10 @@ class CycleWire:
         return cycle.flow.write_paused
 
     def _render_head(self, status: int, lines: bytes) -> bytes:
-        """All of a head but the answer's length and the end."""
         cycle = self._cycle
         cycle.response_started = True
         cycle.waiting_for_100_continue = False
-        head = STATUS_LINE[status] + USUAL.render(cycle.default_headers) + lines
-        return head if cycle.keep_alive else head + b"connection: close\r\n"
+        return render_head(status, cycle.default_headers, lines, is_kept=cycle.keep_alive)
 
     def _finish(self) -> None:
         cycle = self._cycle
@@ -109,3 +107,9 @@ class CycleWire:
             cycle.transport.close()
         cycle.on_response()
         cycle.on_response = _nothing  # else a connection and its last cycle would hold each other
+
+
+def render_head(status: int, usual: list[tuple[bytes, bytes]], lines: bytes, *, is_kept: bool) -> bytes:
+    """All of a head but the answer's length and the end. ``usual`` are the headers of every answer."""
+    head = STATUS_LINE[status] + USUAL.render(usual) + lines
+    return head if is_kept else head + b"connection: close\r\n"

@@ -57,11 +57,11 @@ class Route:
     port: int
     revision_number: int
     base_url: str = ""  # where that is not at its host and port
+    #: Its base URL, without a slash at the end.
+    address: str = field(init=False, repr=False, compare=False)
 
-    @property
-    def address(self) -> str:
-        """Its base URL, without a slash at the end."""
-        return self.base_url or direct_url(self.host, self.port)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "address", self.base_url or direct_url(self.host, self.port))
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +76,17 @@ class Traits:
     #: Requests a second for each ready instance (``metadata.rpc.rate_limit``); 0 is no limit.
     instance_rate: int = 0
     facts: ModelFacts = field(default_factory=ModelFacts)
+    #: Whether requests are counted against a limit of the document, or wait in a queue of ours.
+    is_bounded: bool = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        limits = (
+            self.queue,
+            self.instance_rate or None,
+            self.policy.requests_per_second,
+            self.policy.concurrency_limit,
+        )
+        object.__setattr__(self, "is_bounded", any(limit is not None for limit in limits))
 
 
 #: Of a service whose document cannot be read. It has no routes.

@@ -15,11 +15,10 @@ import math
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from deployments.request_ids import request_id as current_request_id
 from inference_gateway.accounts import FINISHED, Account, Ending
-from inference_gateway.admission import Admission
+from inference_gateway.admission import Admission, Admitted
 from inference_gateway.answer import INTERNAL_ERROR
 from inference_gateway.authentication import find_bearer
 from inference_gateway.calls import CROSS_ORIGIN_HEADERS, Call, check_request_id, new_request_id
@@ -33,7 +32,7 @@ from inference_gateway.routing import Lease, took_too_long
 from inference_gateway.targets import Kind, Target, parse_target
 from inference_gateway.upstream import render_request
 from inference_gateway.upstream_connection import Connection
-from inference_gateway.wire import Application, Wire
+from inference_gateway.wire import Application, Asked
 
 logger = logging.getLogger(__name__)
 
@@ -51,13 +50,15 @@ Answering = Callable[[Call], Awaitable[None]]
 Guard = Callable[[Call, Answering], Awaitable[None]]
 
 
-class Head(NamedTuple):
-    """What ``look`` has read."""
+@dataclass(slots=True)
+class Head:
+    """What ``look`` has read. ``admitted`` is who was let in with it last, and to which service."""
 
     target: Target
     token: str
     request_id: str | None
     agent: bytes
+    admitted: Admitted | None = None
 
 
 class Express:
@@ -100,25 +101,27 @@ class Express:
         given = check_request_id(headers.get(b"x-request-id", b"").decode("latin-1"))
         return Head(target, token, given, headers.get(b"user-agent", b""))
 
-    def begin(self, head: Head, scope: Scope, body: bytes, wire: Wire, start: Callable[[Application], None]) -> bool:
+    def begin(self, head: Head, body: bytes, asked: Asked) -> bool:
         """Whether the question is on its way. See ``wire.Taker``."""
         try:
-            return self._begin(head, scope, body, wire, start)
+            return self._begin(head, body, asked)
         except Exception:  # an edge, as the gateway's own
             logger.exception("a request failed")
             call_id = head.request_id or new_request_id()
-            start(self.apply(lambda receive, send: Call(scope, receive, send, call_id, head.target), _fail))
+            asked.start(
+                self.apply(lambda scope, receive, send: Call(scope, receive, send, call_id, head.target), _fail)
+            )
             return True
 
-    def apply(self, make_call: Callable[[Receive, Send], Call], answering: Answering) -> Application:
+    def apply(self, make_call: Callable[[Scope, Receive, Send], Call], answering: Answering) -> Application:
         """An application that answers one call."""
 
         async def application(scope: Scope, receive: Receive, send: Send) -> None:
-            await self.guard(make_call(receive, send), answering)
+            await self.guard(make_call(scope, receive, send), answering)
 
         return application
 
-    def _begin(self, head: Head, scope: Scope, body: bytes, wire: Wire, start: Callable[[Application], None]) -> bool:
+    def _begin(self, head: Head, body: bytes, asked: Asked) -> bool:
         is_chat = head.target.kind is CHAT
         question = read_question(body, is_chat=is_chat)
         if question is None or question.is_stream or needs_codec(question.fields, is_flat_stream=False):
@@ -126,7 +129,7 @@ class Express:
         name = head.target.service
         if name is None and "model" in question.fields:
             name = question.model
-        admitted = None if name is None else self._admission.peek(name, head.token)
+        admitted = None if name is None else self._admit(name, head)
         if admitted is None or admitted.service.traits.engine is None:
             return False
         lease = self.relay.router.take_now(admitted.service, question.find_prefix)
@@ -143,11 +146,20 @@ class Express:
             self.relay.upstream.put_back(connection)
             lease.release()
             return False
-        self._admission.note(admitted, scope, head.agent)
+        if admitted.key is None:
+            self._admission.note_agent(admitted.service, asked.scope, head.agent)
+        else:
+            self._admission.note_key(admitted.key)
         self.relay.accounts.open(account)
-        exchange = _Exchange(self, head.target, scope, wire, start, question, account, lease, connection, told)
-        exchange.begin()
+        _Exchange(self, head.target, asked, question, account, lease, connection, told).begin()
         return True
+
+    def _admit(self, name: str, head: Head) -> Admitted | None:
+        """Who asks, by what is known; as a rule who asked with this head before."""
+        last = head.admitted
+        if last is None or last.service.name != name or not self._admission.stands(last, head.token):
+            last = head.admitted = self._admission.peek(name, head.token)
+        return last
 
     def close(self) -> None:
         """Stop what is under way."""
@@ -202,9 +214,7 @@ class _Exchange:
 
     express: Express
     target: Target
-    scope: Scope
-    wire: Wire
-    start: Callable[[Application], None]
+    asked: Asked
     question: Question
     account: Account
     lease: Lease
@@ -216,7 +226,7 @@ class _Exchange:
     def begin(self) -> None:
         express, lease = self.express, self.lease
         express.opened(self, lease.service.traits.keepalive_seconds)
-        self.wire.listen(self.stop)
+        self.asked.listen(self.stop)
         self.request = express.render(lease, self.target.kind, self.question, self.account.request_id)
         self.connection.send(self.request, self._look)
 
@@ -249,7 +259,7 @@ class _Exchange:
         self.lease.release()
         self.express.relay.router.judge(self.lease)
         self.express.relay.accounts.close(account, FINISHED)
-        self.wire.answer_lines(200, LINES % (account.request_id.encode("ascii"), self.told), body)
+        self.asked.answer_lines(200, LINES % (account.request_id.encode("ascii"), self.told), body)
 
     def give_up(self) -> None:
         """Its time is over."""
@@ -264,11 +274,11 @@ class _Exchange:
         self._hand_on(refuse)
 
     def _hand_on(self, answering: Answering) -> None:
-        self.start(self.express.apply(self._make_call, answering))
+        self.asked.start(self.express.apply(self._make_call, answering))
 
-    def _make_call(self, receive: Receive, send: Send) -> Call:
+    def _make_call(self, scope: Scope, receive: Receive, send: Send) -> Call:
         account = self.account
-        call = Call(self.scope, receive, send, account.request_id, self.target, body=b"")
+        call = Call(scope, receive, send, account.request_id, self.target, body=b"")
         call.service, call.principal = account.service, account.principal
         call.tell(read_lines(self.told))
         return call
@@ -282,7 +292,7 @@ class _Exchange:
     def _let_go(self) -> float:
         """What happens from now on is somebody else's; seconds that are left for it."""
         self.connection.unwatch()
-        self.wire.listen(None)
+        self.asked.listen(None)
         return self.express.closed(self)
 
 

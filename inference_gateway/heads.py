@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from inference_gateway.http import Scope
+
 #: Programs have a handful of heads each; longer ones carry what is never said twice.
 MOST_HEADS = 1024
 MOST_BYTES = 4096
@@ -17,14 +19,44 @@ _LENGTHS = (b"\r\ncontent-length: ", b"\r\nContent-Length: ")
 
 _OF_CONNECTION = ("client", "extensions", "scheme", "server", "state")
 
-Scope = dict[str, Any]
+
+class Known:
+    """A head: what is before the digits of its length and what behind them, the blank line included.
+
+    ``kept`` is what was remembered with it.
+    """
+
+    __slots__ = ("_after", "_before", "_length_at", "_scope", "kept")
+
+    def __init__(self, before: bytes, after: bytes, scope: Scope, kept: Any) -> None:
+        self._before, self._after = before, after
+        self._scope = scope
+        self._length_at = next(at for at, (name, _) in enumerate(scope["headers"]) if name == b"content-length")
+        self.kept = kept
+
+    def find_body(self, data: bytes) -> bytes | None:
+        """The body of what is one whole request with this head, and nothing else."""
+        before, after = self._before, self._after
+        if not data.startswith(before):
+            return None
+        begin = len(before)
+        end = data.find(b"\r", begin, begin + MOST_DIGITS + 1)
+        if end < 0 or not data.startswith(after, end):
+            return None
+        body_at = end + len(after)
+        return data[body_at:] if data[begin:end] == b"%d" % (len(data) - body_at) else None
+
+    def make_scope(self, length: int) -> Scope:
+        """What of a request's scope is not its connection's."""
+        headers = self._scope["headers"].copy()
+        headers[self._length_at] = (b"content-length", b"%d" % length)
+        return {**self._scope, "headers": headers}
 
 
-class _Found(NamedTuple):
-    """Where in the bytes of a head the length's digits are, and where the body begins."""
-
-    key: bytes
+class _Parts(NamedTuple):
+    before: bytes
     length: bytes
+    after: bytes
     body_at: int
 
 
@@ -32,41 +64,31 @@ class Heads:
     """Those of one process."""
 
     def __init__(self) -> None:
-        self._known: dict[bytes, tuple[Scope, int, Any]] = {}
+        self._known: dict[tuple[bytes, bytes], Known] = {}
 
     def __len__(self) -> int:
         return len(self._known)
 
-    def find(self, data: bytes) -> tuple[Scope, Any, bytes] | None:
-        """Of one whole request, and nothing else, with a head that is known: what of its scope is not its connection's,
-        what was remembered with it, and its body.
-        """
-        found = _take_apart(data)
-        if found is None:
-            return None
-        known = self._known.get(found.key)
-        if known is None or len(data) != found.body_at + int(found.length):
-            return None
-        scope, at, kept = known
-        headers = scope["headers"].copy()
-        headers[at] = (b"content-length", found.length)
-        return {**scope, "headers": headers}, kept, data[found.body_at :]
+    def find(self, data: bytes) -> Known | None:
+        """The head with which ``data`` begins, if it is known."""
+        parts = _take_apart(data)
+        return None if parts is None else self._known.get((parts.before, parts.after))
 
     def remember(self, data: bytes, scope: Scope, kept: Any) -> None:
-        """The scope that a parser made of the head of ``data``, and what is to be given back with it."""
-        found = _take_apart(data)
-        if found is None or len(data) != found.body_at + int(found.length):
+        """The scope that a parser made of ``data``, one whole request, and what is to be kept with its head."""
+        parts = _take_apart(data)
+        if parts is None or parts.length != b"%d" % (len(data) - parts.body_at):
             return
-        lengths = [at for at, (name, _) in enumerate(scope["headers"]) if name == b"content-length"]
-        if len(lengths) != 1 or scope["headers"][lengths[0]][1] != found.length:
+        if [value for name, value in scope["headers"] if name == b"content-length"] != [parts.length]:
             return
         if len(self._known) >= MOST_HEADS:
             self._known.clear()
         shared = {name: value for name, value in scope.items() if name not in _OF_CONNECTION}
-        self._known[found.key] = (shared | {"headers": scope["headers"].copy()}, lengths[0], kept)
+        shared["headers"] = scope["headers"].copy()
+        self._known[parts.before, parts.after] = Known(parts.before, parts.after, shared, kept)
 
 
-def _take_apart(data: bytes) -> _Found | None:
+def _take_apart(data: bytes) -> _Parts | None:
     end = data.find(b"\r\n\r\n", 0, MOST_BYTES)
     if end < 0:
         return None
@@ -81,4 +103,4 @@ def _take_apart(data: bytes) -> _Found | None:
     length = data[begin:stop]
     if not length.isdigit() or len(length) > MOST_DIGITS:
         return None
-    return _Found(data[:begin] + data[stop:end], length, end + 4)
+    return _Parts(data[:begin], length, data[stop : end + 4], end + 4)

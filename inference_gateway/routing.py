@@ -9,10 +9,9 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TypeVar
 
 from deployments.words import join, say
@@ -54,8 +53,8 @@ class Router:
     def __init__(self, directory: Directory) -> None:
         self.directory = directory
         self.passages = Passages()
-        self._by_service: Counter[str] = Counter()
-        self._by_route: Counter[tuple[str, str]] = Counter()
+        self._by_service: dict[str, int] = {}
+        self._by_route: dict[tuple[str, str], int] = {}
         self._breaker = Breaker()
         self._lines: defaultdict[str, Line] = defaultdict(Line)
         self._rates = Rates()
@@ -94,7 +93,9 @@ class Router:
                     return self._take(service, self._choose(service, routes, beginning))
                 if line is None:
                     line = self._lines[service.uid]
-                with_room = [one for one in routes if self._by_route[service.uid, one.instance] < bound.at_once]
+                with_room = [
+                    one for one in routes if self._by_route.get((service.uid, one.instance), 0) < bound.at_once
+                ]
                 if with_room and line.is_first(place):
                     return self._take(service, self._choose(service, with_room, beginning))
                 if place is None:
@@ -111,16 +112,7 @@ class Router:
 
     def take_now(self, service: ServiceEntry, beginning: Callable[[], str]) -> Lease | None:
         """As ``acquire`` where nobody has to look, wait or count against a limit; else None, and nothing is counted."""
-        traits = service.traits
-        policy = traits.policy
-        if (
-            not service.routes
-            or self._breaker.knows_any(service.routes)
-            or traits.queue is not None
-            or traits.instance_rate
-            or policy.requests_per_second is not None
-            or policy.concurrency_limit is not None
-        ):
+        if not service.routes or service.traits.is_bounded or self._breaker.knows_any(service.routes):
             return None
         return self._take(service, self._choose(service, service.routes, beginning))
 
@@ -133,12 +125,13 @@ class Router:
         prefix = "" if beginning is None else beginning()
         if prefix:
             named = {one.instance: one for one in routes}
-            return named[placing.choose(prefix, tuple(named), lambda one: self._by_route[service.uid, one])]
-        return min(routes, key=partial(self._load, service))
+            return named[placing.choose(prefix, tuple(named), lambda one: self._by_route.get((service.uid, one), 0))]
+        return min(routes, key=lambda one: (self._load(service, one), random.random()))  # noqa: S311
 
     def _take(self, service: ServiceEntry, route: Route) -> Lease:
-        self._by_service[service.uid] += 1
-        self._by_route[service.uid, route.instance] += 1
+        uid, place = service.uid, (service.uid, route.instance)
+        self._by_service[uid] = self._by_service.get(uid, 0) + 1
+        self._by_route[place] = self._by_route.get(place, 0) + 1
         is_trial = bool(self._breaker.troubles) and self._breaker.begin(route.address)
         return Lease(service, route, self, is_trial)
 
@@ -163,7 +156,7 @@ class Router:
 
     def _check_concurrency(self, service: ServiceEntry) -> None:
         limit = service.traits.policy.concurrency_limit
-        if limit is not None and self._by_service[service.uid] >= limit:
+        if limit is not None and self._by_service.get(service.uid, 0) >= limit:
             message = say(
                 "%(name)s answers %(limit)s requests at once, its concurrency limit. Try again in a moment.",
                 name=service.name,
@@ -218,16 +211,17 @@ class Router:
 
     def in_flight(self, service: ServiceEntry) -> int:
         """Requests to the service under way in this process."""
-        return self._by_service[service.uid]
+        return self._by_service.get(service.uid, 0)
 
-    def _load(self, service: ServiceEntry, route: Route) -> tuple[int, float]:
-        return self._by_route[service.uid, route.instance], random.random()  # noqa: S311
+    def _load(self, service: ServiceEntry, route: Route) -> int:
+        return self._by_route.get((service.uid, route.instance), 0)
 
 
-def take_one(counts: Counter[Key], key: Key) -> None:
-    """Count down. What has come to 0 is dropped; ``Counter``'s own way looks at every key for that."""
-    if counts[key] > 1:
-        counts[key] -= 1
+def take_one(counts: dict[Key, int], key: Key) -> None:
+    """Count down. What has come to 0 is dropped."""
+    left = counts[key] - 1
+    if left:
+        counts[key] = left
     else:
         del counts[key]
 

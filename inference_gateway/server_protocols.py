@@ -120,21 +120,19 @@ class UpgradeBlindProtocol(StallGuard, ExpressProtocol):
             return
         self.headers[:] = [header for header in self.headers if header[0] not in _FRAMING]
         self._end_pace()
+        self._keep_no_more()
         super().handle_websocket_upgrade()
 
     def shutdown(self) -> None:
         """The server ends; called once for each connection. An answer that has not begun says that it is the last."""
         self._is_ending = True
+        self._keep_no_more()
         self.timeout_keep_alive = self.linger_seconds
         cycle = self.cycle
         if cycle is not None and not cycle.response_complete:
             cycle.keep_alive = cycle.keep_alive and cycle.response_started
         elif not self._is_in_request:
             self._await_next()
-
-    def _await_next(self) -> None:
-        self._unset_keepalive_if_required()
-        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
 
     def _refuse_busy(self, data: bytes) -> bool:
         """Under pressure: whether what came was a question, refused without any further work."""
@@ -283,17 +281,6 @@ class UpgradeBlindProtocol(StallGuard, ExpressProtocol):
             super().on_headers_complete()
         finally:
             self.app = served
-
-    def on_response_complete(self) -> None:
-        if self._wires:
-            left = []
-            for wire in self._wires:
-                if wire.is_done:
-                    wire.leave()
-                else:
-                    left.append(wire)
-            self._wires = tuple(left)
-        super().on_response_complete()
 
     def on_message_complete(self) -> None:
         if not self.parser.should_upgrade() or self._should_upgrade():

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Iterable
+from functools import lru_cache
 
 from deployments.addresses import render_host
 from inference_gateway.upstream_connection import Address, Answer, Connection, StaleError, UnreachableError
@@ -84,7 +85,10 @@ class Upstream:
 
     def put_back(self, connection: Connection) -> None:
         """What ``take_idle`` gave was not used."""
-        self._idle.setdefault(connection.address, deque()).append(connection)
+        idle = self._idle.get(connection.address)
+        if idle is None:
+            idle = self._idle[connection.address] = deque()
+        idle.append(connection)
         if self._sweep is None:
             self._sweep = self.loop.call_later(SWEEP_SECONDS, self._drop_old)
 
@@ -104,10 +108,16 @@ def render_request(
     path: str, address: Address, body: bytes, headers: Iterable[tuple[str, str]] = (), method: str = "POST"
 ) -> bytes:
     """A request with a JSON body, as bytes. Headers and path must be free of line breaks: none is a caller's."""
-    host, port = address
+    start = _render_start(path, address, method)
     more = "".join([f"{name}: {value}\r\n" for name, value in headers])
-    head = (
+    return f"{start}{len(body)}\r\n{more}\r\n".encode("latin-1") + body
+
+
+@lru_cache(maxsize=1024)
+def _render_start(path: str, address: Address, method: str) -> str:
+    """All but the length and what follows."""
+    host, port = address
+    return (
         f"{method} {path} HTTP/1.1\r\nhost: {render_host(host)}:{port}\r\ncontent-type: application/json\r\n"
-        f"content-length: {len(body)}\r\n{more}\r\n"
+        "content-length: "
     )
-    return head.encode("latin-1") + body

@@ -48,6 +48,26 @@ class Wire(Protocol):
         """The same for one whole chunk of chunked coding, with its framing. Whether the connection is full now."""
 
 
+class Asked(Protocol):
+    """One whole request, to be answered on its connection or handed on."""
+
+    @property
+    def scope(self) -> MutableMapping[str, Any]:
+        """As ASGI has it."""
+
+    @property
+    def listen(self) -> Callable[[Callable[[], object] | None], None]:
+        """As ``Wire.listen``."""
+
+    @property
+    def answer_lines(self) -> Callable[[int, bytes, bytes], None]:
+        """As ``Wire.answer_lines``."""
+
+    @property
+    def start(self) -> Callable[[Application], None]:
+        """Let an application answer it over ASGI instead."""
+
+
 class Taker(Protocol):
     """Who may answer requests below ASGI."""
 
@@ -56,10 +76,8 @@ class Taker(Protocol):
         with this head.
         """
 
-    def begin(
-        self, head: Any, scope: MutableMapping[str, Any], body: bytes, wire: Wire, start: Callable[[Application], None]
-    ) -> bool:
-        """With its body: whether it is answered over ``wire``, or later over ASGI by an application for ``start``."""
+    def begin(self, head: Any, body: bytes, asked: Asked) -> bool:
+        """With its body: whether it is answered, now or later. ``head`` is what ``look`` has said."""
 
 
 @dataclass(slots=True)

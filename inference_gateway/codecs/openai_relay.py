@@ -29,6 +29,8 @@ from inference_gateway.placing import PREFIX_CHARACTERS, prefix_of
 #: An event that long is none; what there is of it goes on as it came, so that memory stays bounded.
 MOST_HELD_BYTES = 64 * 1024
 DONE = b"data: [DONE]"
+#: A question with one of these is looked at more closely.
+UNRELAYED = frozenset((*REFUSED_FIELDS, TEMPLATE_FIELD))
 
 
 @dataclass(slots=True)
@@ -86,7 +88,7 @@ def read_question(body: bytes, *, is_chat: bool) -> Question | None:
         fields = read_fields(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
-    if any(name in fields for name in (*REFUSED_FIELDS, TEMPLATE_FIELD)) or not (is_chat or question.prompt):
+    if not UNRELAYED.isdisjoint(fields) or not (is_chat or question.prompt):
         return None
     if is_chat and not (question.messages and all(map(_is_usual, question.messages))):
         return None

@@ -96,7 +96,11 @@ def is_odd(fields: Mapping[str, Any]) -> bool:
     template = fields.get("chat_template_kwargs")
     if template is not None and bytes(memoryview(template)[:1]) == b'"':
         return True
-    return any(memoryview(value).nbytes == 4 and bytes(value) == b"null" for value in fields.values())
+    for value in fields.values():
+        view = memoryview(value)
+        if view.nbytes == 4 and bytes(view) == b"null":
+            return True
+    return False
 
 
 def render_plain(values: Mapping[str, Any]) -> dict[str, Any]:
