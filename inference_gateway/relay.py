@@ -151,15 +151,9 @@ def make_account(
     service: ServiceEntry, principal: Principal, target: Target, request_id: str, question: Question
 ) -> Account:
     """To be opened by who asks."""
-    return Account(
-        service=service,
-        principal=principal,
-        operation=target.operation,
-        request_id=request_id,
-        is_stream=question.is_stream,
-        measure=question.measure,
-        most_completion_tokens=None if question.max_tokens is None else question.max_tokens * question.choices,
-    )
+    most = None if question.max_tokens is None else question.max_tokens * question.choices
+    # Without names: with them it takes half as long again.
+    return Account(service, principal, target.operation, request_id, question.is_stream, question.measure, most)
 
 
 async def _read_error(answer: Answer) -> bytes:
