@@ -70,6 +70,8 @@ class Account:
     ending: Ending | None = None
     #: Tokens of prompt and answer, once it is closed.
     used: tuple[int, int] = (0, 0)
+    #: Whoever limits keeps here what is set aside for it (``metering.limits``).
+    reserved: Any = None
     #: Whoever follows requests from program to program keeps its mark here (``monitoring.tracing``).
     span: Any = None
 

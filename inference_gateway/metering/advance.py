@@ -68,12 +68,12 @@ class Left:
         """Lines of an answer's head, under OpenAI's names."""
         if not self._lines:
             return b""
-        count, seconds = self.count, self.reset_at - now
+        count, reset_at = self.count, self.reset_at
         if count < 0:
             count = 0
-        if self.reset_at == NEVER:
+        if reset_at == NEVER:
             return self._lines % count
-        return self._lines % (count, 0.0 if seconds < 0 else seconds)
+        return self._lines % (count, reset_at - now if reset_at > now else 0.0)
 
 
 @dataclass(slots=True)

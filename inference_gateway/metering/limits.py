@@ -37,13 +37,14 @@ ReadUsed = Callable[[str, datetime], Awaitable[tuple[int, int]]]
 
 
 class LimitKeeper:
-    """One a process; ``Accounts`` asks it. All of it belongs to one event loop."""
+    """One a process; ``Accounts`` asks it, and each account keeps what it holds: an advance, and tokens of it.
+
+    All of it belongs to one event loop.
+    """
 
     def __init__(self, url: str, read_used: ReadUsed) -> None:
         self._exchange = Exchange(url)
         self._read_used = read_used
-        #: Under way: what each request holds.
-        self._reserved: dict[int, tuple[Advance, int]] = {}
 
     async def reserve(self, account: Account) -> Mapping[str, str]:
         """See ``accounts.Limiter``. As a rule nothing is awaited."""
@@ -55,7 +56,7 @@ class LimitKeeper:
             tokens = await self._ask(advance, size)
         finally:
             advance.users -= 1
-        self._reserved[id(account)] = (advance, tokens)
+        account.reserved = advance, tokens
         return read_lines(advance.render_lines(time.monotonic()))
 
     def reserve_now(self, account: Account) -> bytes | None:
@@ -68,15 +69,15 @@ class LimitKeeper:
         exchange.touch(advance)
         if advance.runs_low(now):
             exchange.fetch(advance, size_of(account))
-        self._reserved[id(account)] = (advance, tokens)
+        account.reserved = advance, tokens
         return advance.render_lines(now)
 
     def closed(self, account: Account) -> None:
         """Settle what was set aside for it; nobody waits for that."""
-        reserved = self._reserved.pop(id(account), None)
-        if reserved is None:
+        if account.reserved is None:
             return
-        advance, tokens = reserved
+        advance, tokens = account.reserved
+        account.reserved = None
         prompt, completion = account.used
         advance.finish(tokens, prompt + completion)
         self._exchange.touch(advance)
