@@ -30,7 +30,7 @@ from inference_gateway.http import Receive, Scope, Send
 from inference_gateway.relay import JSON_HEADER, RELAYED, Begun, Relay, make_account
 from inference_gateway.routing import Lease, took_too_long
 from inference_gateway.targets import Kind, Target, parse_target
-from inference_gateway.upstream import render_request
+from inference_gateway.upstream import render_question
 from inference_gateway.upstream_connection import Connection
 from inference_gateway.wire import Application, Asked
 
@@ -66,7 +66,9 @@ class Express:
 
     def __init__(self, admission: Admission, relay: Relay, guard: Guard) -> None:
         self._admission = admission
+        self._router, self._models, self._upstream = relay.router, relay.models, relay.upstream
         self.relay = relay
+        self.accounts = relay.accounts
         self.guard = guard
         self._loop = asyncio.get_running_loop()
         #: In the order of their beginnings.
@@ -132,7 +134,7 @@ class Express:
         admitted = None if name is None else self._admit(name, head)
         if admitted is None or admitted.service.traits.engine is None:
             return False
-        lease = self.relay.router.take_now(admitted.service, question.find_prefix)
+        lease = self._router.take_now(admitted.service, question.find_prefix)
         if lease is None:
             return False
         connection = self._find_connection(lease)
@@ -141,16 +143,16 @@ class Express:
             return False
         request_id = head.request_id or new_request_id()
         account = make_account(admitted.service, admitted.principal, head.target, request_id, question)
-        told = self.relay.accounts.reserve_now(account)
+        told = self.accounts.reserve_now(account)
         if told is None:
-            self.relay.upstream.put_back(connection)
+            self._upstream.put_back(connection)
             lease.release()
             return False
         if admitted.key is None:
             self._admission.note_agent(admitted.service, asked.scope, head.agent)
         else:
             self._admission.note_key(admitted.key)
-        self.relay.accounts.open(account)
+        self.accounts.open(account)
         _Exchange(self, head.target, asked, question, account, lease, connection, told).begin()
         return True
 
@@ -175,9 +177,10 @@ class Express:
         if ends_at < self._due_at:
             self._call_at(ends_at)
 
-    def closed(self, exchange: _Exchange) -> float:
-        """Seconds that were left."""
+    def closed(self, exchange: _Exchange) -> None:
         self._under_way.pop(exchange, None)
+
+    def seconds_left(self, exchange: _Exchange) -> float:
         return exchange.ends_at - self._loop.time()
 
     def _call_at(self, due_at: float) -> None:
@@ -197,15 +200,15 @@ class Express:
 
     def render(self, lease: Lease, kind: Kind, question: Question, request_id: str) -> bytes:
         """The request for the engine."""
-        body = question.render(self.relay.models.choose_known(lease.service, lease.route, question.model))
-        address = (lease.route.host, lease.route.port)
-        return render_request(str(kind.value), address, body, (("x-request-id", request_id),))
+        route = lease.route
+        body = question.render(self._models.choose_known(lease.service, route, question.model))
+        return render_question(str(kind.value), (route.host, route.port), body, request_id)
 
     def _find_connection(self, lease: Lease) -> Connection | None:
         service, route = lease.service, lease.route
-        if route.base_url or not self.relay.models.knows(service, route):
+        if route.base_url or not self._models.knows(service, route):
             return None
-        return self.relay.upstream.take_idle((route.host, route.port))
+        return self._upstream.take_idle((route.host, route.port))
 
 
 @dataclass(slots=True, eq=False)
@@ -233,7 +236,7 @@ class _Exchange:
     def stop(self) -> None:
         """The caller has left, or the server ends."""
         self._drop()
-        self.express.relay.accounts.close(self.account, Ending.STOPPED)
+        self.express.accounts.close(self.account, Ending.STOPPED)
 
     def _look(self) -> None:
         """There is more of the answer, or there will be none."""
@@ -247,7 +250,8 @@ class _Exchange:
                 logger.exception("a request failed")
                 self._refuse(INTERNAL_ERROR)
         elif connection.is_odd or connection.is_complete:
-            begun = Begun(self.lease, connection, self.request, self._let_go())
+            self._let_go()
+            begun = Begun(self.lease, connection, self.request, self.express.seconds_left(self))
             self._hand_on(lambda call: self.express.relay.take_over(call, self.question, self.account, begun))
 
     def _finish(self, body: bytes) -> None:
@@ -258,7 +262,7 @@ class _Exchange:
         self.connection.release()
         self.lease.release()
         self.express.relay.router.judge(self.lease)
-        self.express.relay.accounts.close(account, FINISHED)
+        self.express.accounts.close(account, FINISHED)
         self.asked.answer_lines(200, LINES % (account.request_id.encode("ascii"), self.told), body)
 
     def give_up(self) -> None:
@@ -268,7 +272,7 @@ class _Exchange:
 
     def _refuse(self, error: ChatError) -> None:
         async def refuse(call: Call) -> None:
-            self.express.relay.accounts.close(self.account, Ending.REFUSED, error)
+            self.express.accounts.close(self.account, Ending.REFUSED, error)
             raise error
 
         self._hand_on(refuse)
@@ -289,11 +293,11 @@ class _Exchange:
         self.connection.abort()
         self.lease.release()
 
-    def _let_go(self) -> float:
-        """What happens from now on is somebody else's; seconds that are left for it."""
+    def _let_go(self) -> None:
+        """What happens from now on is somebody else's."""
         self.connection.unwatch()
         self.asked.listen(None)
-        return self.express.closed(self)
+        self.express.closed(self)
 
 
 async def _fail(call: Call) -> None:

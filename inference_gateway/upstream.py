@@ -108,16 +108,19 @@ def render_request(
     path: str, address: Address, body: bytes, headers: Iterable[tuple[str, str]] = (), method: str = "POST"
 ) -> bytes:
     """A request with a JSON body, as bytes. Headers and path must be free of line breaks: none is a caller's."""
-    start = _render_start(path, address, method)
-    more = "".join([f"{name}: {value}\r\n" for name, value in headers])
-    return f"{start}{len(body)}\r\n{more}\r\n".encode("latin-1") + body
+    more = "".join([f"{name}: {value}\r\n" for name, value in headers]).encode("latin-1")
+    return b"%b%d\r\n%b\r\n%b" % (_render_start(path, address, method), len(body), more, body)
+
+
+def render_question(path: str, address: Address, body: bytes, request_id: str) -> bytes:
+    """The same of a question, with its id and nothing else."""
+    start = _render_start(path, address, "POST")
+    return b"%b%d\r\nx-request-id: %b\r\n\r\n%b" % (start, len(body), request_id.encode("ascii"), body)
 
 
 @lru_cache(maxsize=1024)
-def _render_start(path: str, address: Address, method: str) -> str:
-    """All but the length and what follows."""
+def _render_start(path: str, address: Address, method: str) -> bytes:
+    """All of a head up to the length."""
     host, port = address
-    return (
-        f"{method} {path} HTTP/1.1\r\nhost: {render_host(host)}:{port}\r\ncontent-type: application/json\r\n"
-        "content-length: "
-    )
+    start = f"{method} {path} HTTP/1.1\r\nhost: {render_host(host)}:{port}\r\ncontent-type: application/json\r\n"
+    return start.encode("latin-1") + b"content-length: "
