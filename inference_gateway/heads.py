@@ -1,8 +1,9 @@
-"""Heads of requests that were read before, so that the next request with the same one needs no parser.
+"""Heads of messages that were read before, so that the next one with the same head needs no parser.
 
-A program asks again and again with the same head but for the length of the body. Such a head, byte for byte, means what
-it meant when the parser read it (RFC 9112 §2.2): what is remembered is that, and of the bytes themselves all but the
-digits of the length, which stand at the beginning of a line and so are no part of another header.
+A program asks, and an engine answers, again and again with the same head but for the length of the body. Such a head,
+byte for byte, means what it meant when the parser read it (RFC 9112 §2.2): what is remembered is that, and of the
+bytes themselves all but the digits of the length, which stand at the beginning of a line and so are no part of another
+header.
 """
 
 from __future__ import annotations
@@ -48,9 +49,12 @@ class Known:
 
     def make_scope(self, length: int) -> Scope:
         """What of a request's scope is not its connection's."""
-        headers = self._scope["headers"].copy()
+        return {**self._scope, "headers": self.make_headers(length)}
+
+    def make_headers(self, length: int) -> list[tuple[bytes, bytes]]:
+        headers: list[tuple[bytes, bytes]] = self._scope["headers"].copy()
         headers[self._length_at] = (b"content-length", b"%d" % length)
-        return {**self._scope, "headers": headers}
+        return headers
 
 
 class _Parts(NamedTuple):
@@ -74,18 +78,23 @@ class Heads:
         parts = _take_apart(data)
         return None if parts is None else self._known.get((parts.before, parts.after))
 
-    def remember(self, data: bytes, scope: Scope, kept: Any) -> None:
-        """The scope that a parser made of ``data``, one whole request, and what is to be kept with its head."""
+    def remember(self, data: bytes, scope: Scope, kept: Any = None) -> Known | None:
+        """The scope that a parser made of ``data``, one whole message, and what is to be kept with its head.
+
+        Of an answer a scope has headers only. None where such a head is not remembered.
+        """
         parts = _take_apart(data)
         if parts is None or parts.length != b"%d" % (len(data) - parts.body_at):
-            return
+            return None
         if [value for name, value in scope["headers"] if name == b"content-length"] != [parts.length]:
-            return
+            return None
         if len(self._known) >= MOST_HEADS:
             self._known.clear()
         shared = {name: value for name, value in scope.items() if name not in _OF_CONNECTION}
         shared["headers"] = scope["headers"].copy()
-        self._known[parts.before, parts.after] = Known(parts.before, parts.after, shared, kept)
+        known = Known(parts.before, parts.after, shared, kept)
+        self._known[parts.before, parts.after] = known
+        return known
 
 
 def _take_apart(data: bytes) -> _Parts | None:
