@@ -63,7 +63,7 @@ class Asker:
         self.line = Line()
         self.connection.connection_made(self.line)
         self.counting = Counting(self.connection)
-        self.connection._parser = self.counting
+        self.connection._parser = self.counting  # type: ignore[assignment]
 
     async def ask(self, pieces: Sequence[bytes]) -> Answer:
         self.connection.send(render_request("/v1/x", ADDRESS, b"{}"))
