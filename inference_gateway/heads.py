@@ -16,6 +16,8 @@ from inference_gateway.http import Scope
 MOST_HEADS = 1024
 MOST_BYTES = 4096
 MOST_DIGITS = 5
+#: So many answers in a row with heads of their own are looked at in vain.
+MOST_MISSES = 64
 _LENGTHS = (b"\r\ncontent-length: ", b"\r\nContent-Length: ")
 
 _OF_CONNECTION = ("client", "extensions", "scheme", "server", "state")
@@ -95,6 +97,12 @@ class Heads:
         known = Known(parts.before, parts.after, shared, kept)
         self._known[parts.before, parts.after] = known
         return known
+
+    def learn(self, data: bytes, headers: list[tuple[bytes, bytes]], misses: int) -> Known | None:
+        """The head of a whole answer. The more of them in a row had heads of their own, the seldomer it is learnt."""
+        if misses & (misses - 1) and misses % MOST_MISSES:
+            return None
+        return self.find(data) or self.remember(data, {"headers": headers})
 
 
 def _take_apart(data: bytes) -> _Parts | None:

@@ -97,8 +97,6 @@ class Answer:
 
 #: One process's, of answers.
 HEADS = Heads()
-#: So many answers in a row with heads of their own are looked at in vain.
-MOST_MISSES = 64
 
 
 class StaleError(Exception):
@@ -330,7 +328,8 @@ class Connection(asyncio.Protocol):
             self._fail("what it sent is no HTTP")
             return
         if is_first and self.is_complete and self._may_keep and self.status == 200:
-            self._learn(data)
+            self._misses += 1
+            self._known = HEADS.learn(data, self._headers, self._misses) or self._known
         if not data.endswith(b"\r\n"):
             self._is_between_chunks = False  # a part of the next one's first line may have come
         self._wake()
@@ -342,18 +341,10 @@ class Connection(asyncio.Protocol):
         body = known.find_body(data)
         if body is None:
             return False
-        self._headers = known.make_headers(len(body))
-        self._pieces.append(body)
-        self._unread = len(body)
-        self.status, self._has_length, self._may_keep, self.is_complete = 200, True, True, True
-        self._misses = 0
+        self.on_body(body)
+        self._headers, self.status, self._misses = known.make_headers(len(body)), 200, 0
+        self._has_length = self._may_keep = self.is_complete = True
         return True
-
-    def _learn(self, data: bytes) -> None:
-        """The head of a whole answer; more and more seldom from an engine that never says the same."""
-        self._misses += 1
-        if self._misses & (self._misses - 1) == 0 or self._misses % MOST_MISSES == 0:
-            self._known = HEADS.find(data) or HEADS.remember(data, {"headers": self._headers}) or self._known
 
     def _note_chunk(self, data: bytes) -> None:
         """Whether its first line says that it is just one chunk; one as long, with that line, is then one too."""

@@ -9,8 +9,9 @@ import httptools
 import pytest
 
 from inference_gateway import upstream_connection
+from inference_gateway.heads import MOST_MISSES
 from inference_gateway.upstream import Upstream, render_request
-from inference_gateway.upstream_connection import MOST_MISSES, Answer, Connection
+from inference_gateway.upstream_connection import Answer, Connection
 
 ADDRESS = ("127.0.0.1", 1)
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nContent-Length: %d\r\nx-note: %b\r\n\r\n"
