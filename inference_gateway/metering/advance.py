@@ -26,8 +26,8 @@ from typing import Any, NamedTuple
 
 from inference_gateway.principals import Subject
 
-#: The least and the most requests in one advance, before the share of what is left. With a few hundred at most, those of
-#: who asks thousands of times a second are used up before the next ones are here, and each request asks Valkey meanwhile.
+#: The least and the most requests in one advance, before the share of what is left. With a few hundred at most, those
+#: of who asks thousands of times a second are used up before the next ones are here, and each request asks meanwhile.
 LEAST_WANTED, MOST_WANTED = 12, 2048
 #: Who has not asked for so long has nothing in advance.
 IDLE_SECONDS = 1.0
