@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
@@ -34,12 +35,13 @@ USUAL = Usual()
 class CycleWire:
     """A ``wire.Wire`` over one cycle of uvicorn's: it leaves the cycle as the same messages over ASGI would."""
 
-    __slots__ = ("_cycle", "_is_gone", "_listener", "on_room")
+    __slots__ = ("_cycle", "_is_gone", "_listener", "on_full", "on_room")
 
     def __init__(self, cycle: RequestResponseCycle) -> None:
         self._cycle = cycle
         self._is_gone = False
         self._listener: Callable[[], object] | None = None
+        self.on_full: Callable[[], object] | None = None
         self.on_room: Callable[[], object] | None = None
 
     @property
@@ -86,12 +88,13 @@ class CycleWire:
         if is_last:
             self._finish()
 
-    def pass_chunk(self, chunk: bytes) -> bool:
-        cycle = self._cycle
-        if cycle.disconnected:
-            return False
-        cycle.transport.write(chunk)
-        return cycle.flow.write_paused
+    def pass_chunk(self, chunk: bytes) -> None:
+        if not self._cycle.disconnected:
+            self._cycle.transport.write(chunk)
+
+    @property
+    def transport(self) -> asyncio.Transport:
+        return self._cycle.transport
 
     def _render_head(self, status: int, lines: bytes) -> bytes:
         cycle = self._cycle

@@ -18,7 +18,7 @@ from inference_gateway.accounts import Account, Accounts, Ending
 from inference_gateway.calls import Call
 from inference_gateway.chat import ChatError
 from inference_gateway.codecs import JSON_TYPE, openai
-from inference_gateway.codecs.openai_relay import Question, Stream, find_usage
+from inference_gateway.codecs.openai_relay import Question, Stream, find_likeness, find_usage
 from inference_gateway.directory import ServiceEntry
 from inference_gateway.engines.openai_http import MAX_ERROR_BYTES
 from inference_gateway.engines.refusals import broken, read_refusal, unreachable
@@ -29,7 +29,7 @@ from inference_gateway.routing import NOT_BEGUN, Lease, Router, choose_told, too
 from inference_gateway.targets import Kind, Target
 from inference_gateway.trace_context import outgoing
 from inference_gateway.upstream import Upstream, render_request
-from inference_gateway.upstream_connection import Answer, Connection, UnreachableError, UpstreamError
+from inference_gateway.upstream_connection import Answer, Connection, UnreachableError, UpstreamError, find_data
 from inference_gateway.wire import Wire, find_wire
 
 logger = logging.getLogger(__name__)
@@ -288,6 +288,8 @@ class _Pouring:
     Who does not read makes the engine wait.
     """
 
+    __slots__ = ("_answer", "_call", "_is_over", "_stream", "_tab", "_wire")
+
     def __init__(self, call: Call, wire: Wire, answer: Answer, tab: _Tab) -> None:
         self._call = call
         self._wire = wire
@@ -297,15 +299,22 @@ class _Pouring:
         self._is_over = False
 
     async def run(self) -> None:
-        self._wire.on_room = self._answer.resume
+        self._wire.on_full, self._wire.on_room = self._answer.pause, self._answer.resume
         try:
             await self._answer.pour(self._take, self._take_chunk)
+            self._note_repeats()
             if not self._is_over:
                 self._send(end_of(self._stream), is_last=True)
         finally:
-            self._wire.on_room = None
+            self._note_repeats()
+            self._wire.on_full = self._wire.on_room = None
+
+    def _note_repeats(self) -> None:
+        """Before the stream is asked for anything: chunks that it has not seen count for it, too."""
+        self._stream.note_repeats(self._answer.take_repeats())
 
     def _take(self, piece: bytes) -> None:
+        self._note_repeats()
         out = self._stream.feed(piece)
         self._is_over = self._answer.is_whole and self._stream.is_over and not self._stream.has_rest
         if out or self._is_over:
@@ -313,12 +322,18 @@ class _Pouring:
         if self._wire.is_full:
             self._answer.pause()
 
-    def _take_chunk(self, chunk: bytes, start: int) -> bool:
-        """The usual piece, one whole event in a chunk of its own, goes on as it is."""
-        if not self._call.has_begun or not self._stream.passes(chunk, start):
+    def _take_chunk(self, chunk: bytes) -> bool:
+        """The usual piece, one whole event in a chunk of its own, goes on as it is; more of its like go on by
+        themselves.
+        """
+        start = find_data(chunk)
+        if not start or not self._call.has_begun:
             return False
-        if self._wire.pass_chunk(chunk):
-            self._answer.pause()
+        self._note_repeats()
+        if not self._stream.passes(chunk, start):
+            return False
+        self._wire.pass_chunk(chunk)
+        self._answer.repeat(find_likeness(chunk, start), self._wire.transport)
         return True
 
     def _send(self, data: bytes, *, is_last: bool) -> None:

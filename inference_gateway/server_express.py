@@ -212,6 +212,8 @@ class _KnownCycle:
 
     #: Nobody waits for more of a request that is whole.
     message_event = asyncio.Event()
+    #: Nothing is poured on it.
+    on_full: Callable[[], object] | None = None
 
     def __init__(self, server: ExpressProtocol, known: Known, length: int) -> None:
         self._server: ExpressProtocol | None = server

@@ -225,6 +225,12 @@ class UpgradeBlindProtocol(StallGuard, ExpressProtocol):
         for wire in wires:
             wire.tell_gone()
 
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        for wire in self._wires:
+            if wire.on_full is not None:
+                wire.on_full()
+
     def resume_writing(self) -> None:
         super().resume_writing()
         for wire in self._wires:

@@ -9,6 +9,7 @@ from typing import Protocol, cast
 import httptools
 
 from inference_gateway.heads import Heads, Known
+from inference_gateway.likeness import Likeness, Repeating
 
 #: What lies here unread before the engine is made to wait, so that a slow caller costs no memory.
 MOST_UNREAD_BYTES = 64 * 1024
@@ -16,8 +17,9 @@ MOST_HEADER_BYTES = 64 * 1024
 
 Headers = list[tuple[bytes, bytes]]
 Address = tuple[str, int]
-#: Is given a chunk with its framing, and where in it the data begin; whether it has taken it.
-TakeChunk = Callable[[bytes, int], bool]
+#: Is given what came where a chunk of chunked coding begins; whether it has taken it. It may take what ``find_data``
+#: knows for one whole chunk, and nothing else.
+TakeChunk = Callable[[bytes], bool]
 #: How long the line before a chunk's data may be for a look at it: chunks of 1 MiB and more are no tokens.
 MOST_SIZE_LINE = 7
 
@@ -69,12 +71,25 @@ class Answer:
     def pour(self, sink: Callable[[bytes], None], take_chunk: TakeChunk | None = None) -> asyncio.Future[None]:
         """From now on give to ``sink`` what comes, at once and in the order it came; the future is done at the end.
 
-        What comes as just one chunk of chunked coding is offered to ``take_chunk`` first, as it is. Both are called
-        from the event loop and must not fail. The future has an UpstreamError where the answer breaks off.
+        What begins with a chunk of chunked coding is offered to ``take_chunk`` first, as it is. Both are called from
+        the event loop and must not fail. The future has an UpstreamError where the answer breaks off.
         """
         connection = self._connection
         assert connection is not None
         return connection.pour(sink, take_chunk)
+
+    def repeat(self, likeness: Likeness | None, out: asyncio.WriteTransport) -> None:
+        """Of what is poured, give chunks like that to ``out``, and neither to ``take_chunk`` nor to ``sink``: until the
+        sink is given something, or this is called again. For ``take_chunk`` to call, of a chunk that it takes.
+        """
+        if self._connection is not None and likeness is not None:
+            self._connection.repeat(likeness, out)
+        elif self._connection is not None:
+            self._connection.end_repeating()
+
+    def take_repeats(self) -> int:
+        """How many went there since the last time."""
+        return 0 if self._connection is None else self._connection.take_repeats()
 
     def pause(self) -> None:
         """Take no more of it for now: the engine waits."""
@@ -99,6 +114,14 @@ class Answer:
 HEADS = Heads()
 
 
+def find_data(chunk: bytes) -> int:
+    """Where the data of a whole chunk of chunked coding begin; 0 for what is not just one, or is the last. Pure."""
+    end = chunk.find(b"\r\n", 0, MOST_SIZE_LINE)
+    size = len(chunk) - end - 4  # of an empty one, which is the last, the parser must know
+    is_whole = end > 0 < size and chunk[:end] == b"%x" % size and chunk.endswith(b"\r\n")
+    return end + 2 if is_whole else 0
+
+
 class StaleError(Exception):
     """A kept connection was lost before a byte of the answer came."""
 
@@ -107,42 +130,18 @@ class _SurplusError(Exception):
     """Ends the parser's work: what comes is more than an answer."""
 
 
-class Connection(asyncio.Protocol):
+class Connection(Repeating):
     """One connection, with at most one answer under way. ``status`` is 0 until its head is here."""
 
     __slots__ = (
-        "_chunk_length",
-        "_chunk_line",
-        "_has_bytes",
-        "_has_length",
-        "_header_bytes",
-        "_headers",
-        "_is_between_chunks",
-        "_is_busy",
-        "_is_kept",
-        "_is_paused",
-        "_known",
-        "_loop",
-        "_lost",
-        "_may_keep",
-        "_misses",
-        "_parser",
-        "_pieces",
-        "_pool",
-        "_poured",
-        "_sink",
-        "_take_chunk",
-        "_transport",
-        "_unread",
-        "_waiter",
-        "_watcher",
-        "address",
-        "idle_since",
-        "is_complete",
+        "_has_bytes", "_has_length", "_header_bytes", "_headers", "_is_between_chunks", "_is_busy", "_is_kept",
+        "_is_paused", "_known", "_loop", "_lost", "_may_keep", "_misses", "_parser", "_pieces", "_pool", "_poured",
+        "_sink", "_take_chunk", "_transport", "_unread", "_waiter", "_watcher", "address", "idle_since", "is_complete",
         "status",
     )  # fmt: skip
 
     def __init__(self, pool: Pool, address: Address) -> None:
+        super().__init__()
         self.address = address
         self.idle_since = 0.0
         self.is_complete = False
@@ -155,8 +154,6 @@ class Connection(asyncio.Protocol):
         self._sink: Callable[[bytes], None] | None = None
         self._take_chunk: TakeChunk | None = None
         self._is_between_chunks = False
-        #: Of the last piece that was just one chunk: its length, and its first line.
-        self._chunk_length, self._chunk_line = 0, b""
         self._poured: asyncio.Future[None] | None = None
         self._pieces: list[bytes] = []
         self._unread = 0
@@ -249,6 +246,7 @@ class Connection(asyncio.Protocol):
 
     def release(self) -> None:
         self._sink = self._poured = self._take_chunk = None
+        self.end_repeating()
         if self.is_complete and not self._pieces and self.is_usable and self._may_keep:
             self._is_busy = False
             self._is_kept = True
@@ -308,13 +306,11 @@ class Connection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         self._pool.all.add(self)
 
-    def data_received(self, data: bytes) -> None:
-        if self._is_between_chunks and self._take_chunk is not None:
-            # The parser stands between two chunks: it misses nothing by not seeing a whole one.
-            if len(data) != self._chunk_length or not data.startswith(self._chunk_line):
-                self._note_chunk(data)
-            if self._chunk_length and data.endswith(b"\r\n") and self._take_chunk(data, len(self._chunk_line)):
-                return
+    def receive(self, data: bytes) -> None:
+        if self._is_between_chunks and self._take_chunk is not None and self._take_chunk(data):
+            return  # the parser stands between two chunks: it misses nothing by not seeing a whole one
+        if self._out is not None:
+            self.end_repeating()
         if not self._is_busy:
             self._fail("it spoke without being asked")
             return
@@ -345,15 +341,6 @@ class Connection(asyncio.Protocol):
         self._headers, self.status, self._misses = known.make_headers(len(body)), 200, 0
         self._has_length = self._may_keep = self.is_complete = True
         return True
-
-    def _note_chunk(self, data: bytes) -> None:
-        """Whether its first line says that it is just one chunk; one as long, with that line, is then one too."""
-        end = data.find(b"\r\n", 0, MOST_SIZE_LINE)
-        size = len(data) - end - 4  # of an empty one, which is the last, the parser must know
-        if end > 0 < size and data[:end] == b"%x" % size:
-            self._chunk_length, self._chunk_line = len(data), data[: end + 2]
-        else:
-            self._chunk_length, self._chunk_line = 0, b""
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._pool.all.discard(self)

@@ -7,6 +7,7 @@ begins an answer on it ends it there; ASGI's ``send`` is then not used.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -22,7 +23,8 @@ Application = Callable[[Any, Any, Any], Awaitable[None]]
 class Wire(Protocol):
     """One request's connection."""
 
-    #: Called when the connection can take more again.
+    #: Called when more waits to be sent than ought to, and when the connection can take more again.
+    on_full: Callable[[], object] | None
     on_room: Callable[[], object] | None
 
     @property
@@ -44,8 +46,12 @@ class Wire(Protocol):
     def write(self, data: bytes, *, is_last: bool = False) -> None:
         """The next piece of an answer begun."""
 
-    def pass_chunk(self, chunk: bytes) -> bool:
-        """The same for one whole chunk of chunked coding, with its framing. Whether the connection is full now."""
+    def pass_chunk(self, chunk: bytes) -> None:
+        """The same for one whole chunk of chunked coding, with its framing."""
+
+    @property
+    def transport(self) -> asyncio.WriteTransport:
+        """What ``pass_chunk`` writes to, for who does that himself while an answer is under way."""
 
 
 class Asked(Protocol):

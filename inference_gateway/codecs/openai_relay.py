@@ -24,6 +24,7 @@ from inference_gateway.codecs.openai_bodies import (
     read_counted,
     read_fields,
 )
+from inference_gateway.likeness import Likeness, share
 from inference_gateway.placing import PREFIX_CHARACTERS, prefix_of
 
 #: An event that long is none; what there is of it goes on as it came, so that memory stays bounded.
@@ -31,6 +32,8 @@ MOST_HELD_BYTES = 64 * 1024
 DONE = b"data: [DONE]"
 #: A question with one of these is looked at more closely.
 UNRELAYED = frozenset((*REFUSED_FIELDS, TEMPLATE_FIELD))
+#: What stands before an event's text: of ``content`` and ``reasoning_content``, of a completion, of ``reasoning``.
+TEXT_MARKS = (b'content":', b'text":', b'reasoning":')
 
 
 @dataclass(slots=True)
@@ -189,6 +192,12 @@ class Stream:
         self._before, self._last = self._last, chunk
         return True
 
+    def note_repeats(self, count: int) -> None:
+        """So many chunks passed unseen, each with ``find_likeness``'s likeness to the one that passed last."""
+        if count:
+            self.pieces += count
+            self._before = self._last  # as far as they tell of an end, they are one
+
     def end(self) -> bytes:
         """What is left when the engine has closed: an event without the blank line behind it."""
         rest, self._held = self._held, b""
@@ -227,6 +236,18 @@ class Stream:
                         continue
             kept.append(event)
         return b"\n\n".join(kept) if is_changed else piece
+
+
+def find_likeness(chunk: bytes, start: int) -> Likeness | None:
+    """What all that is like a chunk that passed has in common with it; None where its one event has no plain text."""
+    at = next((at + len(mark) for mark in TEXT_MARKS if (at := chunk.find(mark, start)) > 0), 0)
+    if not at or chunk.find(b"\n\n") != len(chunk) - 4:
+        return None
+    text_at = chunk.find(b'"', at) + 1
+    end = chunk.find(b'"', text_at)
+    if not 0 < text_at <= at + 2 or end < 0 or chunk[end - 1 : end] == b"\\" or chunk.startswith(b'":', end):
+        return None
+    return Likeness(chunk[start - 2 : text_at], start - 2, text_at, share(chunk[end:]))
 
 
 def _has_finished(events: bytes) -> bool:

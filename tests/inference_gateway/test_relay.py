@@ -65,6 +65,36 @@ def test_what_the_engine_sends_is_what_the_caller_gets(server: Server) -> None:
         assert flat.json() == ANSWER
 
 
+def test_tokens_one_by_one_pass_whatever_comes_between_them(server: Server) -> None:
+    others = (b": ping\n\n", TOKEN * 2, TOKEN.replace(b"gr", b'\\"['), COUNT, TOKEN.replace(b"\n", b"\r\n"))
+    events = [TOKEN.replace(b"gr", b"%d" % number) for number in range(60)]
+
+    async def script(turn: Turn) -> None:
+        await turn.send(HEAD)
+        for number, event in enumerate(events):
+            await turn.send_chunk(event)
+            await asyncio.sleep(0.003)
+            if number % 8 == 7:
+                other = others[number // 8 % len(others)]
+                at = number % len(other) if number % 3 else 0
+                for part in filter(None, (other[:at], other[at:])):
+                    await turn.send_chunk(part)
+                    await asyncio.sleep(0.003)
+        await turn.send_chunk(LAST + COUNT + END)
+        await turn.send_chunk(b"")
+
+    expected = b""
+    for number, event in enumerate(events):
+        expected += event
+        if number % 8 == 7:
+            expected += others[number // 8 % len(others)].replace(b"\r", b"")
+    with RawEngine(script) as engine:
+        service = deploy(server, engine.port)
+        assert post(service, stream_options={"include_usage": True}).content == expected + LAST + COUNT + END
+        assert post(service).content == expected.replace(COUNT, b"") + LAST + END
+        assert engine.connections == 1
+
+
 def test_a_long_answer_at_once_passes_whole(server: Server) -> None:
     text = "x" * (3 * MOST_HELD_BYTES)
 
@@ -188,15 +218,18 @@ def test_a_caller_who_leaves_stops_the_engine(server: Server, *, stream: bool) -
     assert ended[0] - left < 1
 
 
-def test_a_caller_who_does_not_read_makes_the_engine_wait(server: Server) -> None:
+@pytest.mark.parametrize("is_alone", [True, False])
+def test_a_caller_who_does_not_read_makes_the_engine_wait(server: Server, *, is_alone: bool) -> None:
+    piece = TOKEN.replace(b"gr", b"g" * 60_000) if is_alone else TOKEN * 100
     sent = 0
 
     async def script(turn: Turn) -> None:
         nonlocal sent
         await turn.send(HEAD)
         while True:
-            await turn.send_chunk(TOKEN * 100)
-            sent += len(TOKEN) * 100
+            await turn.send_chunk(piece)
+            sent += len(piece)
+            await asyncio.sleep(0.001 if is_alone else 0)  # so that the gateway reads one by one
 
     with RawEngine(script) as engine:
         service = deploy(server, engine.port)
@@ -205,7 +238,7 @@ def test_a_caller_who_does_not_read_makes_the_engine_wait(server: Server) -> Non
         ) as told:
             assert told.status_code == 200
             before = -1
-            while before != sent:
+            while before != sent < 50_000_000:
                 before = sent
                 time.sleep(0.5)
         assert sent < 50_000_000
