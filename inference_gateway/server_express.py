@@ -206,7 +206,7 @@ class _KnownCycle:
     """
 
     __slots__ = (
-        "_known", "_length", "_listener", "_server", "disconnected", "keep_alive", "on_room", "response_complete",
+        "_known", "_length", "_listener", "_server", "disconnected", "keep_alive", "response_complete",
         "response_started",
     )  # fmt: skip
 
@@ -214,13 +214,13 @@ class _KnownCycle:
     message_event = asyncio.Event()
     #: Nothing is poured on it.
     on_full: Callable[[], object] | None = None
+    on_room: Callable[[], object] | None = None
 
     def __init__(self, server: ExpressProtocol, known: Known, length: int) -> None:
         self._server: ExpressProtocol | None = server
         self._known = known
         self._length = length
         self._listener: Callable[[], object] | None = None
-        self.on_room: Callable[[], object] | None = None
         self.disconnected = self.response_started = self.response_complete = False
         self.keep_alive = True
 

@@ -19,7 +19,6 @@ from django.conf import settings
 from console.supervisor.parts import render_death_pact
 from console.supervisor.valkey import render_valkey_command
 from inference_gateway.accounts import Account
-from inference_gateway.metering.exchange import Exchange
 from inference_gateway.metering.limits import LimitKeeper
 from inference_gateway.principals import Limits, Subject
 from tests.inference_gateway.test_limits import KEY, Kept, finish, outcome, request, settled
@@ -267,25 +266,6 @@ async def test_a_limit_that_changes_counts_at_once(keepers: list[LimitKeeper], v
     assert await ask(keepers[1], Limits(requests_per_minute=50), 5) == []
     assert len(await ask(keepers[0], Limits(requests_per_minute=60), 20)) == 10
     assert len(await ask(keepers[0], Limits(parallel_requests=70), 20)) == 10
-
-
-async def test_the_same_subjects_have_one_advance_until_it_is_forgotten(valkey: redis.Redis) -> None:
-    exchange = Exchange(settings.SLIPWAY_REDIS_URL)
-    some, same = (Subject(KEY, Limits(100)),), (Subject(KEY, Limits(100)),)
-    changed, other = (Subject(KEY, Limits(50)),), (Subject("key:2", Limits(100)),)
-    advance = exchange.find_advance(some)
-    for subjects in (some, same, changed, some):
-        assert exchange.find_advance(subjects) is advance
-        assert advance.subjects is subjects
-    assert exchange.find_advance(other) is not advance
-
-    async def is_forgotten() -> bool:
-        return exchange.find_advance(some) is not advance
-
-    exchange.send_now()
-    await wait_until_async(is_forgotten, "what is told and free is forgotten", 10)
-    assert exchange.find_advance(same) is exchange.find_advance(some)
-    await exchange.close()
 
 
 async def test_a_minute_that_turns_lets_as_many_in_as_the_first(
