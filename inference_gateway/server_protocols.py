@@ -22,7 +22,7 @@ from inference_gateway.cycle_wire import CycleWire
 from inference_gateway.http import Scope
 from inference_gateway.patience import MOST_HEAD_BYTES, MOST_HEADERS, Pace, StallGuard
 from inference_gateway.pressure import LOAD, find_dialect, read_simple_post, refusal_for
-from inference_gateway.server_express import ExpressProtocol
+from inference_gateway.server_express import ExpressProtocol, shrink
 from inference_gateway.wire import BELOW, WIRE, Headers
 
 #: The name of a ``Restart`` among a scope's extensions.
@@ -271,6 +271,7 @@ class UpgradeBlindProtocol(StallGuard, ExpressProtocol):
         if self._is_ending and cycle is not None and cycle is not before:
             cycle.keep_alive = False
         if cycle is not None and cycle is not before and self.scope["http_version"] == "1.1":
+            shrink(cycle.message_event)
             wire = CycleWire(cycle)
             self._wires = (*self._wires, wire)
             # uvicorn's own type has dictionaries only.
