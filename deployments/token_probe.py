@@ -140,7 +140,7 @@ def first_token(
     was not the engine that answered.
     """
     began = time.monotonic()
-    with client.stream("POST", path, json=request) as response:
+    with client.stream("POST", path, json=request, headers=dict(passage.body_headers)) as response:
         status = response.status_code
         if passage.may_be_failure(status, response.headers):
             failure = passage.read_failure(status, b"".join(pieces(response, deadline)))

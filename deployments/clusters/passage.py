@@ -66,6 +66,11 @@ class Passage:
     def client_options(self) -> ClientOptions:
         return {"ssl": self.tls or True, "server_hostname": self.server_name, "proxy": self.proxy}
 
+    @property
+    def body_headers(self) -> Mapping[str, str]:
+        """``headers`` of a request with a body whose answer is a stream."""
+        return self.headers
+
     def refuse_path(self, path: str, *, is_upgrade: bool = False) -> Sentence | None:
         """Why a path (escaped, with its query) cannot be carried as it is, or None. ``is_upgrade``: to a WebSocket."""
         return None

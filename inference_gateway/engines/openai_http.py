@@ -161,7 +161,7 @@ class OpenAiEngine:
                         "Accept": "text/event-stream",
                         **({"X-Request-ID": asked_by} if asked_by else {}),
                         **outgoing.get(),
-                        **self._passage.headers,
+                        **self._passage.body_headers,
                     },
                     timeout=self._timeout,
                     allow_redirects=False,
