@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,7 +21,7 @@ from websockets.http11 import Request
 from inference_gateway import pressure
 from inference_gateway.cycle_wire import CycleWire
 from inference_gateway.http import Scope
-from inference_gateway.patience import MOST_HEAD_BYTES, MOST_HEADERS, Pace, StallGuard
+from inference_gateway.patience import MOST_HEAD_BYTES, MOST_HEADERS, Pace, StallGuard, measure_unsent
 from inference_gateway.pressure import LOAD, find_dialect, read_simple_post, refusal_for
 from inference_gateway.server_express import ExpressProtocol, shrink
 from inference_gateway.wire import BELOW, WIRE, Headers
@@ -62,13 +63,17 @@ class UpgradeBlindProtocol(StallGuard, ExpressProtocol):
     """
 
     linger_seconds = 1
+    #: How long the server's end may wait until the other side has what was sent, and how often it looks.
+    taken_seconds = 30.0
+    look_seconds = 0.1
     head_seconds = 20.0
     body_seconds = 20.0
     least_bytes = 1024
 
     # Beside the dictionary: with more than thirty names in it, it would be one of its own for each connection.
     __slots__ = (
-        "_head_bytes", "_is_admitted", "_is_in_head", "_is_in_request", "_is_repeating", "_pace", "_told_bytes",
+        "_head_bytes", "_is_admitted", "_is_in_head", "_is_in_request", "_is_repeating", "_pace", "_taken_by",
+        "_told_bytes",
     )  # fmt: skip
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -78,6 +83,7 @@ class UpgradeBlindProtocol(StallGuard, ExpressProtocol):
         self._pace: Pace | None = None
         #: Of a head: what has come in pieces, and what the parser has told of.
         self._head_bytes = self._told_bytes = 0
+        self._taken_by = math.inf
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -128,11 +134,23 @@ class UpgradeBlindProtocol(StallGuard, ExpressProtocol):
         self._is_ending = True
         self._keep_no_more()
         self.timeout_keep_alive = self.linger_seconds
+        self._taken_by = self.loop.time() + self.taken_seconds
         cycle = self.cycle
         if cycle is not None and not cycle.response_complete:
             cycle.keep_alive = cycle.keep_alive and cycle.response_started
         elif not self._is_in_request:
             self._await_next()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close a connection that waits for its next request. When the server ends, only once the other side has all of
+        the last answer: what the kernel still holds ends with a container's network, and nobody is told.
+        """
+        is_early = self._is_ending and self.loop.time() < self._taken_by
+        if is_early and not self.transport.is_closing() and measure_unsent(self.transport):
+            self.timeout_keep_alive = self.look_seconds  # type: ignore[assignment]
+            self._await_next()
+        else:
+            super().timeout_keep_alive_handler()
 
     def _refuse_busy(self, data: bytes) -> bool:
         """Under pressure: whether what came was a question, refused without any further work."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator
 
 import pytest
@@ -17,10 +18,12 @@ from tests.waiting import stretch, wait_until_async
 
 QUESTION = b"POST /%b HTTP/1.1\r\nHost: here\r\nContent-Length: 2\r\n\r\nhi"
 CLOSE = b"connection: close"
+#: More than a caller takes that does not read, less than the server's kernel does.
+LONG_BYTES = 60_000
 
 
 class Ending:
-    """A server of which ``/stream`` is whole, and ``/late`` begins, once ``go`` is set."""
+    """A server of which ``/stream`` is whole, and ``/late`` begins, once ``go`` is set; ``/long`` is long."""
 
     def __init__(self, linger_seconds: int) -> None:
         self.go = asyncio.Event()
@@ -35,6 +38,9 @@ class Ending:
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         await read_body(scope, receive)
         self.begun += 1
+        if scope["path"] == "/long":
+            await send_body(send, 200, b"x" * LONG_BYTES, "text/plain")
+            return
         if scope["path"] == "/late":
             await self.go.wait()
         if scope["path"] != "/stream":
@@ -45,6 +51,10 @@ class Ending:
         wire.begin(200, (), b"first")
         await self.go.wait()
         wire.write(b"last", is_last=True)
+
+    @property
+    def connections(self) -> int:
+        return len(self._server.server_state.connections)
 
     @contextlib.asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
@@ -142,6 +152,27 @@ async def test_a_connection_that_nobody_uses_is_closed_soon(path: bytes) -> None
         await server.end()
         assert await reader.read() == b""
         writer.close()
+
+
+async def test_a_connection_is_closed_once_the_other_side_has_what_was_sent() -> None:
+    """What the kernel holds for a container is lost when its network goes, without a word to the other side."""
+    server = Ending(linger_seconds=0)
+    async with server.serving():
+        reading = socket.socket()
+        reading.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        reading.setblocking(False)
+        loop = asyncio.get_running_loop()
+        await loop.sock_connect(reading, ("127.0.0.1", server.port))
+        await loop.sock_sendall(reading, QUESTION % b"long")
+        await wait_begun(server)
+        await server.end()
+        await asyncio.sleep(3 * UpgradeBlindProtocol.look_seconds)
+        assert server.connections, "it is not closed over what is on its way"
+        received = b""
+        while piece := await loop.sock_recv(reading, 65536):
+            received += piece
+        assert received.endswith(b"x" * LONG_BYTES)
+        reading.close()
 
 
 async def wait_begun(server: Ending) -> None:
