@@ -6,6 +6,8 @@ from types import SimpleNamespace
 
 import aiohttp
 
+from inference_gateway.dead_peers import make_socket
+
 #: Finding the address of a name and TLS's handshake among it.
 CONNECT_TIMEOUT_SECONDS = 5.0
 
@@ -39,7 +41,7 @@ def open_passthrough_session() -> aiohttp.ClientSession:
     tracing = aiohttp.TraceConfig()
     tracing.on_request_redirect.append(refuse_redirect)
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, force_close=True),
+        connector=aiohttp.TCPConnector(limit=0, force_close=True, socket_factory=make_socket),
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
         trust_env=False,

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 from deployments.addresses import render_host
+from inference_gateway.dead_peers import notice_death
 from inference_gateway.upstream_connection import Address, Answer, Connection, StaleError, UnreachableError
 
 CONNECT_SECONDS = 5.0
@@ -73,9 +74,10 @@ class Upstream:
         host, port = address
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
-                _, connection = await self.loop.create_connection(lambda: Connection(self, address), host, port)
+                transport, connection = await self.loop.create_connection(lambda: Connection(self, address), host, port)
         except (OSError, TimeoutError) as error:
             raise UnreachableError(str(error) or "it does not answer") from error
+        notice_death(transport.get_extra_info("socket"))
         return connection
 
     def give_back(self, connection: Connection) -> None:

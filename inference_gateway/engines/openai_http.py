@@ -30,6 +30,7 @@ from inference_gateway.chat import (
     ToolCalls,
     Usage,
 )
+from inference_gateway.dead_peers import make_socket
 from inference_gateway.engines.refusals import broken, lost_error, read_engine_error, read_refusal, unreachable
 from inference_gateway.trace_context import outgoing
 
@@ -52,7 +53,7 @@ def open_session(socket_path: str | None = None) -> aiohttp.ClientSession:
     """
     connector: aiohttp.BaseConnector
     if socket_path is None:
-        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=4)
+        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=4, socket_factory=make_socket)
     else:
         connector = aiohttp.UnixConnector(socket_path, limit=0, keepalive_timeout=4)
     reuse = aiohttp.TraceConfig()
