@@ -63,7 +63,7 @@ class UpgradeBlindProtocol(StallGuard, ExpressProtocol):
     """
 
     linger_seconds = 1
-    #: How long the server's end may wait until the other side has what was sent, and how often it looks.
+    #: How long the server's end waits at most until the other side has what was sent, and how often it looks.
     taken_seconds = 30.0
     look_seconds = 0.1
     head_seconds = 20.0
@@ -134,7 +134,6 @@ class UpgradeBlindProtocol(StallGuard, ExpressProtocol):
         self._is_ending = True
         self._keep_no_more()
         self.timeout_keep_alive = self.linger_seconds
-        self._taken_by = self.loop.time() + self.taken_seconds
         cycle = self.cycle
         if cycle is not None and not cycle.response_complete:
             cycle.keep_alive = cycle.keep_alive and cycle.response_started
@@ -145,12 +144,14 @@ class UpgradeBlindProtocol(StallGuard, ExpressProtocol):
         """Close a connection that waits for its next request. When the server ends, only once the other side has all of
         the last answer: what the kernel still holds ends with a container's network, and nobody is told.
         """
-        is_early = self._is_ending and self.loop.time() < self._taken_by
-        if is_early and not self.transport.is_closing() and measure_unsent(self.transport):
-            self.timeout_keep_alive = self.look_seconds  # type: ignore[assignment]
-            self._await_next()
-        else:
-            super().timeout_keep_alive_handler()
+        if self._is_ending and not self.transport.is_closing() and measure_unsent(self.transport):
+            now = self.loop.time()
+            self._taken_by = min(self._taken_by, now + self.taken_seconds)
+            if now < self._taken_by:
+                self.timeout_keep_alive = self.look_seconds  # type: ignore[assignment]
+                self._await_next()
+                return
+        super().timeout_keep_alive_handler()
 
     def _refuse_busy(self, data: bytes) -> bool:
         """Under pressure: whether what came was a question, refused without any further work."""

@@ -18,18 +18,19 @@ from tests.waiting import stretch, wait_until_async
 
 QUESTION = b"POST /%b HTTP/1.1\r\nHost: here\r\nContent-Length: 2\r\n\r\nhi"
 CLOSE = b"connection: close"
-#: More than a caller takes that does not read, less than the server's kernel does.
-LONG_BYTES = 60_000
+#: More than a caller's kernel takes that may hold little, less than the server's does.
+LONG_BYTES = 12_000
 
 
 class Ending:
     """A server of which ``/stream`` is whole, and ``/late`` begins, once ``go`` is set; ``/long`` is long."""
 
-    def __init__(self, linger_seconds: int) -> None:
+    def __init__(self, linger_seconds: int, taken_seconds: float = 30.0) -> None:
         self.go = asyncio.Event()
         self.begun = 0
         self.port = free_port()
-        protocol = type("Lingering", (UpgradeBlindProtocol,), {"linger_seconds": linger_seconds})
+        times = {"linger_seconds": linger_seconds, "taken_seconds": taken_seconds}
+        protocol = type("Lingering", (UpgradeBlindProtocol,), times)
         config = uvicorn.Config(
             self._answer, port=self.port, http=protocol, interface="asgi3", lifespan="off", log_config=None
         )
@@ -158,21 +159,39 @@ async def test_a_connection_is_closed_once_the_other_side_has_what_was_sent() ->
     """What the kernel holds for a container is lost when its network goes, without a word to the other side."""
     server = Ending(linger_seconds=0)
     async with server.serving():
-        reading = socket.socket()
-        reading.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        reading.setblocking(False)
-        loop = asyncio.get_running_loop()
-        await loop.sock_connect(reading, ("127.0.0.1", server.port))
-        await loop.sock_sendall(reading, QUESTION % b"long")
-        await wait_begun(server)
+        caller = await ask_and_read_nothing(server)
         await server.end()
         await asyncio.sleep(3 * UpgradeBlindProtocol.look_seconds)
         assert server.connections, "it is not closed over what is on its way"
         received = b""
-        while piece := await loop.sock_recv(reading, 65536):
+        while piece := await asyncio.get_running_loop().sock_recv(caller, 65536):
             received += piece
         assert received.endswith(b"x" * LONG_BYTES)
-        reading.close()
+        caller.close()
+
+
+async def test_who_never_takes_what_was_sent_holds_nobody_up_for_ever() -> None:
+    server = Ending(linger_seconds=0, taken_seconds=0.5)
+    async with server.serving():
+        caller = await ask_and_read_nothing(server)
+        await server.end()
+
+        async def is_closed() -> bool:
+            return not server.connections
+
+        await wait_until_async(is_closed, "the server has waited long enough", 20)
+        caller.close()
+
+
+async def ask_and_read_nothing(server: Ending) -> socket.socket:
+    caller = socket.socket()
+    caller.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
+    caller.setblocking(False)
+    loop = asyncio.get_running_loop()
+    await loop.sock_connect(caller, ("127.0.0.1", server.port))
+    await loop.sock_sendall(caller, QUESTION % b"long")
+    await wait_begun(server)
+    return caller
 
 
 async def wait_begun(server: Ending) -> None:
