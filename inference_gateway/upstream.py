@@ -77,7 +77,8 @@ class Upstream:
                 transport, connection = await self.loop.create_connection(lambda: Connection(self, address), host, port)
         except (OSError, TimeoutError) as error:
             raise UnreachableError(str(error) or "it does not answer") from error
-        notice_death(transport.get_extra_info("socket"))
+        if connection.is_usable:  # else it is lost already, and says so to who asks
+            notice_death(transport.get_extra_info("socket"))
         return connection
 
     def give_back(self, connection: Connection) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from inference_gateway import upstream as module
 from inference_gateway.upstream import Upstream, render_request
 from inference_gateway.upstream_connection import Answer, UnreachableError, UpstreamError, find_data
 from tests.inference_gateway.raw_engine import HEAD, RawEngine, Script, Turn
-from tests.waiting import wait_until
+from tests.waiting import wait_until, wait_until_async
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 
@@ -49,6 +50,32 @@ async def test_a_connection_is_used_again_once_its_answer_was_read(upstream: Ups
         for _ in range(5):
             assert await read_all(await ask(upstream, engine)) == b"ok"
         assert engine.connections == 1
+
+
+async def test_a_connection_that_is_lost_as_it_is_made_is_unfit_and_nothing_worse(
+    upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create = upstream.loop.create_connection
+
+    async def create_and_lose(*args: Any) -> Any:
+        transport, connection = await create(*args)
+        transport.abort()
+
+        async def is_lost() -> bool:
+            return connection not in upstream.all
+
+        await wait_until_async(is_lost, "the connection is lost", 5)
+        return transport, connection
+
+    class Losing:
+        create_connection = staticmethod(create_and_lose)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(asyncio.get_running_loop(), name)
+
+    monkeypatch.setattr(upstream, "loop", Losing())
+    with RawEngine(sends(OK)) as engine, pytest.raises(UpstreamError):
+        await ask(upstream, engine)
 
 
 async def test_an_answer_left_before_its_end_closes_its_connection(upstream: Upstream) -> None:
